@@ -1,0 +1,45 @@
+//! The seam to an authorizer: what the `authorizer` variable asks.
+
+/// What is asked: a resource or a non-resource path. Empty strings mean unset, as in a SubjectAccessReview.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// User name the question is about; empty for the requesting user.
+    pub user: String,
+    /// Groups of that user, when `user` names a service account.
+    pub groups: Vec<String>,
+    /// Non-resource URL path; when set, only `verb` is meaningful beside it.
+    pub path: String,
+    /// Verb.
+    pub verb: String,
+    /// API group.
+    pub group: String,
+    /// Resource, plural.
+    pub resource: String,
+    /// Subresource.
+    pub subresource: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Field selector as written.
+    pub field_selector: String,
+    /// Label selector as written.
+    pub label_selector: String,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Explicitly allowed.
+    pub allowed: bool,
+    /// Why, in the authorizer's words.
+    pub reason: String,
+    /// The authorizer failed; `errored()` and `error()` show it.
+    pub error: Option<String>,
+}
+
+/// Answers authorization questions: a SubjectAccessReview in a cluster, a table in tests and on the command line.
+pub trait Authorizer: Sync {
+    /// One question. Synchronous: implementations answer within the request's deadline or with `error`.
+    fn authorize(&self, attributes: &Attributes) -> Decision;
+}

@@ -1,0 +1,85 @@
+//! What an expression may refer to: variables, functions, struct types. Built once, then immutable.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use rustc_hash::FxBuildHasher;
+
+use crate::functions::Function;
+use crate::types::Type;
+
+/// Struct types with fields.
+pub trait StructProvider: Send + Sync + Debug {
+    /// Whether a type of this name exists (`Object.spec`, `kubernetes.AdmissionRequest`).
+    fn has_struct(&self, name: &str) -> bool;
+    /// Type of a field, `None` when the struct has no such field.
+    fn field(&self, structure: &str, field: &str) -> Option<Type>;
+    /// Whether expressions may construct it with `Name{…}`.
+    fn constructible(&self, name: &str) -> bool;
+}
+
+/// An environment. Cloning is cheap enough for setup, never on the request path.
+#[derive(Debug, Clone, Default)]
+pub struct Env {
+    /// Variables in slot order: [`crate::Evaluation`] takes their values in the same order.
+    pub(crate) variables: Vec<(String, Type)>,
+    /// The lazily evaluated variables, selected from the root named `variables`, in slot order.
+    pub(crate) lazy: Option<Vec<(String, Type)>>,
+    /// Functions by name.
+    pub(crate) functions: HashMap<&'static str, Arc<Function>, FxBuildHasher>,
+    /// Asked in order.
+    pub(crate) structs: Vec<Arc<dyn StructProvider>>,
+    /// Namespace in which names are resolved first (cel-spec container); empty in Kubernetes.
+    pub(crate) container: String,
+}
+
+impl Env {
+    /// No variables, no functions: see [`crate::library`] for the sets of functions.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Declares a variable; its slot is the number of variables declared before it.
+    #[must_use]
+    pub fn variable(mut self, name: &str, ty: Type) -> Self {
+        self.variables.push((name.to_owned(), ty));
+        self
+    }
+
+    /// Declares the lazily evaluated members of `variables`, in order (KEP-3488 variable composition). Each is
+    /// evaluated at most once per [`crate::Evaluation`], when first selected.
+    #[must_use]
+    pub fn lazy_variables(mut self, members: Vec<(String, Type)>) -> Self {
+        self.lazy = Some(members);
+        self
+    }
+
+    /// Adds functions. Overloads of a name that is already there are added to it, which must share its code.
+    #[must_use]
+    pub fn functions(mut self, functions: Vec<Function>) -> Self {
+        for f in functions {
+            self.functions.insert(f.name, Arc::new(f));
+        }
+        self
+    }
+
+    /// Adds struct types.
+    #[must_use]
+    pub fn structs(mut self, provider: Arc<dyn StructProvider>) -> Self {
+        self.structs.push(provider);
+        self
+    }
+
+    /// Sets the container.
+    #[must_use]
+    pub fn container(mut self, container: &str) -> Self {
+        container.clone_into(&mut self.container);
+        self
+    }
+
+    /// Slot of a declared variable.
+    pub fn slot(&self, name: &str) -> Option<usize> {
+        self.variables.iter().position(|(n, _)| n == name)
+    }
+}

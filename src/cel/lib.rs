@@ -1,0 +1,34 @@
+//! CEL as Kubernetes speaks it.
+//!
+//! An expression passes through types that cannot be confused: text → [`ast::Ast`] (parsed) → [`checked::Checked`]
+//! (typed, names resolved) → [`Program`] (planned: slots, constants and regular expressions resolved) → a
+//! [`value::Value`] (evaluated over a borrowed document, in an arena, within a cost and memory budget).
+
+pub mod ast;
+pub mod authorizer;
+pub mod checked;
+pub mod document;
+pub mod env;
+pub mod error;
+pub mod evaluation;
+pub mod functions;
+pub mod issues;
+pub mod library;
+pub mod limits;
+pub mod opaque;
+mod render;
+pub mod source;
+pub mod symbols;
+pub mod types;
+pub mod value;
+
+mod program;
+
+pub use env::Env;
+pub use error::{ErrorKind, EvalError};
+pub use evaluation::{Evaluation, Outcome};
+pub use issues::{Issue, Issues};
+pub use program::Program;
+pub use symbols::{Symbol, Symbols};
+pub use types::Type;
+pub use value::{Object, Value};

@@ -1,0 +1,1 @@
+//! The function libraries, each a file with its declarations, code and costs.

@@ -1,0 +1,38 @@
+//! Every bound of the language, with its reason. Upstream: apiserver `pkg/apis/cel/config.go` and `limits.go`.
+
+/// Longest expression in bytes. Upstream has no limit of its own below the object's 3 MiB; cel-go stops at
+/// 100,000 code points, so what it accepts we accept.
+pub const MAX_EXPRESSION_BYTES: usize = 400_000;
+
+/// Longest expression in Unicode scalar values (cel-go `expressionSizeCodePointLimit`).
+pub const MAX_EXPRESSION_CODE_POINTS: usize = 100_000;
+
+/// Deepest nesting of the syntax tree that the parser accepts (cel-go `maxRecursionDepth` 250). Every later walk
+/// is recursive and bounded by it, so that all of them fit the request thread's own stack.
+pub const MAX_RECURSION_DEPTH: usize = 250;
+
+/// Most problems reported of one expression (cel-go `errorReportingLimit` 100).
+pub const MAX_ISSUES: usize = 100;
+
+/// Most tree nodes of one expression after macro expansion: nested macros multiply what they copy.
+pub const MAX_NODES: u32 = 200_000;
+
+/// Runtime cost one evaluation may spend (upstream `PerCallLimit`).
+pub const PER_CALL_COST: u64 = 1_000_000;
+
+/// Runtime cost of all expressions of one policy binding (upstream `RuntimeCELCostBudget`).
+pub const POLICY_COST_BUDGET: u64 = 10_000_000;
+
+/// Runtime cost of all matchConditions of one policy binding (upstream `RuntimeCELCostBudgetMatchConditions`).
+pub const MATCH_CONDITIONS_COST_BUDGET: u64 = 2_500_000;
+
+/// Bytes of temporaries that one evaluation may put into the arena. Upstream bounds memory only through cost; a
+/// doubling string reaches its cost limit after this much, so no verdict differs.
+pub const MAX_EVALUATION_BYTES: usize = 64 << 20;
+
+/// Longest result of a messageExpression in bytes (upstream `MaxEvaluatedMessageExpressionSizeBytes`).
+pub const MAX_MESSAGE_BYTES: usize = 5 * 1024;
+
+/// Deepest nesting of a decoded document. The API server's JSON decoder stops at 10,000; nothing that it stores is
+/// this deep.
+pub const MAX_DOCUMENT_DEPTH: usize = 512;

@@ -1,0 +1,206 @@
+//! Values during evaluation: small, `Copy`, borrowing from the request's bytes, the plan or the arena.
+
+use bumpalo::Bump;
+
+use crate::opaque::Opaque;
+use crate::symbols::Symbol;
+
+/// A value. Nothing in it owns memory: an evaluation allocates only in its arena.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Value<'a> {
+    /// `null`
+    #[default]
+    Null,
+    /// `bool`
+    Bool(bool),
+    /// `int`; every JSON number without fraction or exponent that fits
+    Int(i64),
+    /// `uint`
+    Uint(u64),
+    /// `double`
+    Double(f64),
+    /// `string`
+    String(&'a str),
+    /// `bytes`
+    Bytes(&'a [u8]),
+    /// `google.protobuf.Duration` in nanoseconds, as Go's `time.Duration`
+    Duration(i64),
+    /// `google.protobuf.Timestamp`
+    Timestamp(Timestamp),
+    /// `list`
+    List(&'a [Value<'a>]),
+    /// A map with string keys, as every JSON object is.
+    Object(&'a Object<'a>),
+    /// A map made by an expression whose keys may be bool, int, uint or string. One whose keys are all strings is
+    /// built as [`Value::Object`], so that there is one shape for one meaning.
+    Map(&'a [(Value<'a>, Value<'a>)]),
+    /// A constructed struct (`Object.spec{…}`, `JSONPatch{…}`): its type name and fields.
+    Struct(&'a Struct<'a>),
+    /// `optional.none()` or `optional.of(x)`
+    Optional(Option<&'a Value<'a>>),
+    /// A type as value: its name (`int`, `list`, `google.protobuf.Timestamp`).
+    Type(&'a str),
+    /// A value of one of the Kubernetes libraries.
+    Opaque(&'a Opaque<'a>),
+}
+
+/// Seconds since the epoch, and nanoseconds after that second. Range 0001-01-01 to 9999-12-31.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    /// May be negative.
+    pub seconds: i64,
+    /// `0..1_000_000_000`
+    pub nanos: u32,
+}
+
+/// A JSON object: entries in document order, distinct keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Object<'a> {
+    entries: &'a [Entry<'a>],
+    /// Entry numbers sorted by key, for objects larger than [`Object::LINEAR`]; otherwise empty.
+    sorted: &'a [u32],
+}
+
+/// One member of an object.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// Number of the key when some compiled expression selects it, else [`Symbol::UNKNOWN`].
+    pub symbol: Symbol,
+    /// The key.
+    pub key: &'a str,
+    /// Its value.
+    pub value: Value<'a>,
+}
+
+/// A constructed struct.
+#[derive(Debug, Clone, Copy)]
+pub struct Struct<'a> {
+    /// Full type name: `Object.spec`, `JSONPatch`.
+    pub type_name: &'a str,
+    /// The fields that were set.
+    pub fields: Object<'a>,
+}
+
+// === impl Object ===
+
+impl<'a> Object<'a> {
+    /// Up to this many entries a scan beats a search, measured on Pods.
+    pub const LINEAR: usize = 16;
+
+    /// No entries.
+    pub const EMPTY: Object<'static> = Object { entries: &[], sorted: &[] };
+
+    /// Builds an object, indexing it when it is large.
+    ///
+    /// # Errors
+    /// The first key that occurs twice.
+    pub fn new(entries: &'a [Entry<'a>], arena: &'a Bump) -> Result<Self, &'a str> {
+        if entries.len() <= Self::LINEAR {
+            for (i, e) in entries.iter().enumerate() {
+                if entries[..i].iter().any(|o| o.key == e.key) {
+                    return Err(e.key);
+                }
+            }
+            return Ok(Self { entries, sorted: &[] });
+        }
+        let sorted = arena.alloc_slice_fill_iter(0..entries.len() as u32);
+        sorted.sort_unstable_by_key(|&i| entries[i as usize].key);
+        for pair in sorted.windows(2) {
+            let key = entries[pair[1] as usize].key;
+            if entries[pair[0] as usize].key == key {
+                return Err(key);
+            }
+        }
+        Ok(Self { entries, sorted })
+    }
+
+    /// Entries in document order.
+    pub fn entries(&self) -> &'a [Entry<'a>] {
+        self.entries
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Value of a key that was given a symbol when the expression was planned. The fastest lookup. Entries made
+    /// without a symbol table carry [`Symbol::UNKNOWN`] and are found by name.
+    #[inline]
+    pub fn get_symbol(&self, symbol: Symbol, key: &str) -> Option<Value<'a>> {
+        if self.sorted.is_empty() {
+            let hit = |e: &&Entry<'a>| e.symbol == symbol || (e.symbol == Symbol::UNKNOWN && e.key == key);
+            return self.entries.iter().find(hit).map(|e| e.value);
+        }
+        self.get(key)
+    }
+
+    /// Value of a key.
+    #[inline]
+    pub fn get(&self, key: &str) -> Option<Value<'a>> {
+        if self.sorted.is_empty() {
+            return self.entries.iter().find(|e| e.key == key).map(|e| e.value);
+        }
+        let at = self.sorted.binary_search_by_key(&key, |&i| self.entries[i as usize].key).ok()?;
+        Some(self.entries[self.sorted[at] as usize].value)
+    }
+}
+
+// === impl Value ===
+
+impl<'a> Value<'a> {
+    /// The object inside, if it is one.
+    pub fn as_object(self) -> Option<&'a Object<'a>> {
+        match self {
+            Value::Object(o) => Some(o),
+            _ => None,
+        }
+    }
+
+    /// The list inside, if it is one.
+    pub fn as_list(self) -> Option<&'a [Value<'a>]> {
+        match self {
+            Value::List(l) => Some(l),
+            _ => None,
+        }
+    }
+
+    /// The string inside, if it is one.
+    pub fn as_str(self) -> Option<&'a str> {
+        match self {
+            Value::String(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The boolean inside, if it is one.
+    pub fn as_bool(self) -> Option<bool> {
+        match self {
+            Value::Bool(b) => Some(b),
+            _ => None,
+        }
+    }
+
+    /// The integer inside, if it is one.
+    pub fn as_int(self) -> Option<i64> {
+        match self {
+            Value::Int(i) => Some(i),
+            _ => None,
+        }
+    }
+
+    /// Member of an object by name: `None` when this is not an object or has no such member.
+    pub fn get(self, key: &str) -> Option<Value<'a>> {
+        self.as_object()?.get(key)
+    }
+
+    /// Walks members by name: `pod.path(&["spec", "containers"])`.
+    pub fn path(self, keys: &[&str]) -> Option<Value<'a>> {
+        keys.iter().try_fold(self, |v, k| v.get(k))
+    }
+}

@@ -1,0 +1,2 @@
+//! Stockade: arguments to one of the verbs.
+fn main() {}
