@@ -1,1 +1,8 @@
-//! placeholder
+//! Policy kinds and dialects to one compiled form.
+//!
+//! Data flow: text → positioned YAML → typed source objects → [`compiled::PolicySet`]. Every fault is a diagnostic
+//! with file, line, column and caret; all faults of all files are reported at once.
+
+pub mod compiled;
+pub mod matching;
+pub mod selector;

@@ -1,0 +1,87 @@
+//! The outcome of one request.
+
+use serde::Serialize;
+
+/// What the webhook answers and the command line prints. Owned: it outlives the request's arena.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// Whether the request may go on.
+    pub allowed: bool,
+    /// Set when refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// For the user, in order, without duplicates.
+    pub warnings: Vec<String>,
+    /// `policy/key` → value, sorted by key.
+    pub audit_annotations: std::collections::BTreeMap<String, String>,
+    /// RFC 6902 operations from the object as it came to the object as it goes on; empty when unchanged.
+    pub patch: Vec<serde_json::Value>,
+    /// The object after mutation; none when there is none (DELETE, CONNECT without body).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<serde_json::Value>,
+    /// One entry per judged rule that did not simply pass, in policy order.
+    pub findings: Vec<Finding>,
+}
+
+/// `metav1.Status` of a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// HTTP code.
+    pub code: u16,
+    /// `Invalid`, `Forbidden`, …
+    pub reason: String,
+    /// As the API server words it: `ValidatingAdmissionPolicy 'p' with binding 'b' denied request: …`.
+    pub message: String,
+}
+
+/// The result of one rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// Policy name.
+    pub policy: String,
+    /// Binding name.
+    pub binding: String,
+    /// Index or name of the rule: `validations[0]`.
+    pub rule: String,
+    /// What it led to.
+    pub action: FindingAction,
+    /// How it ended.
+    pub result: FindingResult,
+    /// For people.
+    pub message: String,
+    /// Field of the object it is about, when known (`spec.containers[0].image`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Place of the expression in the policy file (`policies/a.yaml:12`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
+
+/// What a finding led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub enum FindingAction {
+    /// Refused.
+    Deny,
+    /// Warned.
+    Warn,
+    /// Noted for audit.
+    Audit,
+    /// The object was changed.
+    Mutate,
+    /// Nothing: an error under failurePolicy Ignore.
+    Ignore,
+}
+
+/// How a rule ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FindingResult {
+    /// The expression was false.
+    Fail,
+    /// It could not be evaluated.
+    Error,
+    /// A mutation was applied.
+    Mutated,
+}

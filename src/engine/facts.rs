@@ -1,0 +1,44 @@
+//! What the engine may ask of the cluster. Implementations: a folder of objects here, the live cluster later.
+
+use bumpalo::Bump;
+use stockade_cel::authorizer::Authorizer;
+use stockade_cel::{Symbols, Value};
+
+/// Objects that exist in the cluster. Synchronous: answers come from memory.
+pub trait ClusterFacts: Sync {
+    /// One object; `namespace` is empty for a cluster-scoped kind.
+    fn get<'a>(&self, kind: Kind<'_>, namespace: &str, name: &str, into: Into<'a>) -> Fact<Option<Value<'a>>>;
+
+    /// All objects of a kind in one namespace, or in all when `namespace` is empty.
+    fn list<'a>(&self, kind: Kind<'_>, namespace: &str, into: Into<'a>) -> Fact<&'a [Value<'a>]>;
+
+    /// Answers the `authorizer` variable; none when there is no cluster to ask, which errors where it is used.
+    fn authorizer(&self) -> Option<&dyn Authorizer>;
+}
+
+/// A kind by apiVersion and kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kind<'k> {
+    /// `v1`, `networking.k8s.io/v1`
+    pub api_version: &'k str,
+    /// `NetworkPolicy`
+    pub kind: &'k str,
+}
+
+/// Where documents are decoded to.
+#[derive(Clone, Copy)]
+pub struct Into<'a> {
+    /// The request's arena.
+    pub arena: &'a Bump,
+    /// The policy set's field numbers.
+    pub symbols: &'a Symbols,
+}
+
+/// An answer, or the admission that it is not known yet. A read of something not yet synced is never "absent".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact<T> {
+    /// Known.
+    Known(T),
+    /// The cache behind it has not synced.
+    NotReady,
+}

@@ -1,0 +1,248 @@
+//! The intermediate form: what every dialect becomes and the engine judges. Immutable once built.
+
+use std::sync::Arc;
+
+use stockade_cel::{Program, Symbols};
+
+use crate::matching::MatchResources;
+use crate::selector::LabelSelector;
+
+/// Everything in force at one moment. Built whole, swapped whole.
+#[derive(Debug, Default)]
+pub struct PolicySet {
+    /// Validating and mutating policies, sorted by name, mutating ones first, as the API server orders them.
+    pub policies: Vec<Policy>,
+    /// Numbers of the field names the programs select.
+    pub symbols: Symbols,
+}
+
+/// One policy with its bindings.
+#[derive(Debug)]
+pub struct Policy {
+    /// `metadata.name`
+    pub name: Arc<str>,
+    /// Which kind it was written as.
+    pub flavour: Flavour,
+    /// Where it was read.
+    pub origin: Origin,
+    /// What people want to know of it.
+    pub metadata: Metadata,
+    /// Which requests it is about.
+    pub match_constraints: MatchResources,
+    /// Narrowing expressions, in order.
+    pub match_conditions: Vec<MatchCondition>,
+    /// Programs of `variables`, in slot order of the environment, with their names in [`Policy::variable_names`].
+    pub variables: Vec<Program>,
+    /// Names of the variables, parallel to [`Policy::variables`].
+    pub variable_names: Vec<String>,
+    /// Checks; empty for a purely mutating policy.
+    pub validations: Vec<Validation>,
+    /// Extra audit facts.
+    pub audit_annotations: Vec<AuditAnnotation>,
+    /// Changes; empty for a purely validating policy.
+    pub mutations: Vec<Mutation>,
+    /// What an error in this policy counts as.
+    pub failure_policy: FailurePolicy,
+    /// Whether mutations run again after later ones changed the object.
+    pub reinvocation: ReinvocationPolicy,
+    /// Kind of the params, when the policy takes any.
+    pub param_kind: Option<ParamKind>,
+    /// Where it is in force, and what a failure does there. A policy without any judges nothing.
+    pub bindings: Vec<Binding>,
+    /// Type-checking warnings against the schemas of the matched built-in kinds, as `status.typeChecking` shows them.
+    pub type_warnings: Vec<TypeWarning>,
+}
+
+/// The kind a policy was written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    /// `admissionregistration.k8s.io` ValidatingAdmissionPolicy
+    Validating,
+    /// `admissionregistration.k8s.io` MutatingAdmissionPolicy
+    Mutating,
+    /// `stockade.dev` AdmissionPolicy
+    Admission,
+}
+
+/// File and line of an object; line 0 when it did not come from a file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Path as the user gave it.
+    pub file: Arc<str>,
+    /// Line of the document's first key, from 1.
+    pub line: u32,
+}
+
+/// From the annotations `stockade.dev/{title,category,severity,description,remediation}`, or the fields of an
+/// AdmissionPolicy.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// Short title.
+    pub title: Option<String>,
+    /// Category.
+    pub category: Option<String>,
+    /// `critical`, `high`, `medium`, `low` or `info`.
+    pub severity: Option<String>,
+    /// What and why.
+    pub description: Option<String>,
+    /// How to fix: text or link.
+    pub remediation: Option<String>,
+}
+
+/// An expression with its place in the policy file.
+#[derive(Debug)]
+pub struct Expression {
+    /// The planned expression.
+    pub program: Program,
+    /// `spec.validations[0].expression`
+    pub field: String,
+    /// Line of the expression in the file, from 1; 0 when unknown.
+    pub line: u32,
+}
+
+/// One matchCondition.
+#[derive(Debug)]
+pub struct MatchCondition {
+    /// Unique in the policy.
+    pub name: String,
+    /// Must be bool.
+    pub expression: Expression,
+}
+
+/// One validation.
+#[derive(Debug)]
+pub struct Validation {
+    /// Must be true.
+    pub expression: Expression,
+    /// Fixed message.
+    pub message: Option<String>,
+    /// Computed message; falls back to `message`, then to the default `failed expression: …`.
+    pub message_expression: Option<Expression>,
+    /// Reason of the refusal; sets the HTTP code.
+    pub reason: Reason,
+}
+
+/// `metav1.StatusReason` values a validation may give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Reason {
+    /// 401
+    Unauthorized,
+    /// 403
+    Forbidden,
+    /// 422, the default
+    #[default]
+    Invalid,
+    /// 413
+    RequestEntityTooLarge,
+}
+
+/// One audit annotation.
+#[derive(Debug)]
+pub struct AuditAnnotation {
+    /// Key, shown as `policy/key`.
+    pub key: String,
+    /// String or null.
+    pub value: Expression,
+}
+
+/// One mutation.
+#[derive(Debug)]
+pub enum Mutation {
+    /// `patchType: ApplyConfiguration`: an `Object{…}` that is merged structurally.
+    ApplyConfiguration(Expression),
+    /// `patchType: JSONPatch`: a list of `JSONPatch{…}`.
+    JsonPatch(Expression),
+}
+
+/// What an error counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FailurePolicy {
+    /// As a refusal.
+    #[default]
+    Fail,
+    /// As if the policy were not there.
+    Ignore,
+}
+
+/// Whether mutations may run twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ReinvocationPolicy {
+    /// Once.
+    #[default]
+    Never,
+    /// Again when a later mutation changed the object.
+    IfNeeded,
+}
+
+/// Kind of a policy's params.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ParamKind {
+    /// `v1`, `rules.example.com/v1`
+    pub api_version: String,
+    /// `ConfigMap`
+    pub kind: String,
+}
+
+/// One binding: where the policy is in force, with which params, and what a failure does.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    /// Name of the binding; the policy's own for inline actions.
+    pub name: Arc<str>,
+    /// Where it was read.
+    pub origin: Origin,
+    /// Narrows [`Policy::match_constraints`].
+    pub match_resources: Option<MatchResources>,
+    /// Which params.
+    pub params: Option<ParamRef>,
+    /// What a failure does. For a mutating binding ignored.
+    pub actions: Actions,
+}
+
+/// `validationActions`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Actions {
+    /// Refuse.
+    pub deny: bool,
+    /// Admit with a warning.
+    pub warn: bool,
+    /// Admit with an audit annotation.
+    pub audit: bool,
+}
+
+/// Which params a binding gives.
+#[derive(Debug, Clone)]
+pub struct ParamRef {
+    /// By name or by selector.
+    pub source: ParamSource,
+    /// Namespace; none means the request's own for a namespaced kind.
+    pub namespace: Option<String>,
+    /// What it means when there are none.
+    pub not_found: ParameterNotFoundAction,
+}
+
+/// How params are found.
+#[derive(Debug, Clone)]
+pub enum ParamSource {
+    /// One object.
+    Name(String),
+    /// All that match; the policy is judged once for each.
+    Selector(LabelSelector),
+}
+
+/// `parameterNotFoundAction`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterNotFoundAction {
+    /// As if the binding were not there.
+    Allow,
+    /// As an error under failurePolicy.
+    Deny,
+}
+
+/// A type-checking warning, as upstream's `status.typeChecking.expressionWarnings`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeWarning {
+    /// `spec.validations[0].expression`
+    pub field: String,
+    /// The text, naming each kind it was found for.
+    pub warning: String,
+}

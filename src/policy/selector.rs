@@ -1,0 +1,54 @@
+//! Label selectors (`metav1.LabelSelector`).
+
+use stockade_cel::value::Object;
+
+/// All requirements must hold. Empty matches everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LabelSelector {
+    /// `matchLabels` and `matchExpressions`, together.
+    pub requirements: Vec<Requirement>,
+}
+
+/// One requirement on one label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// Label key.
+    pub key: String,
+    /// How it is compared.
+    pub operator: Operator,
+    /// With what; empty for `Exists` and `DoesNotExist`.
+    pub values: Vec<String>,
+}
+
+/// `metav1.LabelSelectorOperator`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// The value is one of them.
+    In,
+    /// The key is absent or the value is none of them.
+    NotIn,
+    /// The key is there.
+    Exists,
+    /// The key is not there.
+    DoesNotExist,
+}
+
+impl LabelSelector {
+    /// Whether labels match. `None` stands for an object without labels.
+    pub fn matches(&self, labels: Option<&Object<'_>>) -> bool {
+        self.requirements.iter().all(|r| {
+            let value = labels.and_then(|l| l.get(&r.key)).and_then(|v| v.as_str());
+            match (r.operator, value) {
+                (Operator::In, Some(v)) => r.values.iter().any(|w| w == v),
+                (Operator::NotIn, Some(v)) => r.values.iter().all(|w| w != v),
+                (Operator::In, None) | (Operator::DoesNotExist, Some(_)) | (Operator::Exists, None) => false,
+                (Operator::NotIn, None) | (Operator::DoesNotExist, None) | (Operator::Exists, Some(_)) => true,
+            }
+        })
+    }
+
+    /// Whether it matches everything.
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+    }
+}
