@@ -26,8 +26,8 @@ pub struct Env {
     pub(crate) variables: Vec<(String, Type)>,
     /// The lazily evaluated variables, selected from the root named `variables`, in slot order.
     pub(crate) lazy: Option<Vec<(String, Type)>>,
-    /// Functions by name.
-    pub(crate) functions: HashMap<&'static str, Arc<Function>, FxBuildHasher>,
+    /// Functions by name, each with the overloads that share its code; in the order in which they were added.
+    pub(crate) functions: HashMap<&'static str, Vec<Arc<Function>>, FxBuildHasher>,
     /// Asked in order.
     pub(crate) structs: Vec<Arc<dyn StructProvider>>,
     /// Namespace in which names are resolved first (cel-spec container); empty in Kubernetes.
@@ -55,11 +55,11 @@ impl Env {
         self
     }
 
-    /// Adds functions. Overloads of a name that is already there are added to it, which must share its code.
+    /// Adds functions. A name that is already there gets further overloads with code of their own.
     #[must_use]
     pub fn functions(mut self, functions: Vec<Function>) -> Self {
         for f in functions {
-            self.functions.insert(f.name, Arc::new(f));
+            self.functions.entry(f.name).or_default().push(Arc::new(f));
         }
         self
     }
@@ -76,6 +76,11 @@ impl Env {
     pub fn container(mut self, container: &str) -> Self {
         container.clone_into(&mut self.container);
         self
+    }
+
+    /// The function that declares an overload.
+    pub(crate) fn overload(&self, name: &str, id: &str) -> Option<&Arc<Function>> {
+        self.functions.get(name)?.iter().find(|f| f.overloads.iter().any(|o| o.id == id))
     }
 
     /// Slot of a declared variable.

@@ -8,17 +8,18 @@ use crate::symbols::Symbols;
 use crate::types::Type;
 use crate::value::Value;
 
-/// A function with all overloads of one name.
+/// Overloads of one name that share their code. An environment may hold several of one name (`indexOf` of strings and
+/// of lists); the checker considers the overloads of all.
 #[derive(Debug, Clone)]
 pub struct Function {
     /// Name as called, qualified where it is (`optional.of`, `ip.isCanonical`).
     pub name: &'static str,
     /// Signatures, in declaration order.
     pub overloads: Vec<Overload>,
-    /// Its code. Dispatches on the runtime values.
+    /// Its code. Dispatches on the runtime values and answers [`ErrorKind::NoSuchOverload`] to those that none of its
+    /// overloads takes; the evaluator then asks the next function of that name.
     pub call: Call,
-    /// Cost of one call, from arguments and result, as upstream's cost tracker counts it (without the cost of the
-    /// arguments themselves).
+    /// Cost of one call as upstream's cost tracker counts it, without the cost of the arguments themselves.
     pub cost: CostFn,
 }
 
@@ -40,6 +41,9 @@ pub struct Overload {
 pub enum Call {
     /// A plain function over evaluated arguments (receiver first).
     Native(NativeFn),
+    /// A function whose argument 1 is a regular expression: the planner compiles a constant one once
+    /// (`library::re2::compile`, whose error then is a compile error) and calls the second function with it.
+    Pattern(NativeFn, PatternFn),
     /// Evaluated by the planner itself: operators, conditionals, index, `in`, optionals' lazy forms.
     Operator,
     /// Answered by the embedding program through [`Host`].
@@ -49,8 +53,12 @@ pub enum Call {
 /// Code of a function. An error is returned without a place; the evaluator adds it.
 pub type NativeFn = for<'a> fn(&Scope<'a>, &[Value<'a>]) -> Result<Value<'a>, ErrorKind<'a>>;
 
-/// Runtime cost of one call.
-pub type CostFn = for<'a> fn(&[Value<'a>], &Value<'a>) -> u64;
+/// Code of a function with a regular expression that was compiled beforehand.
+pub type PatternFn = for<'a> fn(&regex::Regex, &Scope<'a>, &[Value<'a>]) -> Result<Value<'a>, ErrorKind<'a>>;
+
+/// Runtime cost of one call from overload id, arguments and result. The id is empty when the checker left more than
+/// one candidate over all functions of that name (operands of type `dyn`), and upstream then charges less for some.
+pub type CostFn = for<'a> fn(&str, &[Value<'a>], &Value<'a>) -> u64;
 
 /// What a function may use beside its arguments.
 #[derive(Clone, Copy)]
@@ -92,6 +100,6 @@ impl Overload {
 }
 
 /// Cost of a call whose work does not grow with its arguments.
-pub fn constant_cost(_: &[Value<'_>], _: &Value<'_>) -> u64 {
+pub fn constant_cost(_: &str, _: &[Value<'_>], _: &Value<'_>) -> u64 {
     1
 }
