@@ -51,6 +51,8 @@ pub struct Policy {
     pub bindings: Vec<Binding>,
     /// Type-checking warnings against the schemas of the matched built-in kinds, as `status.typeChecking` shows them.
     pub type_warnings: Vec<TypeWarning>,
+    /// Kinds that `cluster.get` and `cluster.list` are called with as constants, sorted: what a watch must hold.
+    pub reads: Vec<ParamKind>,
 }
 
 /// The kind a policy was written as.

@@ -4,5 +4,7 @@
 //! with file, line, column and caret; all faults of all files are reported at once.
 
 pub mod compiled;
+pub mod environment;
+pub mod host_library;
 pub mod matching;
 pub mod selector;
