@@ -82,7 +82,7 @@ fn host(name: &'static str, overloads: Vec<Overload>) -> Function {
 }
 
 /// A fixed part, and one for each object of the answer.
-fn lookup_cost(_: &[Value<'_>], result: &Value<'_>) -> u64 {
+fn lookup_cost(_: &str, _: &[Value<'_>], result: &Value<'_>) -> u64 {
     LOOKUP_COST + result.as_list().map_or(0, |list| list.len() as u64)
 }
 
