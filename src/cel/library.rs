@@ -1,1 +1,3 @@
 //! The function libraries, each a file with its declarations, code and costs.
+
+pub mod declarations;
