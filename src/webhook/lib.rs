@@ -1,1 +1,1 @@
-//! placeholder
+//! AdmissionReview over TLS.
