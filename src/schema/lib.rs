@@ -1,1 +1,9 @@
-//! placeholder
+//! What a Kubernetes 1.36 API server knows of its built-in kinds, and the pure operations that need it.
+//!
+//! The facts come from a real server (`make generate`) and are compiled in.
+
+pub mod kinds;
+pub mod shape;
+
+pub use kinds::{Kind, Kinds, Resource, Scope, Subresource};
+pub use shape::{Field, ListKind, Shape, StringFormat, TypeId};
