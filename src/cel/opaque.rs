@@ -23,6 +23,20 @@ impl Opaque<'_> {
             Opaque::Host { type_name, .. } => type_name,
         }
     }
+
+    /// Equality of `==`.
+    pub fn equals(&self, other: &Opaque<'_>) -> bool {
+        match (self, other) {
+            (Opaque::Host { type_name: a, data: x }, Opaque::Host { type_name: b, data: y }) => a == b && x.equals(*y),
+        }
+    }
+
+    /// Size by which upstream's cost tracker charges; 1 for what has no size.
+    pub fn cost_size(&self) -> u64 {
+        match self {
+            Opaque::Host { .. } => 1,
+        }
+    }
 }
 
 impl fmt::Display for Opaque<'_> {

@@ -1,5 +1,10 @@
 //! Values during evaluation: small, `Copy`, borrowing from the request's bytes, the plan or the arena.
 
+mod equality;
+
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
 use bumpalo::Bump;
 
 use crate::opaque::Opaque;
@@ -44,13 +49,15 @@ pub enum Value<'a> {
     Opaque(&'a Opaque<'a>),
 }
 
-/// Seconds since the epoch, and nanoseconds after that second. Range 0001-01-01 to 9999-12-31.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A point in time. Equality and order regard the instant only, not the zone it was written in.
+#[derive(Debug, Clone, Copy)]
 pub struct Timestamp {
-    /// May be negative.
+    /// Seconds since the epoch, from 0001-01-01 to 9999-12-31; may be negative.
     pub seconds: i64,
-    /// `0..1_000_000_000`
+    /// Nanoseconds after that second, `0..1_000_000_000`.
     pub nanos: u32,
+    /// Seconds east of UTC of the zone it was written in: `string(x)` shows it in that zone.
+    pub offset: i32,
 }
 
 /// A JSON object: entries in document order, distinct keys.
@@ -79,6 +86,41 @@ pub struct Struct<'a> {
     pub type_name: &'a str,
     /// The fields that were set.
     pub fields: Object<'a>,
+}
+
+// === impl Timestamp ===
+
+impl Timestamp {
+    /// A point in time in UTC.
+    pub fn utc(seconds: i64, nanos: u32) -> Self {
+        Self { seconds, nanos, offset: 0 }
+    }
+}
+
+impl PartialEq for Timestamp {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Timestamp {}
+
+impl PartialOrd for Timestamp {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timestamp {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.seconds, self.nanos).cmp(&(other.seconds, other.nanos))
+    }
+}
+
+impl Hash for Timestamp {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.seconds, self.nanos).hash(state);
+    }
 }
 
 // === impl Object ===
