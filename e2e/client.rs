@@ -1,0 +1,166 @@
+//! What a Kubernetes client sees: status, body and warnings of each request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::Request;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use crate::documents::text;
+
+/// Requests to one API server as one user. Cheap to clone; connections are shared.
+#[derive(Clone)]
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+    token: String,
+}
+
+/// The answer to one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// HTTP status.
+    pub code: u16,
+    /// The object, or a `Status`.
+    pub body: Value,
+    /// Texts of the `Warning` headers, in order.
+    pub warnings: Vec<String>,
+}
+
+impl Answer {
+    /// Whether the status is 2xx.
+    pub fn ok(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
+
+    /// `message` of a `Status`; empty for an object.
+    pub fn message(&self) -> &str {
+        if self.ok() { "" } else { text(&self.body, "/message") }
+    }
+
+    /// `reason` of a `Status`; empty for an object.
+    pub fn reason(&self) -> &str {
+        if self.ok() { "" } else { text(&self.body, "/reason") }
+    }
+
+    /// The body.
+    ///
+    /// # Panics
+    /// When the request failed.
+    #[track_caller]
+    pub fn expect_ok(self) -> Value {
+        assert!(self.ok(), "{} {}", self.code, self.body);
+        self.body
+    }
+}
+
+impl Client {
+    /// A client for `base` (`https://127.0.0.1:1234`) that trusts only `ca` and shows `token`.
+    pub fn new(base: &str, ca_pem: &str, token: &str) -> Client {
+        let certificate = Certificate::from_pem(ca_pem.as_bytes()).unwrap();
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::Specific(Arc::new(vec![certificate])))
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .build();
+        let config = ureq::Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .max_idle_connections_per_host(16)
+            .proxy(None)
+            .build();
+        Client { agent: config.into(), base: base.to_owned(), token: token.to_owned() }
+    }
+
+    /// The same server as another user.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Client {
+        Client { token: token.to_owned(), ..self.clone() }
+    }
+
+    /// One request. `body` is sent as JSON, a patch as `application/merge-patch+json` or what `media` says.
+    pub fn request(&self, method: &str, path: &str, media: &str, body: Option<&Value>) -> Answer {
+        let bytes = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .header("Accept", "application/json")
+            .header("Content-Type", media)
+            .body(bytes)
+            .unwrap();
+        let mut response = match self.agent.run(request) {
+            Ok(response) => response,
+            Err(error) => return Answer::unreachable(&error.to_string()),
+        };
+        let warnings = response
+            .headers()
+            .get_all("warning")
+            .iter()
+            .filter_map(|header| warning_text(&String::from_utf8_lossy(header.as_bytes())))
+            .collect();
+        let code = response.status().as_u16();
+        let raw = response.body_mut().with_config().limit(64 << 20).read_to_string().unwrap_or_default();
+        let body = serde_json::from_str(&raw).unwrap_or(Value::String(raw));
+        Answer { code, body, warnings }
+    }
+
+    /// GET
+    pub fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, "application/json", None)
+    }
+
+    /// POST of an object.
+    pub fn post(&self, path: &str, object: &Value) -> Answer {
+        self.request("POST", path, "application/json", Some(object))
+    }
+
+    /// PUT of an object.
+    pub fn put(&self, path: &str, object: &Value) -> Answer {
+        self.request("PUT", path, "application/json", Some(object))
+    }
+
+    /// PATCH by JSON merge.
+    pub fn merge(&self, path: &str, patch: &Value) -> Answer {
+        self.request("PATCH", path, "application/merge-patch+json", Some(patch))
+    }
+
+    /// DELETE
+    pub fn delete(&self, path: &str) -> Answer {
+        self.request("DELETE", path, "application/json", None)
+    }
+}
+
+impl Answer {
+    /// No HTTP answer at all: code 0 and the transport's message.
+    fn unreachable(message: &str) -> Answer {
+        Answer { code: 0, body: serde_json::json!({ "message": message }), warnings: Vec::new() }
+    }
+}
+
+/// The quoted text of `299 - "text"`, unescaped.
+fn warning_text(header: &str) -> Option<String> {
+    let quoted = header.split_once('"')?.1;
+    let mut text = String::new();
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => text.extend(characters.next()),
+            '"' => return Some(text),
+            other => text.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::warning_text;
+
+    #[test]
+    fn a_warning_header_is_read_with_its_escapes() {
+        assert_eq!(warning_text(r#"299 - "say \"no\" \\ here""#), Some(r#"say "no" \ here"#.to_owned()));
+        assert_eq!(warning_text("299 - none"), None);
+    }
+}

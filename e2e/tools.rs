@@ -1,0 +1,34 @@
+//! The binaries of `e2e/tools/build`.
+
+use std::path::PathBuf;
+
+/// Where the built tools are: `$STOCKADE_CACHE/tools/bin`, by default below the user's cache folder.
+pub fn folder() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("STOCKADE_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("stockade")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/stockade")))
+        .unwrap_or_else(|| PathBuf::from("/tmp/stockade"))
+        .join("tools/bin")
+}
+
+/// Path of one tool.
+pub fn path(name: &str) -> PathBuf {
+    folder().join(name)
+}
+
+/// Whether the tests of this crate can run here: all tools are built.
+///
+/// # Panics
+/// When they are not and `CI` is set: in CI nothing may be skipped.
+pub fn present() -> bool {
+    let missing: Vec<&str> =
+        ["etcd", "kube-apiserver", "kubectl"].into_iter().filter(|tool| !path(tool).is_file()).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let hint = format!("{missing:?} not in {}: run e2e/tools/build (or make e2e)", folder().display());
+    assert!(std::env::var_os("CI").is_none(), "{hint}");
+    eprintln!("left out: {hint}");
+    false
+}
