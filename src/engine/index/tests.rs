@@ -1,0 +1,105 @@
+use serde_json::json;
+use stockade_cel::{Symbols, document::from_json};
+use stockade_policy::compiled::{Actions, Binding, FailurePolicy, Flavour, Metadata, Origin, ReinvocationPolicy};
+use stockade_policy::matching::MatchResources;
+use stockade_policy::selector::{LabelSelector, Requirement};
+
+use super::*;
+use crate::request::RequestBuilder;
+
+fn policy(groups: &str, resources: &str, operations: &str) -> Policy {
+    let list = |s: &str| s.split(',').map(str::to_owned).collect();
+    let rule = RuleWithOperations {
+        operations: list(operations),
+        api_groups: list(groups),
+        api_versions: list("*"),
+        resources: list(resources),
+        ..Default::default()
+    };
+    let binding = Binding {
+        name: "b".into(),
+        origin: Origin::default(),
+        match_resources: None,
+        params: None,
+        actions: Actions { deny: true, ..Default::default() },
+    };
+    Policy {
+        name: "p".into(),
+        flavour: Flavour::Validating,
+        origin: Origin::default(),
+        metadata: Metadata::default(),
+        match_constraints: MatchResources { resource_rules: vec![rule], ..Default::default() },
+        match_conditions: vec![],
+        variables: vec![],
+        variable_names: vec![],
+        validations: vec![],
+        audit_annotations: vec![],
+        mutations: vec![],
+        failure_policy: FailurePolicy::Fail,
+        reinvocation: ReinvocationPolicy::Never,
+        param_kind: None,
+        bindings: vec![binding],
+        type_warnings: vec![],
+        reads: vec![],
+    }
+}
+
+fn in_namespaces(mut policy: Policy, names: &[&str]) -> Policy {
+    let values = names.iter().map(|n| (*n).to_owned()).collect();
+    let requirement = Requirement { key: NAMESPACE_NAME_LABEL.into(), operator: Operator::In, values };
+    policy.match_constraints.namespace_selector = LabelSelector { requirements: vec![requirement] };
+    policy
+}
+
+fn candidates(policies: &[Policy], request: RequestBuilder) -> Vec<u32> {
+    let (arena, symbols) = (Bump::new(), Symbols::new());
+    let review = from_json(&request.review().unwrap(), &arena, &symbols).unwrap();
+    let request = Request::from_review(review).unwrap();
+    Index::new(policies).candidates(&request, &Equivalents::builtin(), &arena).to_vec()
+}
+
+fn object(api_version: &str, kind: &str) -> RequestBuilder {
+    RequestBuilder::new().object(json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}}))
+}
+
+#[test]
+fn only_policies_of_the_resource_and_operation_are_candidates_in_order() {
+    let policies = [
+        policy("*", "*", "*"),
+        policy("apps", "deployments", "CREATE"),
+        policy("", "pods", "CREATE"),
+        policy("*", "pods/exec,pods", "CREATE"),
+        policy("", "*/*", "UPDATE,CREATE"),
+        policy("", "pods", "DELETE"),
+    ];
+    assert_eq!(candidates(&policies, object("v1", "Pod")), [0, 2, 3, 4]);
+    assert_eq!(candidates(&policies, object("apps/v1", "Deployment")), [0, 1]);
+    assert_eq!(candidates(&policies, object("v1", "Pod").operation(Operation::Delete)), [0, 5]);
+}
+
+#[test]
+fn a_policy_without_binding_is_never_a_candidate() {
+    let mut unbound = policy("*", "*", "*");
+    unbound.bindings.clear();
+    assert_eq!(candidates(&[unbound], object("v1", "Pod")), [] as [u32; 0]);
+}
+
+#[test]
+fn equivalents_in_another_group_are_candidates_unless_the_match_is_exact() {
+    let mut exact = policy("events.k8s.io", "events", "*");
+    exact.match_constraints.match_policy = MatchPolicy::Exact;
+    let policies = [policy("events.k8s.io", "events", "*"), exact];
+    assert_eq!(candidates(&policies, object("v1", "Event")), [0]);
+}
+
+#[test]
+fn policies_of_other_namespaces_by_name_are_no_candidates() {
+    let policies = [
+        in_namespaces(policy("", "pods", "*"), &["shop", "bank"]),
+        in_namespaces(policy("", "pods", "*"), &["bank"]),
+        in_namespaces(policy("*", "*", "*"), &["bank"]),
+    ];
+    assert_eq!(candidates(&policies, object("v1", "Pod").namespace("shop")), [0]);
+    assert_eq!(candidates(&policies, object("v1", "Pod").namespace("bank")), [0, 1, 2]);
+    assert_eq!(candidates(&policies, object("v1", "Node")), [2], "cluster-scoped objects match any selector");
+}
