@@ -2,6 +2,8 @@
 //!
 //! The facts come from a real server (`make generate`) and are compiled in.
 
+mod json;
+pub mod json_patch;
 pub mod kinds;
 pub mod shape;
 
