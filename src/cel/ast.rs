@@ -17,8 +17,19 @@ pub struct Ast {
     pub root: Expr,
     /// How many ids the tree uses: ids are `0..id_count`.
     pub id_count: ExprId,
+    /// By id: first byte of the token that messages about the node point at, as cel-go chooses it: the operator, the
+    /// `.` of a selection, the `(` of a call, else the start of the node.
+    pub anchors: Vec<u32>,
     /// Text the spans point into.
     pub source: Arc<Source>,
+}
+
+impl Ast {
+    /// Place that messages about a node point at.
+    pub fn anchor(&self, id: ExprId) -> Span {
+        let at = self.anchors.get(id as usize).copied().unwrap_or_default();
+        Span::new(at, at)
+    }
 }
 
 /// One node.
@@ -78,6 +89,35 @@ pub enum ExprKind {
     },
     /// A macro's loop.
     Comprehension(Box<Comprehension>),
+}
+
+impl ExprKind {
+    /// Calls `visit` with each direct child, in source order.
+    pub fn for_each_child<'e>(&'e self, visit: &mut dyn FnMut(&'e Expr)) {
+        match self {
+            ExprKind::Literal(_) | ExprKind::Ident(_) => {}
+            ExprKind::Select { operand, .. } => visit(operand),
+            ExprKind::Call { target, args, .. } => {
+                target.iter().for_each(|target| visit(target));
+                args.iter().for_each(visit);
+            }
+            ExprKind::List { elements, .. } => elements.iter().for_each(visit),
+            ExprKind::Map { entries } => {
+                for entry in entries {
+                    visit(&entry.key);
+                    visit(&entry.value);
+                }
+            }
+            ExprKind::Struct { fields, .. } => fields.iter().for_each(|field| visit(&field.value)),
+            ExprKind::Comprehension(fold) => {
+                visit(&fold.iter_range);
+                visit(&fold.accu_init);
+                visit(&fold.loop_condition);
+                visit(&fold.loop_step);
+                visit(&fold.result);
+            }
+        }
+    }
 }
 
 /// Constants of the language.

@@ -7,9 +7,14 @@ pub const MAX_EXPRESSION_BYTES: usize = 400_000;
 /// Longest expression in Unicode scalar values (cel-go `expressionSizeCodePointLimit`).
 pub const MAX_EXPRESSION_CODE_POINTS: usize = 100_000;
 
-/// Deepest nesting of the syntax tree that the parser accepts (cel-go `maxRecursionDepth` 250). Every later walk
-/// is recursive and bounded by it, so that all of them fit the request thread's own stack.
+/// cel-go's `maxRecursionDepth`, which it applies twice: to each grammar rule's nesting while it parses (parentheses,
+/// brackets, arguments) and to the nesting of operators, selections and member calls when it builds the tree.
 pub const MAX_RECURSION_DEPTH: usize = 250;
+
+/// Deepest syntax tree after macro expansion. Every later walk (checker, planner, evaluator, `Drop`) recurses once a
+/// level and must fit a thread's 2 MiB in debug builds too: at most 6 KiB of stack a level. cel-go has no such bound,
+/// but what it accepts and this refuses is deeper than 100 nested macros or mixes lists and operators that deep.
+pub const MAX_TREE_DEPTH: usize = 320;
 
 /// Most problems reported of one expression (cel-go `errorReportingLimit` 100).
 pub const MAX_ISSUES: usize = 100;
