@@ -12,6 +12,13 @@ pub trait ClusterFacts: Sync {
     /// All objects of a kind in one namespace, or in all when `namespace` is empty.
     fn list<'a>(&self, kind: Kind<'_>, namespace: &str, into: Into<'a>) -> Fact<&'a [Value<'a>]>;
 
+    /// Whether objects of a kind live in namespaces; none when that is not known. Only asked for kinds that are not
+    /// built in.
+    fn namespaced(&self, kind: Kind<'_>) -> Option<bool> {
+        let _ = kind;
+        None
+    }
+
     /// Answers the `authorizer` variable; none when there is no cluster to ask, which errors where it is used.
     fn authorizer(&self) -> Option<&dyn Authorizer>;
 }

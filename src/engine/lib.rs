@@ -3,6 +3,9 @@
 pub mod decision;
 pub mod equivalents;
 pub mod facts;
+pub mod folder_facts;
+pub mod host;
 pub mod index;
 pub mod matcher;
+pub mod network;
 pub mod request;

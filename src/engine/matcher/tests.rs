@@ -36,7 +36,7 @@ fn label(key: &str, value: &str) -> LabelSelector {
     LabelSelector { requirements: vec![requirement] }
 }
 
-fn pod(labels: Json) -> Json {
+fn pod(labels: &Json) -> Json {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop", "labels": labels}})
 }
 
@@ -68,7 +68,7 @@ fn resources_match_with_wildcards_and_subresources() {
         ("deployments", "", false),
     ];
     for (resources, sub, expected) in cases {
-        let request = RequestBuilder::new().object(pod(json!({}))).sub_resource(sub);
+        let request = RequestBuilder::new().object(pod(&json!({}))).sub_resource(sub);
         assert_eq!(outcome(&rules(vec![rule("", resources)]), request), Ok(expected), "{resources} {sub}");
     }
 }
@@ -77,7 +77,7 @@ fn resources_match_with_wildcards_and_subresources() {
 fn an_excluded_request_does_not_match() {
     let mut resources = rules(vec![rule("*", "*")]);
     resources.exclude_resource_rules = vec![rule("", "pods")];
-    assert_eq!(outcome(&resources, RequestBuilder::new().object(pod(json!({})))), Ok(false));
+    assert_eq!(outcome(&resources, RequestBuilder::new().object(pod(&json!({})))), Ok(false));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn scope_tells_namespaced_from_cluster_and_counts_a_namespace_as_cluster() {
     let scoped = |scope| rules(vec![RuleWithOperations { scope, ..rule("*", "*") }]);
     let namespace = || json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
     let node = || json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}});
-    for (object, cluster) in [(pod(json!({})), false), (namespace(), true), (node(), true)] {
+    for (object, cluster) in [(pod(&json!({})), false), (namespace(), true), (node(), true)] {
         let request = || RequestBuilder::new().object(object.clone());
         assert_eq!(outcome(&scoped(Scope::Cluster), request()), Ok(cluster), "{object}");
         assert_eq!(outcome(&scoped(Scope::Namespaced), request()), Ok(!cluster), "{object}");
@@ -95,7 +95,7 @@ fn scope_tells_namespaced_from_cluster_and_counts_a_namespace_as_cluster() {
 #[test]
 fn a_namespace_selector_reads_the_namespace_and_a_written_namespace_itself() {
     let selects = |value| MatchResources { namespace_selector: label("team", value), ..rules(vec![rule("*", "*")]) };
-    let in_shop = || RequestBuilder::new().object(pod(json!({})));
+    let in_shop = || RequestBuilder::new().object(pod(&json!({})));
     assert_eq!(outcome(&selects("red"), in_shop()), Ok(true));
     assert_eq!(outcome(&selects("blue"), in_shop()), Ok(false));
 
@@ -123,7 +123,7 @@ fn a_missing_namespace_fails_only_what_would_match() {
 #[test]
 fn an_object_selector_reads_the_new_or_the_old_object() {
     let resources = MatchResources { object_selector: label("app", "web"), ..rules(vec![rule("*", "*")]) };
-    let (web, bare) = (pod(json!({"app": "web"})), pod(json!({})));
+    let (web, bare) = (pod(&json!({"app": "web"})), pod(&json!({})));
     let update = |new: &Json, old: &Json| RequestBuilder::new().object(new.clone()).old_object(old.clone());
     assert_eq!(outcome(&resources, update(&web, &bare)), Ok(true));
     assert_eq!(outcome(&resources, update(&bare, &web)), Ok(true));
@@ -133,8 +133,8 @@ fn an_object_selector_reads_the_new_or_the_old_object() {
 #[test]
 fn resource_names_narrow_a_rule() {
     let named = |name: &str| rules(vec![RuleWithOperations { resource_names: vec![name.into()], ..rule("*", "*") }]);
-    assert_eq!(outcome(&named("p"), RequestBuilder::new().object(pod(json!({})))), Ok(true));
-    assert_eq!(outcome(&named("q"), RequestBuilder::new().object(pod(json!({})))), Ok(false));
+    assert_eq!(outcome(&named("p"), RequestBuilder::new().object(pod(&json!({})))), Ok(true));
+    assert_eq!(outcome(&named("q"), RequestBuilder::new().object(pod(&json!({})))), Ok(false));
 }
 
 #[test]

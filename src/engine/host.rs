@@ -1,0 +1,139 @@
+//! Answers the libraries `cluster` and `network` (declared in [`stockade_policy::host_library`]) from cluster facts.
+
+use stockade_cel::functions::{Host, Scope};
+use stockade_cel::opaque::Opaque;
+use stockade_cel::{ErrorKind, Value};
+use stockade_policy::host_library as library;
+
+use crate::facts::{ClusterFacts, Fact, Into, Kind};
+use crate::network::{self, Direction};
+use crate::request::Members;
+
+/// Most objects that one `cluster.list` answers with.
+pub const MAX_LISTED: usize = 10_000;
+
+/// Once a request's arena holds this much, nothing more is read into it: an expression that reads in a loop ends here.
+pub const MAX_READ_BYTES: usize = 128 << 20;
+
+/// The host of one request's evaluations.
+pub struct FactsHost<'f> {
+    facts: &'f dyn ClusterFacts,
+}
+
+type Answer<'a> = Result<Value<'a>, ErrorKind<'a>>;
+
+// === impl FactsHost ===
+
+impl<'f> FactsHost<'f> {
+    /// Answers from these facts.
+    pub fn new(facts: &'f dyn ClusterFacts) -> Self {
+        Self { facts }
+    }
+
+    fn get<'a>(&self, args: [&'a str; 4], scope: &Scope<'a>) -> Answer<'a> {
+        let [api_version, kind, namespace, name] = args;
+        let found = match self.facts.get(Kind { api_version, kind }, namespace, name, room(scope)?) {
+            Fact::Known(found) => found,
+            Fact::NotReady => return Err(not_ready(kind, scope)),
+        };
+        Ok(Value::Optional(found.map(|v| &*scope.arena.alloc(v))))
+    }
+
+    fn list<'a>(&self, kind: Kind<'_>, namespace: &str, scope: &Scope<'a>) -> Result<&'a [Value<'a>], ErrorKind<'a>> {
+        match self.facts.list(kind, namespace, room(scope)?) {
+            Fact::Known(list) if list.len() > MAX_LISTED => {
+                let text = format!("more than {MAX_LISTED} objects of kind {} exist", kind.kind);
+                Err(ErrorKind::Function(scope.arena.alloc_str(&text)))
+            }
+            Fact::Known(list) => Ok(list),
+            Fact::NotReady => Err(not_ready(kind.kind, scope)),
+        }
+    }
+
+    /// The NetworkPolicies that select a Pod.
+    fn selecting<'a>(&self, pod: Value<'a>, scope: &Scope<'a>) -> Result<&'a [Value<'a>], ErrorKind<'a>> {
+        let pod = network::Pod::of(pod).map_err(|e| fault(e, scope))?;
+        let all = self.list(network::NETWORK_POLICY, pod.namespace, scope)?;
+        let mut selecting = bumpalo::collections::Vec::new_in(scope.arena);
+        for policy in all {
+            if network::selects(*policy, &pod).map_err(|e| fault(e, scope))? {
+                selecting.push(*policy);
+            }
+        }
+        Ok(selecting.into_bump_slice())
+    }
+
+    fn isolation<'a>(&self, pod: Value<'a>, direction: Direction, scope: &Scope<'a>) -> Answer<'a> {
+        let mut names = bumpalo::collections::Vec::new_in(scope.arena);
+        let mut allows_all = false;
+        for policy in self.selecting(pod, scope)? {
+            if network::isolates(*policy, direction) {
+                names.push(policy.path(&["metadata", "name"]).unwrap_or(Value::String("")));
+                allows_all |= network::allows_all(*policy, direction);
+            }
+        }
+        names.sort_by_key(|n| n.as_str().unwrap_or(""));
+        let mut members = Members::new(scope.arena, scope.symbols);
+        members.push(library::ISOLATION_ISOLATED, Value::Bool(!names.is_empty()));
+        members.push(library::ISOLATION_POLICIES, Value::List(names.into_bump_slice()));
+        members.push(library::ISOLATION_ALLOWS_ALL, Value::Bool(allows_all));
+        let opaque = Opaque::Host { type_name: library::ISOLATION, data: members.finish() };
+        Ok(Value::Opaque(scope.arena.alloc(opaque)))
+    }
+}
+
+impl Host for FactsHost<'_> {
+    fn call<'a>(&self, function: &'static str, args: &[Value<'a>], scope: &Scope<'a>) -> Answer<'a> {
+        use Value::{Bool, List, String};
+        match (function, args) {
+            (library::CLUSTER_GET, &[String(version), String(kind), String(namespace), String(name)]) => {
+                self.get([version, kind, namespace, name], scope)
+            }
+            (library::CLUSTER_LIST, &[String(api_version), String(kind)]) => {
+                self.list(Kind { api_version, kind }, "", scope).map(List)
+            }
+            (library::CLUSTER_LIST, &[String(_), String(_), String("")]) => {
+                Err(ErrorKind::Function("cluster.list needs a namespace; leave it out to list all namespaces"))
+            }
+            (library::CLUSTER_LIST, &[String(api_version), String(kind), String(namespace)]) => {
+                self.list(Kind { api_version, kind }, namespace, scope).map(List)
+            }
+            (library::NETWORK_INGRESS, &[pod]) => self.isolation(pod, Direction::Ingress, scope),
+            (library::NETWORK_EGRESS, &[pod]) => self.isolation(pod, Direction::Egress, scope),
+            (library::NETWORK_POLICIES, &[pod]) => self.selecting(pod, scope).map(List),
+            (library::NETWORK_SELECTS, &[policy, pod]) => {
+                let pod = network::Pod::of(pod).map_err(|e| fault(e, scope))?;
+                network::selects(policy, &pod).map(Bool).map_err(|e| fault(e, scope))
+            }
+            (library::NETWORK_ALLOWS_ALL_INGRESS, &[policy]) => Ok(Bool(
+                network::isolates(policy, Direction::Ingress) && network::allows_all(policy, Direction::Ingress),
+            )),
+            (library::NETWORK_ALLOWS_ALL_EGRESS, &[policy]) => {
+                Ok(Bool(network::isolates(policy, Direction::Egress) && network::allows_all(policy, Direction::Egress)))
+            }
+            (_, &[Value::Opaque(Opaque::Host { type_name: library::ISOLATION, data })]) => {
+                data.get(function).ok_or(ErrorKind::NoSuchOverload)
+            }
+            _ => Err(ErrorKind::NoSuchOverload),
+        }
+    }
+}
+
+fn room<'a>(scope: &Scope<'a>) -> Result<Into<'a>, ErrorKind<'a>> {
+    if scope.arena.allocated_bytes() > MAX_READ_BYTES {
+        return Err(ErrorKind::MemoryLimit);
+    }
+    Ok(Into { arena: scope.arena, symbols: scope.symbols })
+}
+
+fn not_ready<'a>(kind: &str, scope: &Scope<'a>) -> ErrorKind<'a> {
+    let text = format!("objects of kind {kind} are not yet synced to use for admission");
+    ErrorKind::Function(scope.arena.alloc_str(&text))
+}
+
+fn fault<'a>(error: network::NotReadable, scope: &Scope<'a>) -> ErrorKind<'a> {
+    ErrorKind::Function(scope.arena.alloc_str(&error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! What NetworkPolicies say of a Pod (`networking.k8s.io/v1`).
+//!
+//! A policy *selects* a Pod of its own namespace whose labels its podSelector matches; Pods on the host's network are
+//! selected by none, because their traffic is the node's. It *isolates* in the directions of its policyTypes.
+
+use std::net::IpAddr;
+
+use stockade_cel::{Object, Value};
+
+use crate::facts::Kind;
+
+/// The kind that is read.
+pub const NETWORK_POLICY: Kind<'static> = Kind { api_version: "networking.k8s.io/v1", kind: "NetworkPolicy" };
+
+/// A direction, seen from the Pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To the Pod.
+    Ingress,
+    /// From the Pod.
+    Egress,
+}
+
+/// What matters of a Pod.
+#[derive(Debug, Clone, Copy)]
+pub struct Pod<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    labels: Option<&'a Object<'a>>,
+    host_network: bool,
+}
+
+/// An object that does not say what is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReadable {
+    /// Not an object at all.
+    #[error("network functions need an object, not {0}")]
+    NotAnObject(&'static str),
+    /// No namespace.
+    #[error("network functions need an object with metadata.namespace")]
+    NoNamespace,
+    /// An operator that does not exist.
+    #[error("the podSelector has an unknown operator {0:?}")]
+    UnknownOperator(String),
+    /// A selector of the wrong shape.
+    #[error("the podSelector is malformed")]
+    MalformedSelector,
+}
+
+// === impl Pod ===
+
+impl<'a> Pod<'a> {
+    /// Reads a Pod, or the Pods that a workload with a Pod template makes (Deployment, Job, CronJob, …).
+    ///
+    /// # Errors
+    /// No object, or none with a namespace.
+    pub fn of(object: Value<'a>) -> Result<Self, NotReadable> {
+        if !matches!(object, Value::Object(_)) {
+            return Err(NotReadable::NotAnObject(if matches!(object, Value::Null) { "null" } else { "this value" }));
+        }
+        let namespace = object.path(&["metadata", "namespace"]).and_then(Value::as_str).filter(|n| !n.is_empty());
+        let namespace = namespace.ok_or(NotReadable::NoNamespace)?;
+        let template = [&["spec", "template"][..], &["spec", "jobTemplate", "spec", "template"], &["template"]]
+            .into_iter()
+            .find_map(|path| object.path(path).filter(|t| matches!(t, Value::Object(_))));
+        let pod = template.unwrap_or(object);
+        Ok(Self {
+            namespace,
+            labels: pod.path(&["metadata", "labels"]).and_then(Value::as_object),
+            host_network: pod.path(&["spec", "hostNetwork"]).and_then(Value::as_bool).unwrap_or(false),
+        })
+    }
+}
+
+/// Whether a NetworkPolicy selects a Pod.
+///
+/// # Errors
+/// A podSelector that cannot be read.
+pub fn selects(policy: Value<'_>, pod: &Pod<'_>) -> Result<bool, NotReadable> {
+    let namespace = policy.path(&["metadata", "namespace"]).and_then(Value::as_str);
+    if pod.host_network || namespace != Some(pod.namespace) {
+        return Ok(false);
+    }
+    match policy.path(&["spec", "podSelector"]) {
+        None | Some(Value::Null) => Ok(true),
+        Some(selector @ Value::Object(_)) => selector_matches(selector, pod.labels),
+        Some(_) => Err(NotReadable::MalformedSelector),
+    }
+}
+
+fn selector_matches(selector: Value<'_>, labels: Option<&Object<'_>>) -> Result<bool, NotReadable> {
+    let label = |key: &str| labels.and_then(|l| l.get(key)).and_then(Value::as_str);
+    match selector.get("matchLabels") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(wanted)) => {
+            if !wanted.entries().iter().all(|e| e.value.as_str().is_some_and(|v| label(e.key) == Some(v))) {
+                return Ok(false);
+            }
+        }
+        Some(_) => return Err(NotReadable::MalformedSelector),
+    }
+    let expressions = match selector.get("matchExpressions") {
+        None | Some(Value::Null) => return Ok(true),
+        Some(v) => v.as_list().ok_or(NotReadable::MalformedSelector)?,
+    };
+    for e in expressions {
+        let key = e.get("key").and_then(Value::as_str).ok_or(NotReadable::MalformedSelector)?;
+        let values = e.get("values").and_then(Value::as_list).unwrap_or(&[]);
+        let among = |v: &str| values.iter().any(|w| w.as_str() == Some(v));
+        let holds = match e.get("operator").and_then(Value::as_str) {
+            Some("In") => label(key).is_some_and(among),
+            Some("NotIn") => !label(key).is_some_and(among),
+            Some("Exists") => label(key).is_some(),
+            Some("DoesNotExist") => label(key).is_none(),
+            other => return Err(NotReadable::UnknownOperator(other.unwrap_or("").to_owned())),
+        };
+        if !holds {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a NetworkPolicy is about a direction. Without policyTypes it is about ingress, and about egress when it
+/// has egress rules.
+pub fn isolates(policy: Value<'_>, direction: Direction) -> bool {
+    let types = policy.path(&["spec", "policyTypes"]).and_then(Value::as_list).unwrap_or(&[]);
+    if types.is_empty() {
+        return match direction {
+            Direction::Ingress => true,
+            Direction::Egress => !rules(policy, direction).is_empty(),
+        };
+    }
+    types.iter().any(|t| t.as_str() == Some(direction.name()))
+}
+
+/// Whether a NetworkPolicy that isolates in a direction allows every peer on every port there all the same: a rule
+/// with neither peers nor ports, or rules without ports whose ipBlocks cover all IPv4 or all IPv6 addresses, however
+/// they are cut up.
+pub fn allows_all(policy: Value<'_>, direction: Direction) -> bool {
+    let mut blocks = Blocks::default();
+    for rule in rules(policy, direction) {
+        if !list_of(*rule, "ports").is_empty() {
+            continue;
+        }
+        let peers = list_of(*rule, direction.peers());
+        if peers.is_empty() {
+            return true;
+        }
+        for block in peers.iter().filter_map(|p| p.get("ipBlock")) {
+            blocks.add(block);
+        }
+    }
+    blocks.cover_everything()
+}
+
+fn rules<'a>(policy: Value<'a>, direction: Direction) -> &'a [Value<'a>] {
+    policy.get("spec").map_or(&[], |spec| list_of(spec, direction.rules()))
+}
+
+/// A list member; one that is absent or null is empty, as to the API server.
+fn list_of<'a>(object: Value<'a>, key: &str) -> &'a [Value<'a>] {
+    object.get(key).and_then(Value::as_list).unwrap_or(&[])
+}
+
+// === impl Direction ===
+
+impl Direction {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "Ingress",
+            Self::Egress => "Egress",
+        }
+    }
+
+    fn rules(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+
+    fn peers(self) -> &'static str {
+        match self {
+            Self::Ingress => "from",
+            Self::Egress => "to",
+        }
+    }
+}
+
+/// Inclusive address ranges by family.
+#[derive(Default)]
+struct Blocks {
+    v4: Vec<(u128, u128)>,
+    v6: Vec<(u128, u128)>,
+}
+
+impl Blocks {
+    /// Adds the addresses of an `ipBlock` without its exceptions. One that does not parse allows nothing.
+    fn add(&mut self, block: Value<'_>) {
+        let Some((v6, range)) = block.get("cidr").and_then(Value::as_str).and_then(range) else { return };
+        let mut ranges = vec![range];
+        for except in list_of(block, "except").iter().filter_map(|e| e.as_str()).filter_map(self::range) {
+            if except.0 == v6 {
+                ranges = ranges.into_iter().flat_map(|r| without(r, except.1)).collect();
+            }
+        }
+        if v6 { self.v6.extend(ranges) } else { self.v4.extend(ranges) }
+    }
+
+    fn cover_everything(mut self) -> bool {
+        covers(&mut self.v4, u128::from(u32::MAX)) || covers(&mut self.v6, u128::MAX)
+    }
+}
+
+/// First and last address of a CIDR, and whether it is IPv6.
+fn range(cidr: &str) -> Option<(bool, (u128, u128))> {
+    let (address, bits) = cidr.split_once('/')?;
+    let bits: u32 = bits.parse().ok()?;
+    let (v6, address, width) = match address.parse().ok()? {
+        IpAddr::V4(a) => (false, u128::from(u32::from(a)), 32_u32),
+        IpAddr::V6(a) => (true, u128::from(a), 128),
+    };
+    let host_bits = width.checked_sub(bits)?;
+    let mask = if host_bits == 128 { u128::MAX } else { (1_u128 << host_bits) - 1 };
+    Some((v6, (address & !mask, address | mask)))
+}
+
+fn without(range: (u128, u128), hole: (u128, u128)) -> impl Iterator<Item = (u128, u128)> {
+    let below = (range.0 < hole.0).then(|| (range.0, range.1.min(hole.0 - 1)));
+    let above = (range.1 > hole.1).then(|| (range.0.max(hole.1 + 1), range.1));
+    let apart = range.1 < hole.0 || range.0 > hole.1;
+    let (below, above) = if apart { (Some(range), None) } else { (below, above) };
+    below.into_iter().chain(above)
+}
+
+fn covers(ranges: &mut [(u128, u128)], last: u128) -> bool {
+    ranges.sort_unstable();
+    let mut next = 0;
+    for &(from, to) in ranges.iter() {
+        if from > next {
+            return false;
+        }
+        if to >= last {
+            return true;
+        }
+        next = next.max(to + 1);
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;
