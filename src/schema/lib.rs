@@ -5,6 +5,8 @@
 mod json;
 pub mod json_patch;
 pub mod kinds;
+pub mod merge;
+mod nulls;
 pub mod shape;
 
 pub use kinds::{Kind, Kinds, Resource, Scope, Subresource};
