@@ -1,1 +1,72 @@
-//! AdmissionReview over TLS.
+//! AdmissionReview over TLS: server, handlers, certificates.
+//!
+//! Bytes and time are this crate's matter; what is decided is the [`Reviewer`]'s. Nothing here lets a request pass:
+//! whatever goes wrong is answered with an HTTP error or an AdmissionReview that refuses.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use stockade_webhook::{Certificates, Folder, Metrics, MintOptions, Reviewer, Server};
+//! # async fn example(reviewer: Arc<dyn Reviewer>) -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = Folder::new("certs");
+//! let options = MintOptions::default();
+//! folder.ensure(&options)?;
+//! let certificates = Arc::new(Certificates::load(&folder, None)?);
+//!
+//! let mut registry = prometheus_client::registry::Registry::default();
+//! let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
+//! // … the owner of policy metrics registers them in the same registry …
+//!
+//! let bound = Server::builder(reviewer, metrics, registry)
+//!     .renew(folder, options)
+//!     .bind("0.0.0.0:8443".parse()?, "0.0.0.0:8080".parse()?, certificates)
+//!     .await?;
+//! let ended = bound.serve(async { let _ = tokio::signal::ctrl_c().await; }).await;
+//! # let _ = ended;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Reviewer`] is mostly this:
+//!
+//! ```
+//! # use std::time::Instant;
+//! # use stockade_cel::Symbols;
+//! # use stockade_webhook::review::{self, AdmissionResponse};
+//! # use stockade_webhook::{BadReview, Outcome, Readiness, Reviewed, Reviewer, Verb};
+//! struct AllowAll(Symbols);
+//!
+//! impl Reviewer for AllowAll {
+//!     fn review(&self, _: Verb, body: &[u8], _deadline: Instant) -> Result<Reviewed, BadReview> {
+//!         review::with_arena(|arena| {
+//!             let request = review::decode(body, arena, &self.0)?;
+//!             request.record_in(&tracing::Span::current());
+//!             Ok(Reviewed { body: AdmissionResponse::allowed(request.uid).encode(), outcome: Outcome::Allowed })
+//!         })
+//!     }
+//!
+//!     fn readiness(&self) -> Readiness {
+//!         Readiness::ready().detail("policies: none")
+//!     }
+//! }
+//! ```
+
+mod body;
+pub mod certs;
+mod connection;
+mod handlers;
+mod handshake;
+pub mod limits;
+mod metrics;
+mod problem;
+pub mod review;
+mod reviewer;
+mod server;
+mod shared;
+mod timeout;
+
+pub use certs::{CertError, CertificateFacts, Certificates, Folder, MintOptions};
+pub use handlers::AdmissionService;
+pub use metrics::{AtomicHistogram, Metrics};
+pub use reviewer::{BadReview, Outcome, Readiness, Reviewed, Reviewer, Verb};
+pub use server::{Bound, Builder, Ended, Server};
+pub use shared::Limits;

@@ -1,0 +1,206 @@
+//! The certificate being served. Swapped whole when the files change; connections keep what they began with.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::server::WebPkiClientVerifier;
+
+use super::inspect::{certificates, facts};
+use super::store::{Folder, read};
+use super::{CertError, CertificateFacts, unix_now};
+use crate::metrics::Metrics;
+
+/// A certificate, its key and optionally the authorities of clients, from files.
+pub struct Certificates {
+    sources: Sources,
+    current: ArcSwap<Loaded>,
+    /// What the watch saw last; never touched by a request.
+    seen: Mutex<Seen>,
+    refused: ArcSwap<Option<String>>,
+}
+
+#[derive(Debug)]
+struct Sources {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+}
+
+/// The files' content.
+#[derive(PartialEq, Eq)]
+struct Material {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+struct Loaded {
+    config: Arc<ServerConfig>,
+    facts: CertificateFacts,
+}
+
+struct Seen {
+    in_force: Material,
+    /// Content that was refused, or the text of an error that kept it from being read, and whether that was told.
+    refused: Option<(Result<Material, String>, bool)>,
+}
+
+/// What a look at the files brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refresh {
+    /// As before.
+    Unchanged,
+    /// The new certificate serves from the next handshake on.
+    Swapped(CertificateFacts),
+    /// The new files cannot be used and the old certificate goes on serving. Given once for each content, after it was
+    /// seen twice: two files cannot be replaced in one step, so the first sight may be of half a change.
+    Refused(String),
+}
+
+impl Certificates {
+    /// Loads `tls.crt` and `tls.key` of a folder. With `client_ca`, clients must show a certificate that one of the
+    /// authorities in that file signed.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not PEM, does not match, or is out of its time.
+    pub fn load(folder: &Folder, client_ca: Option<PathBuf>) -> Result<Self, CertError> {
+        Self::load_files(folder.certificate(), folder.key(), client_ca)
+    }
+
+    /// As [`Self::load`], files named singly.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_files(certificate: PathBuf, key: PathBuf, client_ca: Option<PathBuf>) -> Result<Self, CertError> {
+        let sources = Sources { certificate, key, client_ca };
+        let in_force = sources.read()?;
+        let current = ArcSwap::from_pointee(build(&in_force, unix_now())?);
+        let seen = Mutex::new(Seen { in_force, refused: None });
+        Ok(Self { sources, current, seen, refused: ArcSwap::default() })
+    }
+
+    /// What is being served.
+    pub fn facts(&self) -> CertificateFacts {
+        self.current.load().facts.clone()
+    }
+
+    /// Looks at the files, by content, and swaps when they hold something new that can be used.
+    pub fn refresh(&self) -> Refresh {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (material, error) = match self.sources.read() {
+            Ok(material) if material == seen.in_force => {
+                seen.refused = None;
+                self.refused.store(Arc::default());
+                return Refresh::Unchanged;
+            }
+            Ok(material) => match build(&material, unix_now()) {
+                Ok(loaded) => {
+                    let facts = loaded.facts.clone();
+                    self.current.store(Arc::new(loaded));
+                    self.refused.store(Arc::default());
+                    *seen = Seen { in_force: material, refused: None };
+                    return Refresh::Swapped(facts);
+                }
+                Err(e) => (Ok(material), e.to_string()),
+            },
+            Err(e) => (Err(e.to_string()), e.to_string()),
+        };
+        match &mut seen.refused {
+            Some((before, told)) if *before == material => {
+                if std::mem::replace(told, true) {
+                    return Refresh::Unchanged;
+                }
+                self.refused.store(Arc::new(Some(error.clone())));
+                Refresh::Refused(error)
+            }
+            other => {
+                *other = Some((material, false));
+                Refresh::Unchanged
+            }
+        }
+    }
+
+    /// Refreshes, and tells logs and metrics.
+    pub(crate) fn refresh_and_tell(&self, metrics: &Metrics) {
+        match self.refresh() {
+            Refresh::Unchanged => {}
+            Refresh::Swapped(facts) => {
+                metrics.reload(true);
+                metrics.certificate_expiry.set(facts.not_after);
+                tracing::info!(
+                    subject = facts.subject,
+                    sha256 = facts.sha256,
+                    not_after = facts.not_after,
+                    "certificate swapped"
+                );
+            }
+            Refresh::Refused(error) => {
+                metrics.reload(false);
+                tracing::error!(error, "new certificate refused, the old one goes on serving");
+            }
+        }
+    }
+
+    /// Configuration for the next handshake.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.load().config)
+    }
+
+    /// Lines of `/readyz`.
+    pub(crate) fn details(&self) -> Vec<String> {
+        let facts = &self.current.load().facts;
+        let days = (facts.not_after - unix_now()).div_euclid(24 * 3600);
+        let mut lines = vec![format!("certificate: {}, {days} days left", facts.subject)];
+        if let Some(error) = self.refused.load().as_ref() {
+            lines.push(format!("certificate: newer files refused: {error}"));
+        }
+        lines
+    }
+}
+
+impl std::fmt::Debug for Certificates {
+    /// Without keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificates").field("sources", &self.sources).finish_non_exhaustive()
+    }
+}
+
+impl Sources {
+    fn read(&self) -> Result<Material, CertError> {
+        let client_ca = self.client_ca.as_deref().map(read).transpose()?;
+        Ok(Material { certificate: read(&self.certificate)?, key: read(&self.key)?, client_ca })
+    }
+}
+
+fn build(material: &Material, now: i64) -> Result<Loaded, CertError> {
+    let chain = certificates(&material.certificate, "the certificate file")?;
+    let facts = chain.first().map_or(Err(CertError::NoCertificate { what: "the certificate file" }), facts)?;
+    if now < facts.not_before || now > facts.not_after {
+        let CertificateFacts { not_before, not_after, .. } = facts;
+        return Err(CertError::Expired { not_before, not_after, now });
+    }
+    let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(CertError::Key)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let builder = match &material.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(pem) => {
+            let mut roots = rustls::RootCertStore::empty();
+            for authority in certificates(pem, "the client CA file")? {
+                roots.add(authority)?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    // Refuses a key that does not belong to the certificate.
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Loaded { config: Arc::new(config), facts })
+}

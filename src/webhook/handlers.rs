@@ -1,0 +1,289 @@
+//! The endpoints. A handler bounds and decodes HTTP; the reviewer decides; nothing else is between.
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::routing::{get, post};
+use futures_util::future::Either;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use prometheus_client::encoding::text;
+use tokio::time::Instant;
+use tower::Service;
+use tracing::Instrument as _;
+
+use crate::body::{self, BodyError};
+use crate::metrics::{Decision, Shed};
+use crate::problem::{JSON, problem};
+use crate::review::{self, AdmissionResponse, Status};
+use crate::reviewer::{BadReview, Outcome, Reviewed, Verb};
+use crate::shared::{Phase, Shared};
+use crate::timeout;
+
+/// When a request's headers were complete.
+#[derive(Debug, Clone, Copy)]
+struct Arrived(Instant);
+
+/// The endpoints of the TLS port, with the bound of requests in flight around them.
+#[derive(Clone)]
+pub struct AdmissionService {
+    router: Router,
+    shared: Arc<Shared>,
+}
+
+/// The admission endpoints.
+pub(crate) fn admission(shared: &Arc<Shared>) -> AdmissionService {
+    let validate = |State(s): State<Arc<Shared>>, r: Request<Body>| admit(s, Verb::Validate, r);
+    let mutate = |State(s): State<Arc<Shared>>, r: Request<Body>| admit(s, Verb::Mutate, r);
+    let router = Router::new()
+        .route("/validate", post(validate).fallback(wrong_method))
+        .route("/mutate", post(mutate).fallback(wrong_method))
+        .fallback(unknown_admission_path)
+        .with_state(Arc::clone(shared));
+    AdmissionService { router, shared: Arc::clone(shared) }
+}
+
+/// The endpoints of the plain port.
+pub(crate) fn operations(shared: &Arc<Shared>) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .fallback(unknown_operations_path)
+        .with_state(Arc::clone(shared))
+}
+
+async fn admit(shared: Arc<Shared>, verb: Verb, request: Request<Body>) -> Response<Body> {
+    let span = tracing::info_span!(
+        "admission",
+        verb = verb.as_str(),
+        uid = tracing::field::Empty,
+        operation = tracing::field::Empty,
+        kind = tracing::field::Empty,
+        namespace = tracing::field::Empty,
+        name = tracing::field::Empty,
+        user = tracing::field::Empty,
+    );
+    let answer = async {
+        let (decision, response) = match receive(&shared, request).await {
+            Ok((body, deadline)) => decide(&shared, verb, &body.bytes, deadline),
+            Err(refused) => refused,
+        };
+        shared.metrics.request(verb, decision);
+        match decision {
+            Decision::Reviewed(Outcome::Allowed | Outcome::Mutated) => tracing::debug!("request allowed"),
+            Decision::Reviewed(Outcome::Denied) => tracing::info!("request denied"),
+            Decision::Reviewed(Outcome::Errored) => tracing::warn!("request refused after an error"),
+            Decision::Malformed | Decision::Rejected => {
+                tracing::warn!(status = response.status().as_u16(), "bad request refused");
+            }
+            // Under load one line a request would add to it; the counters tell.
+            Decision::Shed => tracing::debug!("request shed"),
+            Decision::Panicked => tracing::error!("request refused after a panic"),
+        }
+        response
+    };
+    if span.is_disabled() { answer.await } else { answer.instrument(span).await }
+}
+
+type Refused = (Decision, Response<Body>);
+
+/// Checks the headers and reads the body.
+async fn receive(shared: &Shared, request: Request<Body>) -> Result<(body::Buffered, Instant), Refused> {
+    let (parts, body) = request.into_parts();
+    check_content(&parts.headers)?;
+    let budget = timeout::budget(parts.uri.query()).map_err(|text| {
+        let shown = review::bounded(text);
+        reject(StatusCode::BAD_REQUEST, &format!("timeout={shown:?} is not a duration such as 10s or 500ms"))
+    })?;
+    let arrived = parts.extensions.get::<Arrived>().map_or_else(Instant::now, |a| a.0);
+    let deadline = arrived + budget;
+    let until = deadline.min(arrived + shared.limits.body_timeout);
+    let limit = shared.limits.max_body_bytes;
+    match body::read(&parts.headers, body, limit, until, &shared.bodies).await {
+        Ok(body) => Ok((body, deadline)),
+        Err(BodyError::TooLarge) => Err(reject(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &format!("the body is larger than {limit} bytes, more than any AdmissionReview of an API server"),
+        )),
+        Err(BodyError::TimedOut) => {
+            Err(reject(StatusCode::REQUEST_TIMEOUT, "the body was not complete within the time for it"))
+        }
+        Err(BodyError::Broken) => Err(reject(StatusCode::BAD_REQUEST, "the body broke off")),
+        Err(BodyError::OverBudget) => Err(shed(shared, Shed::Memory)),
+    }
+}
+
+fn check_content(headers: &HeaderMap) -> Result<(), Refused> {
+    let media_type = |value: &HeaderValue| {
+        let text = value.to_str().unwrap_or_default();
+        text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    };
+    if !headers.get(CONTENT_TYPE).is_some_and(media_type) {
+        return Err(reject(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"));
+    }
+    if headers.get(CONTENT_ENCODING).is_some_and(|e| e != "identity") {
+        return Err(reject(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must not be compressed"));
+    }
+    Ok(())
+}
+
+/// Has the request reviewed, here and now.
+fn decide(shared: &Shared, verb: Verb, body: &[u8], deadline: Instant) -> Refused {
+    let started = Instant::now();
+    if started >= deadline {
+        return shed(shared, Shed::Late);
+    }
+    // What a panic leaves behind is dropped with the stack; the reviewer's shared state is immutable or its own care.
+    let result = catch_unwind(AssertUnwindSafe(|| shared.reviewer.review(verb, body, deadline.into_std())));
+    shared.metrics.duration(verb, started.elapsed().as_secs_f64());
+    match result {
+        Ok(Ok(Reviewed { body, outcome })) => (Decision::Reviewed(outcome), json(body)),
+        Ok(Err(BadReview { message, uid: None })) => (Decision::Malformed, problem(StatusCode::BAD_REQUEST, &message)),
+        Ok(Err(BadReview { message, uid: Some(uid) })) => {
+            let status = Status { code: 400, reason: "BadRequest", message: &message };
+            (Decision::Malformed, json(AdmissionResponse::denied(&uid, status).encode()))
+        }
+        Err(_panic) => (Decision::Panicked, refuse_after_panic(body)),
+    }
+}
+
+fn refuse_after_panic(body: &[u8]) -> Response<Body> {
+    let message = "the policy engine failed on this request, which is therefore refused; its log tells more";
+    match review::peek_uid(body) {
+        Some(uid) => {
+            let status = Status { code: 500, reason: "InternalError", message };
+            json(AdmissionResponse::denied(&uid, status).encode())
+        }
+        None => problem(StatusCode::INTERNAL_SERVER_ERROR, message),
+    }
+}
+
+fn json(body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn reject(code: StatusCode, message: &str) -> Refused {
+    (Decision::Rejected, problem(code, message))
+}
+
+fn shed(shared: &Shared, why: Shed) -> Refused {
+    shared.metrics.shed(why);
+    let response = match why {
+        Shed::Late => problem(StatusCode::GATEWAY_TIMEOUT, "the time for this request was over before its turn came"),
+        _ => problem(StatusCode::TOO_MANY_REQUESTS, "too many requests at this moment; try again"),
+    };
+    (Decision::Shed, response)
+}
+
+async fn wrong_method() -> Response<Body> {
+    problem(StatusCode::METHOD_NOT_ALLOWED, "POST an AdmissionReview")
+}
+
+async fn unknown_admission_path() -> Response<Body> {
+    let message = "no such path: this port answers POST /validate and POST /mutate; /livez, /readyz and /metrics \
+                   are on the plain HTTP port";
+    problem(StatusCode::NOT_FOUND, message)
+}
+
+async fn unknown_operations_path() -> Response<Body> {
+    let message = "no such path: this port answers GET /livez, /readyz and /metrics; /validate and /mutate are on \
+                   the TLS port";
+    problem(StatusCode::NOT_FOUND, message)
+}
+
+async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
+    let readiness = shared.reviewer.readiness();
+    let not_ready = match shared.lifecycle.phase() {
+        Phase::Serving => readiness.not_ready,
+        Phase::Draining | Phase::Closing => Some("draining".to_owned()),
+    };
+    let (code, mut text) = match not_ready {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
+    };
+    for line in readiness.details.iter().chain(&shared.certificate_detail()) {
+        text.push_str(line);
+        text.push('\n');
+    }
+    (code, text)
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    let mut out = String::with_capacity(16 << 10);
+    if text::encode(&mut out, &shared.registry).is_err() {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written");
+    }
+    let mut response = Response::new(Body::from(out));
+    let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, openmetrics);
+    response
+}
+
+// === impl AdmissionService ===
+
+/// A place among the requests in flight.
+struct Place(Arc<Shared>);
+
+impl Place {
+    fn take(shared: &Arc<Shared>) -> Option<Self> {
+        let place = Self(Arc::clone(shared));
+        let before = shared.metrics.in_flight.inc();
+        (before < shared.limits.max_in_flight as i64).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.metrics.in_flight.dec();
+    }
+}
+
+impl Service<Request<Body>> for AdmissionService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response<Body>, Infallible>>, InPlace>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes the place here and not in the future, because over HTTP/2 the futures that wait to be polled are the
+    /// queue that is to be bounded.
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let Some(place) = Place::take(&self.shared) else {
+            let (decision, response) = shed(&self.shared, Shed::InFlight);
+            match request.uri().path() {
+                "/validate" => self.shared.metrics.request(Verb::Validate, decision),
+                "/mutate" => self.shared.metrics.request(Verb::Mutate, decision),
+                _ => {}
+            }
+            return Either::Left(ready(Ok(response)));
+        };
+        request.extensions_mut().insert(Arrived(Instant::now()));
+        Either::Right(InPlace { response: self.router.call(request), _place: place })
+    }
+}
+
+/// A response being made.
+pub struct InPlace {
+    response: axum::routing::future::RouteFuture<Infallible>,
+    _place: Place,
+}
+
+impl Future for InPlace {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.response).poll(cx)
+    }
+}

@@ -1,0 +1,100 @@
+//! The seam to whoever decides: the server knows bytes and deadlines, not policies.
+
+use std::time::Instant;
+
+/// Which endpoint was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// `/validate`
+    Validate,
+    /// `/mutate`
+    Mutate,
+}
+
+/// Answers admission requests. Synchronous and CPU-bound: it runs on the request's own task and must keep to the
+/// deadline itself. A panic is caught and refused with code 500.
+pub trait Reviewer: Send + Sync + 'static {
+    /// One request.
+    ///
+    /// `body` is the AdmissionReview as it came, at most the server's body limit. The implementation decodes it with
+    /// [`crate::review::decode`] (inside [`crate::review::with_arena`]) and encodes its answer with
+    /// [`crate::review::AdmissionResponse::encode`].
+    ///
+    /// # Errors
+    /// What is wrong with the request. Never a way to let it pass: the caller gets a refusal.
+    fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Reviewed, BadReview>;
+
+    /// What `/readyz` shows.
+    fn readiness(&self) -> Readiness;
+}
+
+/// An answered request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reviewed {
+    /// The AdmissionReview with the response, JSON.
+    pub body: Vec<u8>,
+    /// What it says, for the metrics.
+    pub outcome: Outcome,
+}
+
+/// What a decision says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Allowed as it is.
+    Allowed,
+    /// Allowed with a patch.
+    Mutated,
+    /// Refused by policy.
+    Denied,
+    /// Refused because a decision could not be made: a policy failed and fails closed, the deadline passed.
+    Errored,
+}
+
+/// Why a body is not an AdmissionReview that can be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BadReview {
+    /// Names the fault and its place; safe to show to the caller.
+    pub message: String,
+    /// The request's uid when it could be read: then the answer is an AdmissionReview that refuses with code 400,
+    /// which no failurePolicy can turn into an allow. Otherwise it is HTTP 400.
+    pub uid: Option<String>,
+}
+
+/// What `/readyz` shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Readiness {
+    /// Why requests cannot be answered; `None` when they can.
+    pub not_ready: Option<String>,
+    /// Facts worth a line each, ready or not: the set in force, a newer set that was refused and why.
+    pub details: Vec<String>,
+}
+
+impl Verb {
+    /// As metrics and logs spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verb::Validate => "validate",
+            Verb::Mutate => "mutate",
+        }
+    }
+}
+
+impl Readiness {
+    /// Ready, nothing to add.
+    pub fn ready() -> Self {
+        Self::default()
+    }
+
+    /// Not ready.
+    pub fn not_ready(reason: impl Into<String>) -> Self {
+        Self { not_ready: Some(reason.into()), details: Vec::new() }
+    }
+
+    /// Adds a line.
+    #[must_use]
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.details.push(line.into());
+        self
+    }
+}
