@@ -4,7 +4,14 @@
 //! with file, line, column and caret; all faults of all files are reported at once.
 
 pub mod compiled;
+pub mod diagnostic;
 pub mod environment;
 pub mod host_library;
 pub mod matching;
+pub mod objects;
+mod read;
 pub mod selector;
+pub mod source;
+pub mod source_file;
+pub mod tree;
+pub mod yaml;

@@ -1,0 +1,179 @@
+//! ValidatingAdmissionPolicy, MutatingAdmissionPolicy and AdmissionPolicy.
+//!
+//! `stockade.dev/v1alpha1` AdmissionPolicy is one object that is one policy:
+//!
+//! ```yaml
+//! apiVersion: stockade.dev/v1alpha1
+//! kind: AdmissionPolicy
+//! metadata: {name: pods-need-a-network-policy}
+//! spec:
+//!   title: A NetworkPolicy selects every Pod      # optional, as are the next four
+//!   category: network
+//!   severity: high                                # critical, high, medium, low or info
+//!   description: …
+//!   remediation: …                                # text or link
+//!   actions: [Deny, Audit]                        # Deny (default), Warn, Audit; not Deny and Warn together
+//!   matchConstraints: {…}                         # as of a ValidatingAdmissionPolicy, selectors included
+//!   matchConditions: […]
+//!   paramKind: {apiVersion: v1, kind: ConfigMap}
+//!   paramRef: {name: settings, namespace: stockade-system, parameterNotFoundAction: Deny}  # Deny is the default
+//!   variables: […]
+//!   validations: […]                              # at least one of these three
+//!   auditAnnotations: […]
+//!   mutations: […]                                # as of a MutatingAdmissionPolicy; skipped on DELETE
+//!   failurePolicy: Fail                           # default
+//!   reinvocationPolicy: Never                     # default
+//! ```
+//!
+//! Its expressions may call the libraries of [`crate::host_library`].
+
+use super::matching::Operations;
+use super::{Members, Reader, binding, expressions, matching, metadata};
+use crate::compiled::{Actions, FailurePolicy, Flavour, Metadata, Origin, ParameterNotFoundAction, ReinvocationPolicy};
+use crate::source::{InlineBinding, PolicySource};
+
+/// Reads a policy; `None` when it lacks what it cannot be without.
+pub(crate) fn read(
+    reader: &mut Reader<'_>,
+    mut object: Members<'_>,
+    flavour: Flavour,
+    origin: Origin,
+) -> Option<PolicySource> {
+    let meta = metadata::read(reader, &mut object);
+    let spec_field = object.require(reader, "spec", "");
+    if flavour != Flavour::Mutating {
+        object.ignore(&["status"]);
+    }
+    object.finish(reader);
+    let mut spec = reader.members(&spec_field?)?;
+    let (name, name_span, described) = match meta {
+        Some(m) => (Some(m.name), m.name_span, m.described),
+        None => (None, spec.field().node.span, Metadata::default()),
+    };
+    let param_kind_field = spec.get("paramKind");
+    let param_kind = param_kind_field.as_ref().and_then(|f| expressions::param_kind(reader, f));
+    let operations = if flavour == Flavour::Mutating { Operations::Mutating } else { Operations::Any };
+    let match_constraints =
+        spec.require(reader, "matchConstraints", "").and_then(|f| matching::read(reader, &f, operations, true));
+    let mut policy = PolicySource {
+        flavour,
+        name: name.clone().unwrap_or_default(),
+        name_span,
+        file: reader.file.clone(),
+        origin,
+        metadata: described,
+        param_kind,
+        match_constraints: match_constraints.unwrap_or_default(),
+        match_conditions: spec
+            .get("matchConditions")
+            .map(|f| expressions::match_conditions(reader, &f))
+            .unwrap_or_default(),
+        variables: spec.get("variables").map(|f| expressions::variables(reader, &f)).unwrap_or_default(),
+        validations: Vec::new(),
+        audit_annotations: Vec::new(),
+        mutations: Vec::new(),
+        failure_policy: FailurePolicy::default(),
+        reinvocation: ReinvocationPolicy::default(),
+        inline: None,
+    };
+    let choices = [("Fail", FailurePolicy::Fail), ("Ignore", FailurePolicy::Ignore)];
+    if let Some(choice) = spec.get("failurePolicy").and_then(|f| reader.choice(&f, &choices)) {
+        policy.failure_policy = choice;
+    }
+    if flavour != Flavour::Mutating {
+        read_checks(reader, &mut spec, &mut policy, name.as_deref());
+    }
+    if flavour != Flavour::Validating {
+        read_changes(reader, &mut spec, &mut policy);
+    }
+    if flavour == Flavour::Admission {
+        read_inline(reader, &mut spec, &mut policy, param_kind_field.is_some());
+    }
+    spec.finish(reader);
+    name.map(|_| policy)
+}
+
+fn read_checks(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut PolicySource, name: Option<&str>) {
+    let (validations, annotations) = (spec.get("validations"), spec.get("auditAnnotations"));
+    if let Some(f) = &validations {
+        policy.validations = expressions::validations(reader, f);
+    }
+    if let Some(f) = &annotations {
+        policy.audit_annotations = expressions::audit_annotations(reader, f, name);
+    }
+    let written = [&validations, &annotations].into_iter().flatten().any(|f| reader_list_is_filled(f));
+    if !written && policy.flavour == Flavour::Validating {
+        let detail = "validations or auditAnnotations must contain at least one item";
+        reader.missing(spec.field(), "validations", detail);
+        reader.missing(spec.field(), "auditAnnotations", detail);
+    }
+}
+
+/// Whether a list holds anything, good or broken; what is no list was reported as such.
+fn reader_list_is_filled(field: &super::Field<'_>) -> bool {
+    !matches!(&field.node.content, crate::tree::Content::Sequence(items) if items.is_empty())
+}
+
+fn read_changes(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut PolicySource) {
+    let field = spec.get("mutations");
+    if let Some(f) = &field {
+        policy.mutations = expressions::mutations(reader, f);
+    }
+    let choices = [("Never", ReinvocationPolicy::Never), ("IfNeeded", ReinvocationPolicy::IfNeeded)];
+    let reinvocation = if policy.flavour == Flavour::Mutating {
+        if field.is_none_or(|f| !reader_list_is_filled(&f)) {
+            reader.missing(spec.field(), "mutations", "mutations must contain at least one item");
+        }
+        spec.require(reader, "reinvocationPolicy", "")
+    } else {
+        spec.get("reinvocationPolicy")
+    };
+    if let Some(choice) = reinvocation.and_then(|f| reader.choice(&f, &choices)) {
+        policy.reinvocation = choice;
+    }
+}
+
+fn read_inline(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut PolicySource, has_param_kind: bool) {
+    let nothing = ["validations", "auditAnnotations", "mutations"].iter().all(|name| {
+        spec.field()
+            .node
+            .get(name)
+            .is_none_or(|n| n.is_null() || matches!(&n.content, crate::tree::Content::Sequence(l) if l.is_empty()))
+    });
+    if nothing {
+        let detail = "validations, auditAnnotations or mutations must contain at least one item";
+        reader.missing(spec.field(), "validations", detail);
+    }
+    let actions = match spec.get("actions") {
+        Some(f) => binding::actions(reader, &f),
+        None => Actions { deny: true, ..Actions::default() },
+    };
+    let params_field = spec.get("paramRef");
+    let params = params_field.as_ref().and_then(|f| binding::param_ref(reader, f, Some(ParameterNotFoundAction::Deny)));
+    match (&params_field, has_param_kind) {
+        (Some(f), false) => reader.forbidden(f, "needs spec.paramKind"),
+        (None, true) => reader.missing(spec.field(), "paramRef", "which params: spec.paramKind names only their kind"),
+        _ => {}
+    }
+    policy.inline = Some(InlineBinding { actions, params });
+    let mut text = |name| spec.get(name).and_then(|f| reader.string(&f).map(|s| (f.clone(), s.to_owned())));
+    let (title, category, severity) = (text("title"), text("category"), text("severity"));
+    let (description, remediation) = (text("description"), text("remediation"));
+    if let Some((f, word)) = &severity
+        && !metadata::SEVERITIES.contains(&word.as_str())
+    {
+        reader.unsupported(f, &metadata::SEVERITIES);
+    }
+    let m = &mut policy.metadata;
+    for (slot, value) in [
+        (&mut m.title, title),
+        (&mut m.category, category),
+        (&mut m.severity, severity),
+        (&mut m.description, description),
+        (&mut m.remediation, remediation),
+    ] {
+        if let Some((_, value)) = value {
+            *slot = Some(value);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Policies and bindings as read and validated, before their expressions are compiled.
+
+pub use crate::read::Text;
+
+use crate::compiled::{
+    Actions, FailurePolicy, Flavour, Metadata, Origin, ParamKind, ParamRef, Reason, ReinvocationPolicy,
+};
+use crate::matching::MatchResources;
+use crate::source_file::SourceFile;
+use stockade_cel::source::Span;
+
+/// One policy. Which kind it was written as says which fields may be filled.
+#[derive(Debug, Clone)]
+pub struct PolicySource {
+    /// Kind it was written as.
+    pub flavour: Flavour,
+    /// `metadata.name`, a DNS subdomain.
+    pub name: String,
+    /// Place of the name.
+    pub name_span: Span,
+    /// Text the places of the expressions point into.
+    pub file: SourceFile,
+    /// File and line.
+    pub origin: Origin,
+    /// Title and so on.
+    pub metadata: Metadata,
+    /// Kind of the params.
+    pub param_kind: Option<ParamKind>,
+    /// Which requests.
+    pub match_constraints: MatchResources,
+    /// Name and expression.
+    pub match_conditions: Vec<(String, Text)>,
+    /// Name and expression, in order.
+    pub variables: Vec<(String, Text)>,
+    /// Checks.
+    pub validations: Vec<ValidationSource>,
+    /// Key and expression.
+    pub audit_annotations: Vec<(String, Text)>,
+    /// Changes.
+    pub mutations: Vec<MutationSource>,
+    /// What an error counts as.
+    pub failure_policy: FailurePolicy,
+    /// Whether mutations run again.
+    pub reinvocation: ReinvocationPolicy,
+    /// Actions and params of an AdmissionPolicy, which is its own binding.
+    pub inline: Option<InlineBinding>,
+}
+
+/// One check.
+#[derive(Debug, Clone)]
+pub struct ValidationSource {
+    /// Must be true.
+    pub expression: Text,
+    /// Fixed message.
+    pub message: Option<String>,
+    /// Computed message.
+    pub message_expression: Option<Text>,
+    /// Reason of the refusal.
+    pub reason: Reason,
+}
+
+/// One change.
+#[derive(Debug, Clone)]
+pub enum MutationSource {
+    /// `patchType: ApplyConfiguration`
+    ApplyConfiguration(Text),
+    /// `patchType: JSONPatch`
+    JsonPatch(Text),
+}
+
+/// The binding inside an AdmissionPolicy.
+#[derive(Debug, Clone)]
+pub struct InlineBinding {
+    /// What a failure does.
+    pub actions: Actions,
+    /// Which params.
+    pub params: Option<ParamRef>,
+}
+
+/// One binding.
+#[derive(Debug, Clone)]
+pub struct BindingSource {
+    /// Kind of the policy it binds.
+    pub flavour: Flavour,
+    /// `metadata.name`, a DNS subdomain.
+    pub name: String,
+    /// Place of the name.
+    pub name_span: Span,
+    /// Text the places point into.
+    pub file: SourceFile,
+    /// File and line.
+    pub origin: Origin,
+    /// `spec.policyName`
+    pub policy_name: String,
+    /// Place of the policy's name.
+    pub policy_name_span: Span,
+    /// Narrows the policy's own constraints.
+    pub match_resources: Option<MatchResources>,
+    /// Which params.
+    pub params: Option<ParamRef>,
+    /// Place of `spec.paramRef`, for a policy that takes none.
+    pub params_span: Option<Span>,
+    /// What a failure does.
+    pub actions: Actions,
+}
