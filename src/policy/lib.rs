@@ -13,5 +13,6 @@ mod read;
 pub mod selector;
 pub mod source;
 pub mod source_file;
+pub mod sources;
 pub mod tree;
 pub mod yaml;

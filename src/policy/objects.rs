@@ -128,6 +128,18 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused() {
-        insta::assert_snapshot!(load_objects("a.yaml", "- 1\n---\nkind: Pod\n").unwrap_err(), @"");
+        insta::assert_snapshot!(load_objects("a.yaml", "- 1\n---\nkind: Pod\n").unwrap_err(), @r#"
+        error: expected an object, found a list
+         --> a.yaml:1:1
+          |
+        1 | - 1
+          | ^^^
+
+        error: apiVersion: Object 'apiVersion' is missing
+         --> a.yaml:3:1
+          |
+        3 | kind: Pod
+          | ^^^^^^^^^
+        "#);
     }
 }

@@ -49,7 +49,7 @@ pub fn parse(file: &SourceFile) -> (Vec<Node>, Diagnostics) {
         diagnostics.extend(builder.diagnostics);
         let Some(fault) = fault else { break };
         let from = fault.offset;
-        diagnostics.push(fault.diagnostic);
+        diagnostics.push(*fault.diagnostic);
         // A fault may lie at the separator itself; it must not end reading, nor be read twice.
         let search = from.saturating_sub(1).max(base);
         match file.text().get(search..).and_then(|rest| rest.find("\n---")) {
@@ -62,7 +62,7 @@ pub fn parse(file: &SourceFile) -> (Vec<Node>, Diagnostics) {
 
 /// What ends a document, and where reading may go on after it.
 struct Fault {
-    diagnostic: Diagnostic,
+    diagnostic: Box<Diagnostic>,
     offset: usize,
 }
 
@@ -144,7 +144,7 @@ impl<'f> Builder<'f> {
     }
 
     fn fault(&self, span: Span, message: impl Into<String>) -> Fault {
-        let diagnostic = Diagnostic::at(Severity::Error, self.file, span, message);
+        let diagnostic = Box::new(Diagnostic::at(Severity::Error, self.file, span, message));
         Fault { diagnostic, offset: span.start as usize }
     }
 

@@ -112,7 +112,7 @@ fn base64(text: &str) -> Option<String> {
     let (mut bits, mut held) = (0u32, 0u32);
     let clean: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     let body = clean.strip_suffix(b"==").or_else(|| clean.strip_suffix(b"=")).unwrap_or(&clean);
-    if clean.len() % 4 != 0 {
+    if !clean.len().is_multiple_of(4) {
         return None;
     }
     for &b in body {
