@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxBuildHasher;
 
 use crate::functions::Function;
+use crate::parse::Syntax;
 use crate::types::Type;
 
 /// Struct types with fields.
@@ -17,6 +18,43 @@ pub trait StructProvider: Send + Sync + Debug {
     fn field(&self, structure: &str, field: &str) -> Option<Type>;
     /// Whether expressions may construct it with `Name{…}`.
     fn constructible(&self, name: &str) -> bool;
+}
+
+/// Which language the parser and the checker speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Language {
+    /// Extensions of the syntax.
+    pub syntax: Syntax,
+    /// Elements of a list literal, and keys and values of a map literal, must have one type. Otherwise differing ones
+    /// make it `dyn`.
+    pub homogeneous_literals: bool,
+    /// `<`, `<=`, `>`, `>=` between int, uint and double.
+    pub mixed_comparisons: bool,
+    /// Constant durations, timestamps, regular expressions and format strings are checked when compiled.
+    pub validate_literals: bool,
+}
+
+impl Language {
+    /// As Kubernetes 1.36 configures it (apiserver `pkg/cel/environment/base.go`).
+    pub const KUBERNETES: Self = Self {
+        syntax: Syntax::KUBERNETES,
+        homogeneous_literals: true,
+        mixed_comparisons: true,
+        validate_literals: true,
+    };
+    /// The language definition with all extensions, as its conformance tests run it.
+    pub const EXTENDED: Self = Self {
+        syntax: Syntax::EXTENDED,
+        homogeneous_literals: false,
+        mixed_comparisons: true,
+        validate_literals: false,
+    };
+}
+
+impl Default for Language {
+    fn default() -> Self {
+        Self::KUBERNETES
+    }
 }
 
 /// An environment. Cloning is cheap enough for setup, never on the request path.
@@ -32,6 +70,10 @@ pub struct Env {
     pub(crate) structs: Vec<Arc<dyn StructProvider>>,
     /// Namespace in which names are resolved first (cel-spec container); empty in Kubernetes.
     pub(crate) container: String,
+    /// Types without fields that may be named in expressions (`net.IP`).
+    pub(crate) named_types: Vec<Type>,
+    /// What the parser and the checker accept.
+    pub(crate) language: Language,
 }
 
 impl Env {
@@ -68,6 +110,20 @@ impl Env {
     #[must_use]
     pub fn structs(mut self, provider: Arc<dyn StructProvider>) -> Self {
         self.structs.push(provider);
+        self
+    }
+
+    /// Lets expressions name a type, as in `type(x) == net.IP`. Struct types can be named without this.
+    #[must_use]
+    pub fn named_type(mut self, ty: Type) -> Self {
+        self.named_types.push(ty);
+        self
+    }
+
+    /// Sets what the parser and the checker accept; [`Language::KUBERNETES`] unless set.
+    #[must_use]
+    pub fn language(mut self, language: Language) -> Self {
+        self.language = language;
         self
     }
 

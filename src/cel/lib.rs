@@ -6,6 +6,7 @@
 
 pub mod ast;
 pub mod authorizer;
+pub mod check;
 pub mod checked;
 pub mod document;
 pub mod env;
@@ -25,7 +26,8 @@ pub mod value;
 
 mod program;
 
-pub use env::Env;
+pub use check::check;
+pub use env::{Env, Language};
 pub use error::{ErrorKind, EvalError};
 pub use evaluation::{Evaluation, Outcome};
 pub use issues::{Issue, Issues};

@@ -22,6 +22,9 @@ pub const MAX_ISSUES: usize = 100;
 /// Most tree nodes of one expression after macro expansion: nested macros multiply what they copy.
 pub const MAX_NODES: u32 = 200_000;
 
+/// Largest type of an expression, in type names: `{a: a}` doubles its type, and nested macros can repeat that.
+pub const MAX_TYPE_SIZE: usize = 1_000;
+
 /// Runtime cost one evaluation may spend (upstream `PerCallLimit`).
 pub const PER_CALL_COST: u64 = 1_000_000;
 

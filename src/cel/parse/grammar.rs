@@ -73,7 +73,7 @@ impl<'t> Parser<'t> {
         let single = self.second().kind == Kind::End;
         let fault = if single { "extraneous" } else { "mismatched" };
         // Nothing follows, so it does not matter whether this reaches the limit of issues.
-        let _ = self.fault(format!("{fault} input '{}' expecting <EOF>", self.name(token)));
+        let _ = self.fault(&format!("{fault} input '{}' expecting <EOF>", self.name(token)));
         None
     }
 
@@ -119,14 +119,14 @@ impl<'t> Parser<'t> {
     // --- faults ---
 
     /// Records a syntax error at the next token.
-    fn fault(&mut self, message: String) -> Parsed<()> {
+    fn fault(&mut self, message: &str) -> Parsed<()> {
         let span = self.peek().span;
         self.builder.issue(span, format!("Syntax error: {message}"))
     }
 
     fn mismatch<T>(&mut self, expected: &str) -> Parsed<T> {
         let found = self.name(self.peek());
-        self.fault(format!("mismatched input '{found}' expecting {expected}"))?;
+        self.fault(&format!("mismatched input '{found}' expecting {expected}"))?;
         Err(Stop::Syntax)
     }
 
@@ -136,7 +136,7 @@ impl<'t> Parser<'t> {
             return Ok(token);
         }
         if self.peek().kind == Kind::End && kind != Kind::Colon {
-            self.fault(format!("missing {shown} at '<EOF>'"))?;
+            self.fault(&format!("missing {shown} at '<EOF>'"))?;
             return Err(Stop::Syntax);
         }
         self.mismatch(shown)
@@ -164,7 +164,7 @@ impl<'t> Parser<'t> {
     fn no_alternative<T>(&mut self, before: &str) -> Parsed<T> {
         let token = self.peek();
         let text = if token.kind == Kind::End { "" } else { self.slice(token) };
-        self.fault(format!("no viable alternative at input '{before}{text}'"))?;
+        self.fault(&format!("no viable alternative at input '{before}{text}'"))?;
         Err(Stop::Syntax)
     }
 
@@ -409,7 +409,7 @@ impl<'t> Parser<'t> {
     /// One token too many: reports it and goes on behind it.
     fn extraneous(&mut self, token: Token) -> Parsed<()> {
         let text = self.slice(token);
-        self.fault(format!("extraneous input '{text}' expecting {OPERAND}"))?;
+        self.fault(&format!("extraneous input '{text}' expecting {OPERAND}"))?;
         self.at += 1;
         Ok(())
     }

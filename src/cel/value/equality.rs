@@ -40,10 +40,9 @@ impl<'a> Value<'a> {
             (Value::Bytes(a), Value::Bytes(b)) => Ok(a.cmp(b)),
             (Value::Duration(a), Value::Duration(b)) => Ok(a.cmp(&b)),
             (Value::Timestamp(a), Value::Timestamp(b)) => Ok(a.cmp(&b)),
-            (
-                Value::Int(_) | Value::Uint(_) | Value::Double(_),
-                Value::Int(_) | Value::Uint(_) | Value::Double(_),
-            ) => compare_numbers(self, other).ok_or(ErrorKind::Function("NaN values cannot be ordered")),
+            (Value::Int(_) | Value::Uint(_) | Value::Double(_), Value::Int(_) | Value::Uint(_) | Value::Double(_)) => {
+                compare_numbers(self, other).ok_or(ErrorKind::Function("NaN values cannot be ordered"))
+            }
             (Value::Double(d), _) if d.is_nan() => Err(ErrorKind::Function("NaN values cannot be ordered")),
             _ => Err(ErrorKind::NoSuchOverload),
         }
