@@ -1,0 +1,211 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::pod_security::Level;
+
+/// One policy repository: checked in CI, enforced at the API server, held in the kernel.
+///
+/// Exit codes: 0 clean, 1 findings, 2 the tool could not do its job.
+#[derive(Debug, Parser)]
+#[command(name = "stockade", version, max_term_width = 100)]
+pub struct Cli {
+    /// Say less on stderr.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// One verb per job.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the admission webhook.
+    Serve(ServeArgs),
+    /// Judge manifests, as CI does.
+    Check(CheckArgs),
+    /// Answer one admission request exactly as the webhook does.
+    Review(Box<ReviewArgs>),
+    /// Run the tests of a policy repository.
+    Test(TestArgs),
+    /// Mint, inspect or rotate the webhook's certificates.
+    Certs(CertsArgs),
+    /// Print a shell completion script.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where policies come from.
+#[derive(Debug, Args)]
+pub struct PolicySource {
+    /// Policy files or folders; repeatable. Default: policies/ when it exists.
+    #[arg(long = "policies", short = 'p', value_name = "PATH")]
+    pub policies: Vec<PathBuf>,
+    /// Judge by the Pod Security Standards at this level, whatever the namespace labels say.
+    #[arg(long, value_name = "LEVEL[:VERSION]")]
+    pub pod_security: Option<Level>,
+}
+
+/// `stockade serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Policy files or folders, watched for changes; repeatable.
+    #[arg(long = "policies", short = 'p', value_name = "PATH", default_value = "policies")]
+    pub policies: Vec<PathBuf>,
+    /// Folder of objects that exist (Namespaces, NetworkPolicies, params), standing in for a cluster; watched.
+    #[arg(long, value_name = "DIR")]
+    pub cluster_state: Option<PathBuf>,
+    /// Address of the HTTPS listener (/validate, /mutate).
+    #[arg(long, value_name = "ADDR", default_value = "[::]:8443")]
+    pub listen: SocketAddr,
+    /// Address of the plain HTTP listener (/livez, /readyz, /metrics).
+    #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
+    pub listen_health: SocketAddr,
+    /// Folder with tls.crt, tls.key and ca.crt; minted when empty, reloaded when they change.
+    #[arg(long, value_name = "DIR", default_value = "certs")]
+    pub certs: PathBuf,
+    /// Require client certificates signed by this CA (PEM), as an API server configured for it sends.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// Log format.
+    #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
+    pub log: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// `stockade check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Manifests: files, folders, or - for standard input.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Where policies come from.
+    #[command(flatten)]
+    pub source: PolicySource,
+    /// Folder of objects that already exist (Namespaces, NetworkPolicies, params).
+    #[arg(long, value_name = "DIR")]
+    pub cluster_state: Option<PathBuf>,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// `stockade review`
+#[derive(Debug, Args)]
+pub struct ReviewArgs {
+    /// An AdmissionReview file, or - for standard input. Instead of it: --object.
+    #[arg(value_name = "REVIEW", required_unless_present_any = ["object", "old_object"], conflicts_with_all = ["object", "old_object"])]
+    pub review: Option<PathBuf>,
+    /// Where policies come from.
+    #[command(flatten)]
+    pub source: PolicySource,
+    /// The object of the request.
+    #[arg(long, value_name = "FILE")]
+    pub object: Option<PathBuf>,
+    /// The object before an UPDATE or DELETE.
+    #[arg(long, value_name = "FILE")]
+    pub old_object: Option<PathBuf>,
+    /// CREATE, UPDATE, DELETE or CONNECT.
+    #[arg(long, value_enum, ignore_case = true, default_value_t = Operation::Create)]
+    pub operation: Operation,
+    /// The Namespace object of the request.
+    #[arg(long, value_name = "FILE")]
+    pub namespace: Option<PathBuf>,
+    /// Params objects that exist; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub params: Vec<PathBuf>,
+    /// Bindings beside those in the policy files; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub binding: Vec<PathBuf>,
+    /// The requesting user: a userInfo as in an AdmissionRequest.
+    #[arg(long, value_name = "FILE")]
+    pub user_info: Option<PathBuf>,
+    /// Folder of objects that already exist.
+    #[arg(long, value_name = "DIR")]
+    pub cluster_state: Option<PathBuf>,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// `stockade test`
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Policy repositories or single policy folders.
+    #[arg(value_name = "DIR", default_value = "policies")]
+    pub dirs: Vec<PathBuf>,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// `stockade certs`
+#[derive(Debug, Args)]
+pub struct CertsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: CertsAction,
+}
+
+/// Actions on certificates.
+#[derive(Debug, Subcommand)]
+pub enum CertsAction {
+    /// Mint a CA and a serving certificate when the folder has none.
+    Mint(CertsDir),
+    /// Show what the folder holds.
+    Inspect(CertsDir),
+    /// Mint a new serving certificate, signed by the folder's CA; a running webhook picks it up.
+    Rotate(CertsDir),
+}
+
+/// Folder and names.
+#[derive(Debug, Args)]
+pub struct CertsDir {
+    /// Folder with tls.crt, tls.key and ca.crt.
+    #[arg(value_name = "DIR", default_value = "certs")]
+    pub dir: PathBuf,
+    /// Further DNS name or IP address the certificate is for; repeatable.
+    #[arg(long = "san", value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
+/// Operation of an admission request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub enum Operation {
+    /// A new object.
+    Create,
+    /// A changed object.
+    Update,
+    /// A removed object.
+    Delete,
+    /// A connection to a subresource.
+    Connect,
+}
+
+/// Output formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
