@@ -8,6 +8,9 @@ pub const POLICY: &str = include_str!("../policies/pod-security/pod-security-sta
 /// Name under which diagnostics show the built-in policy.
 pub const POLICY_FILE: &str = "policies/pod-security/pod-security-standards/policy.yaml";
 
+/// Its name.
+pub const POLICY_NAME: &str = "pod-security-standards";
+
 /// A level and version of the Pod Security Standards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Level {

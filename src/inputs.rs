@@ -1,0 +1,148 @@
+//! What the verbs read: policies, objects, the stand-in for a cluster.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value as Json;
+use stockade_engine::folder_facts::FolderFacts;
+use stockade_policy::compile::{Compiled, UnboundPolicy};
+use stockade_policy::diagnostic::{Diagnostics, Severity};
+use stockade_policy::objects::{LoadedObject, load_documents, load_objects};
+use stockade_policy::sources::{PolicySources, load_paths};
+
+use crate::cli::PolicySource;
+use crate::pod_security;
+
+/// Longest text that is read from standard input, in bytes: that of a policy or manifest file.
+const MAX_STDIN_BYTES: u64 = stockade_policy::source_file::MAX_FILE_BYTES as u64;
+
+/// Folder of policies that is used when the user names none.
+const DEFAULT_POLICIES: &str = "policies";
+
+/// Reads the policies a command line names, the built-in Pod Security Standards among them when asked for.
+///
+/// # Errors
+/// When the user named nothing and there is nothing by default.
+pub fn policy_sources(source: &PolicySource, bindings: &[PathBuf]) -> Result<PolicySources> {
+    let mut paths = source.policies.clone();
+    if paths.is_empty() && source.pod_security.is_none() {
+        let default = Path::new(DEFAULT_POLICIES);
+        if !default.exists() {
+            bail!("no policies: name some with --policies PATH, or use --pod-security LEVEL");
+        }
+        paths.push(default.to_owned());
+    }
+    paths.extend_from_slice(bindings);
+    let mut sources = load_paths(&paths);
+    if let Some(level) = &source.pod_security {
+        sources.policies.retain(|p| p.name != pod_security::POLICY_NAME);
+        sources.bindings.retain(|b| b.policy_name != pod_security::POLICY_NAME);
+        sources.add(pod_security::POLICY_FILE, pod_security::POLICY, true);
+        sources.add("--pod-security", &level.binding(), true);
+    }
+    Ok(sources)
+}
+
+/// Compiles policies. Warnings and notes go to stderr unless `quiet`.
+///
+/// # Errors
+/// All diagnostics, when one of them is an error.
+pub fn compile(sources: PolicySources, quiet: bool) -> Result<Compiled> {
+    let compiled = sources.compile(UnboundPolicy::BindEverywhereDeny);
+    if compiled.diagnostics.has_errors() {
+        return Err(anyhow::Error::new(Refused(compiled.diagnostics)));
+    }
+    if !quiet {
+        for d in compiled.diagnostics.iter().filter(|d| d.severity != Severity::Error) {
+            anstream::eprintln!("{d}");
+        }
+    }
+    Ok(compiled)
+}
+
+/// Files that could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of the files cannot be used\n{0}", count(.0))]
+pub struct Refused(pub Diagnostics);
+
+fn count(diagnostics: &Diagnostics) -> String {
+    let n = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    format!("{n} {}", if n == 1 { "fault" } else { "faults" })
+}
+
+/// Reads a file, or standard input for `-`.
+///
+/// # Errors
+/// Unreadable, too large, not UTF-8.
+pub fn read_text(path: &Path) -> Result<(String, String)> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().lock().take(MAX_STDIN_BYTES + 1).read_to_string(&mut text).context("standard input")?;
+        if text.len() as u64 > MAX_STDIN_BYTES {
+            bail!("standard input is larger than {MAX_STDIN_BYTES} bytes");
+        }
+        return Ok(("<stdin>".to_owned(), text));
+    }
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok((path.display().to_string(), text))
+}
+
+/// Reads all objects of files, folders and standard input, in order.
+///
+/// # Errors
+/// Unreadable files, and all faults of all files.
+pub fn objects(paths: &[PathBuf]) -> Result<Vec<LoadedObject>> {
+    let mut all = Vec::new();
+    let mut faults = Diagnostics::default();
+    for file in stockade_policy::sources::manifest_files(paths).map_err(Refused)? {
+        let (name, text) = read_text(&file)?;
+        match load_objects(&name, &text) {
+            Ok(objects) => all.extend(objects),
+            Err(found) => faults.extend(found),
+        }
+    }
+    if faults.has_errors() {
+        return Err(anyhow::Error::new(Refused(faults)));
+    }
+    Ok(all)
+}
+
+/// The one object of a file.
+///
+/// # Errors
+/// As [`objects`]; none or several objects.
+pub fn object(path: &Path) -> Result<LoadedObject> {
+    let (name, text) = read_text(path)?;
+    let mut found = load_objects(&name, &text).map_err(Refused)?;
+    if found.len() != 1 {
+        bail!("{name}: holds {} objects where one is wanted", found.len());
+    }
+    Ok(found.remove(0))
+}
+
+/// The one document of a file, of any shape.
+///
+/// # Errors
+/// As [`object`].
+pub fn document(path: &Path) -> Result<Json> {
+    let (name, text) = read_text(path)?;
+    let mut found = load_documents(&name, &text).map_err(Refused)?;
+    if found.len() != 1 {
+        bail!("{name}: holds {} documents where one is wanted", found.len());
+    }
+    Ok(found.remove(0).value)
+}
+
+/// A cluster made of objects: those of a folder, and further ones that win over them.
+///
+/// # Errors
+/// As [`objects`]; an object without a name.
+pub fn facts(folder: Option<&Path>, further: impl IntoIterator<Item = Json>) -> Result<FolderFacts> {
+    let mut existing: Vec<Json> = match folder {
+        Some(dir) => objects(&[dir.to_owned()])?.into_iter().map(|o| o.value).collect(),
+        None => Vec::new(),
+    };
+    existing.extend(further);
+    FolderFacts::new(existing).context("objects that exist")
+}
