@@ -13,6 +13,8 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits::MAX_DISCARDED_BYTES;
+use crate::metrics::Shed;
+use crate::refusal::Refusal;
 
 /// Bytes that all bodies may hold together.
 #[derive(Debug, Clone)]
@@ -33,19 +35,6 @@ pub(crate) struct Buffered {
     _charge: Charge,
 }
 
-/// Why there is no body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyError {
-    /// Larger than a body may be.
-    TooLarge,
-    /// Not complete in time.
-    TimedOut,
-    /// All bodies together are too large.
-    OverBudget,
-    /// The caller broke off.
-    Broken,
-}
-
 impl Budget {
     pub(crate) fn new(limit: usize) -> Self {
         Self { held: Arc::default(), limit }
@@ -57,10 +46,10 @@ impl Budget {
 }
 
 impl Charge {
-    fn add(&mut self, bytes: usize) -> Result<(), BodyError> {
+    fn add(&mut self, bytes: usize) -> Result<(), Refusal> {
         let before = self.budget.held.fetch_add(bytes, Relaxed);
         self.bytes += bytes;
-        if before + bytes > self.budget.limit { Err(BodyError::OverBudget) } else { Ok(()) }
+        if before + bytes > self.budget.limit { Err(Refusal::Shed(Shed::Memory)) } else { Ok(()) }
     }
 }
 
@@ -77,14 +66,14 @@ pub(crate) async fn read(
     limit: usize,
     until: Instant,
     budget: &Budget,
-) -> Result<Buffered, BodyError> {
+) -> Result<Buffered, Refusal> {
     let declared = declared(headers);
     if declared.is_some_and(|n| n > limit as u64) {
         // One that waits for `100 Continue` has sent nothing: it reads our answer at once.
         if !headers.contains_key(EXPECT) {
             discard(body, declared, until).await;
         }
-        return Err(BodyError::TooLarge);
+        return Err(Refusal::TooLarge(limit));
     }
     let mut charge = budget.open();
     let mut first = Bytes::new();
@@ -92,16 +81,16 @@ pub(crate) async fn read(
     let mut length = 0;
     while !body.is_end_stream() {
         let frame = match timeout_at(until, body.frame()).await {
-            Err(_) => return Err(BodyError::TimedOut),
+            Err(_) => return Err(Refusal::TimedOut),
             Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(BodyError::Broken),
+            Ok(Some(Err(_))) => return Err(Refusal::Broken),
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();
         if length > limit {
             discard(body, declared, until).await;
-            return Err(BodyError::TooLarge);
+            return Err(Refusal::TooLarge(limit));
         }
         charge.add(data.len())?;
         // Most bodies are one frame, which is taken as it is.

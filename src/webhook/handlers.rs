@@ -19,9 +19,10 @@ use tokio::time::Instant;
 use tower::Service;
 use tracing::Instrument as _;
 
-use crate::body::{self, BodyError};
+use crate::body;
 use crate::metrics::{Decision, Shed};
 use crate::problem::{JSON, problem};
+use crate::refusal::Refusal;
 use crate::review::{self, AdmissionResponse, Status};
 use crate::reviewer::{BadReview, Outcome, Reviewed, Verb};
 use crate::shared::{Phase, Shared};
@@ -30,6 +31,8 @@ use crate::timeout;
 /// When a request's headers were complete.
 #[derive(Debug, Clone, Copy)]
 struct Arrived(Instant);
+
+type Answer = (Decision, Response<Body>);
 
 /// The endpoints of the TLS port, with the bound of requests in flight around them.
 #[derive(Clone)]
@@ -74,72 +77,61 @@ async fn admit(shared: Arc<Shared>, verb: Verb, request: Request<Body>) -> Respo
     let answer = async {
         let (decision, response) = match receive(&shared, request).await {
             Ok((body, deadline)) => decide(&shared, verb, &body.bytes, deadline),
-            Err(refused) => refused,
+            Err(refusal) => refuse(&shared, &refusal),
         };
         shared.metrics.request(verb, decision);
-        match decision {
-            Decision::Reviewed(Outcome::Allowed | Outcome::Mutated) => tracing::debug!("request allowed"),
-            Decision::Reviewed(Outcome::Denied) => tracing::info!("request denied"),
-            Decision::Reviewed(Outcome::Errored) => tracing::warn!("request refused after an error"),
-            Decision::Malformed | Decision::Rejected => {
-                tracing::warn!(status = response.status().as_u16(), "bad request refused");
-            }
-            // Under load one line a request would add to it; the counters tell.
-            Decision::Shed => tracing::debug!("request shed"),
-            Decision::Panicked => tracing::error!("request refused after a panic"),
-        }
+        tell(decision, response.status());
         response
     };
     if span.is_disabled() { answer.await } else { answer.instrument(span).await }
 }
 
-type Refused = (Decision, Response<Body>);
-
-/// Checks the headers and reads the body.
-async fn receive(shared: &Shared, request: Request<Body>) -> Result<(body::Buffered, Instant), Refused> {
-    let (parts, body) = request.into_parts();
-    check_content(&parts.headers)?;
-    let budget = timeout::budget(parts.uri.query()).map_err(|text| {
-        let shown = review::bounded(text);
-        reject(StatusCode::BAD_REQUEST, &format!("timeout={shown:?} is not a duration such as 10s or 500ms"))
-    })?;
-    let arrived = parts.extensions.get::<Arrived>().map_or_else(Instant::now, |a| a.0);
-    let deadline = arrived + budget;
-    let until = deadline.min(arrived + shared.limits.body_timeout);
-    let limit = shared.limits.max_body_bytes;
-    match body::read(&parts.headers, body, limit, until, &shared.bodies).await {
-        Ok(body) => Ok((body, deadline)),
-        Err(BodyError::TooLarge) => Err(reject(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            &format!("the body is larger than {limit} bytes, more than any AdmissionReview of an API server"),
-        )),
-        Err(BodyError::TimedOut) => {
-            Err(reject(StatusCode::REQUEST_TIMEOUT, "the body was not complete within the time for it"))
+/// One line a request, as loud as the decision is rare.
+fn tell(decision: Decision, status: StatusCode) {
+    match decision {
+        Decision::Reviewed(Outcome::Allowed | Outcome::Mutated) => tracing::debug!("request allowed"),
+        Decision::Reviewed(Outcome::Denied) => tracing::info!("request denied"),
+        Decision::Reviewed(Outcome::Errored) => tracing::warn!("request refused after an error"),
+        Decision::Malformed | Decision::Rejected => {
+            tracing::warn!(status = status.as_u16(), "bad request refused");
         }
-        Err(BodyError::Broken) => Err(reject(StatusCode::BAD_REQUEST, "the body broke off")),
-        Err(BodyError::OverBudget) => Err(shed(shared, Shed::Memory)),
+        // Under load one line a request would add to it; the counters tell.
+        Decision::Shed => tracing::debug!("request shed"),
+        Decision::Panicked => tracing::error!("request refused after a panic"),
     }
 }
 
-fn check_content(headers: &HeaderMap) -> Result<(), Refused> {
-    let media_type = |value: &HeaderValue| {
+/// Checks the headers and reads the body.
+async fn receive(shared: &Shared, request: Request<Body>) -> Result<(body::Buffered, Instant), Refusal> {
+    let (parts, body) = request.into_parts();
+    check_content(&parts.headers)?;
+    let budget = timeout::budget(parts.uri.query()).map_err(|text| Refusal::Timeout(text.to_owned()))?;
+    let arrived = parts.extensions.get::<Arrived>().map_or_else(Instant::now, |a| a.0);
+    let deadline = arrived + budget;
+    let until = deadline.min(arrived + shared.limits.body_timeout);
+    let body = body::read(&parts.headers, body, shared.limits.max_body_bytes, until, &shared.bodies).await?;
+    Ok((body, deadline))
+}
+
+fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
+    let is_json = |value: &HeaderValue| {
         let text = value.to_str().unwrap_or_default();
         text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
     };
-    if !headers.get(CONTENT_TYPE).is_some_and(media_type) {
-        return Err(reject(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"));
+    if !headers.get(CONTENT_TYPE).is_some_and(is_json) {
+        return Err(Refusal::ContentType);
     }
     if headers.get(CONTENT_ENCODING).is_some_and(|e| e != "identity") {
-        return Err(reject(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must not be compressed"));
+        return Err(Refusal::Compressed);
     }
     Ok(())
 }
 
 /// Has the request reviewed, here and now.
-fn decide(shared: &Shared, verb: Verb, body: &[u8], deadline: Instant) -> Refused {
+fn decide(shared: &Shared, verb: Verb, body: &[u8], deadline: Instant) -> Answer {
     let started = Instant::now();
     if started >= deadline {
-        return shed(shared, Shed::Late);
+        return refuse(shared, &Refusal::Shed(Shed::Late));
     }
     // What a panic leaves behind is dropped with the stack; the reviewer's shared state is immutable or its own care.
     let result = catch_unwind(AssertUnwindSafe(|| shared.reviewer.review(verb, body, deadline.into_std())));
@@ -172,17 +164,12 @@ fn json(body: Vec<u8>) -> Response<Body> {
     response
 }
 
-fn reject(code: StatusCode, message: &str) -> Refused {
-    (Decision::Rejected, problem(code, message))
-}
-
-fn shed(shared: &Shared, why: Shed) -> Refused {
-    shared.metrics.shed(why);
-    let response = match why {
-        Shed::Late => problem(StatusCode::GATEWAY_TIMEOUT, "the time for this request was over before its turn came"),
-        _ => problem(StatusCode::TOO_MANY_REQUESTS, "too many requests at this moment; try again"),
-    };
-    (Decision::Shed, response)
+fn refuse(shared: &Shared, refusal: &Refusal) -> Answer {
+    if let Refusal::Shed(why) = *refusal {
+        shared.metrics.shed(why);
+        return (Decision::Shed, refusal.response());
+    }
+    (Decision::Rejected, refusal.response())
 }
 
 async fn wrong_method() -> Response<Body> {
@@ -261,7 +248,7 @@ impl Service<Request<Body>> for AdmissionService {
     /// queue that is to be bounded.
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let Some(place) = Place::take(&self.shared) else {
-            let (decision, response) = shed(&self.shared, Shed::InFlight);
+            let (decision, response) = refuse(&self.shared, &Refusal::Shed(Shed::InFlight));
             match request.uri().path() {
                 "/validate" => self.shared.metrics.request(Verb::Validate, decision),
                 "/mutate" => self.shared.metrics.request(Verb::Mutate, decision),

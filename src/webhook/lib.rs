@@ -58,6 +58,7 @@ mod handshake;
 pub mod limits;
 mod metrics;
 mod problem;
+mod refusal;
 pub mod review;
 mod reviewer;
 mod server;

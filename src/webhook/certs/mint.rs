@@ -71,6 +71,7 @@ impl Authority {
     pub fn mint(options: &MintOptions, now: i64) -> Result<Self, CertError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, format!("Stockade CA {now}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -94,13 +95,32 @@ impl Authority {
     /// # Errors
     /// The authority's PEM cannot be read, or a name is not one that a certificate can hold.
     pub fn issue(&self, options: &MintOptions, now: i64) -> Result<Pair, CertError> {
+        let params = CertificateParams::new(options.names.clone())?;
+        self.sign(params, "stockade webhook", ExtendedKeyUsagePurpose::ServerAuth, options, now)
+    }
+
+    /// A certificate with which a caller shows who it is: the API server, when the webhook checks that.
+    ///
+    /// # Errors
+    /// As [`Self::issue`].
+    pub fn issue_client(&self, name: &str, options: &MintOptions, now: i64) -> Result<Pair, CertError> {
+        self.sign(CertificateParams::default(), name, ExtendedKeyUsagePurpose::ClientAuth, options, now)
+    }
+
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        common_name: &str,
+        usage: ExtendedKeyUsagePurpose,
+        options: &MintOptions,
+        now: i64,
+    ) -> Result<Pair, CertError> {
         let issuer = Issuer::from_ca_cert_pem(&self.pair.certificate, KeyPair::from_pem(&self.pair.key)?)?;
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(options.names.clone())?;
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "stockade webhook");
+        params.distinguished_name.push(DnType::CommonName, common_name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, now, options.validity);
         let certificate = params.signed_by(&key, &issuer)?;

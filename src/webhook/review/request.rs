@@ -348,3 +348,81 @@ fn type_name(value: Value<'_>) -> &'static str {
         _ => "an object",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXEC: &str = r#"{
+        "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "unknown": [1],
+        "request": {
+            "uid": "u-1", "operation": "CONNECT", "name": "web", "namespace": "prod", "subResource": "exec",
+            "kind": {"group": "", "version": "v1", "kind": "PodExecOptions"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "object": {"kind": "PodExecOptions"}, "oldObject": null, "options": null, "dryRun": true,
+            "userInfo": {"username": "ann", "uid": "7", "groups": ["dev"], "extra": {"k": ["v"]}}
+        }
+    }"#;
+
+    fn decoded<R>(body: &str, f: impl FnOnce(AdmissionRequest<'_>) -> R) -> R {
+        let arena = Bump::new();
+        f(decode(body.as_bytes(), &arena, &Symbols::new()).unwrap())
+    }
+
+    #[test]
+    fn every_field_of_a_request_is_read() {
+        decoded(EXEC, |r| {
+            let kind = GroupVersionKind { group: "", version: "v1", kind: "PodExecOptions" };
+            let resource = GroupVersionResource { group: "", version: "v1", resource: "pods" };
+            assert_eq!((r.uid, r.operation, r.name, r.namespace), ("u-1", Operation::Connect, "web", "prod"));
+            assert_eq!((r.kind, r.resource, r.sub_resource), (kind, resource, "exec"));
+            assert_eq!((r.dry_run, r.old_object.is_none(), r.options.is_none()), (true, true, true));
+            assert_eq!(r.object.and_then(|o| o.get("kind")).and_then(Value::as_str), Some("PodExecOptions"));
+            assert_eq!((r.user.username, r.user.uid, r.user.groups.len()), ("ann", "7", 1));
+            assert_eq!(r.user.extra.map(Object::len), Some(1));
+            assert_eq!(r.document.len(), 12);
+        });
+    }
+
+    #[test]
+    fn the_original_kind_and_resource_are_those_given_or_the_matched_ones() {
+        decoded(EXEC, |r| {
+            let original = (r.request_kind, r.request_resource, r.request_sub_resource);
+            assert_eq!(original, (r.kind, r.resource, "exec"));
+        });
+        let other = r#""requestKind": {"group": "apps", "version": "v1beta1", "kind": "Deployment"},
+            "requestResource": {"group": "apps", "version": "v1beta1", "resource": "deployments"},
+            "requestSubResource": "scale", "uid""#;
+        decoded(&EXEC.replacen(r#""uid""#, other, 1), |r| {
+            let kind = GroupVersionKind { group: "apps", version: "v1beta1", kind: "Deployment" };
+            let resource = GroupVersionResource { group: "apps", version: "v1beta1", resource: "deployments" };
+            let original = (r.request_kind, r.request_resource, r.request_sub_resource);
+            assert_eq!(original, (kind, resource, "scale"));
+        });
+    }
+
+    #[test]
+    fn the_uid_is_found_in_a_body_that_cannot_be_decoded() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let cases = [
+            (format!(r#"{{"x":{deep},"request":{{"object":{deep},"uid":"u"}}}}"#), Some("u")),
+            (r#"{"request":{"uid":""}}"#.to_owned(), None),
+            (r#"{"request":{"uid":"u"},"request":{"uid":"v"}}"#.to_owned(), None),
+            (r#"{"request":{"uid":"u"}"#.to_owned(), None),
+        ];
+        let got: Vec<_> = cases.iter().map(|(body, _)| peek_uid(body.as_bytes())).collect();
+        let want: Vec<_> = cases.iter().map(|(_, uid)| uid.map(str::to_owned)).collect();
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn an_arena_is_reused_and_dropped_when_large_or_after_a_panic() {
+        use crate::review::with_arena;
+        with_arena(|a| a.alloc_slice_fill_copy(100_000, 0u8).len());
+        let kept = with_arena(|a| a.allocated_bytes());
+        with_arena(|a| a.alloc_slice_fill_copy(4 << 20, 0u8).len());
+        let fresh = with_arena(|a| a.allocated_bytes());
+        let panicked = std::panic::catch_unwind(|| with_arena(|_| panic!("scripted")));
+        assert_eq!((kept >= 100_000, fresh, panicked.is_err()), (true, 0, true));
+    }
+}

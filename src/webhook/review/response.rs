@@ -146,3 +146,43 @@ pub fn truncate_warnings<'a>(warnings: &[&'a str]) -> Vec<&'a str> {
     }
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_within_the_bound_stay_whole_and_distinct() {
+        let long = "x".repeat(3000);
+        assert_eq!(truncate_warnings(&[&long, "b", "", "b", &long]), [long.as_str(), "b"]);
+    }
+
+    #[test]
+    fn warnings_over_the_bound_are_each_cut_at_a_character_until_it_is_reached() {
+        let long: Vec<String> = (0..30).map(|i| format!("{i:02}{}", "ü".repeat(300))).collect();
+        let all: Vec<&str> = long.iter().map(String::as_str).collect();
+        let want: Vec<String> = (0..16).map(|i| format!("{i:02}{}", "ü".repeat(254))).collect();
+        assert_eq!(truncate_warnings(&all), want);
+        let short = "y".repeat(4000);
+        assert_eq!(truncate_warnings(&[&short, &"z".repeat(97)]), ["y".repeat(256), "z".repeat(97)]);
+    }
+
+    #[test]
+    fn a_message_over_the_bound_is_cut_at_a_character() {
+        let message = format!("x{}", "ü".repeat(MAX_MESSAGE_BYTES));
+        let encoded = AdmissionResponse::denied("u", Status { code: 403, reason: "", message: &message }).encode();
+        let json: serde_json::Value = serde_json::from_slice(&encoded).unwrap();
+        let want = serde_json::json!({
+            "status": "Failure", "message": &message[..MAX_MESSAGE_BYTES - 1], "code": 403
+        });
+        assert_eq!(json["response"]["status"], want);
+    }
+
+    #[test]
+    fn a_refusal_never_carries_a_patch() {
+        let mut response = AdmissionResponse::denied("u", Status { code: 403, reason: "", message: "no" });
+        response.patch = Some(b"[]");
+        let json: serde_json::Value = serde_json::from_slice(&response.encode()).unwrap();
+        assert_eq!(json["response"].get("patch"), None);
+    }
+}

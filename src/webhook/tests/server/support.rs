@@ -29,7 +29,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Decides by the object's name: `deny`, `panic`, `mutate`, else allow.
-pub struct Scripted(Symbols);
+pub(crate) struct Scripted(Symbols);
 
 impl Reviewer for Scripted {
     fn review(&self, _: Verb, body: &[u8], _: Instant) -> Result<Reviewed, BadReview> {
@@ -62,14 +62,14 @@ impl Reviewer for Scripted {
 }
 
 /// A server without ports.
-pub fn server(limits: Limits) -> Server {
+pub(crate) fn server(limits: Limits) -> Server {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry, "1.2.3");
     Server::builder(Arc::new(Scripted(Symbols::new())), metrics, registry).limits(limits).build()
 }
 
 /// A review of a Pod of this name.
-pub fn pod_review(name: &str) -> Value {
+pub(crate) fn pod_review(name: &str) -> Value {
     json!({
         "kind": "AdmissionReview",
         "apiVersion": "admission.k8s.io/v1",
@@ -89,17 +89,17 @@ pub fn pod_review(name: &str) -> Value {
 }
 
 /// A POST of JSON.
-pub fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
+pub(crate) fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
     Request::post(path).header("content-type", "application/json").body(body.into()).unwrap()
 }
 
 /// A POST of a review.
-pub fn post_review(path: &str, name: &str) -> Request<Body> {
+pub(crate) fn post_review(path: &str, name: &str) -> Request<Body> {
     post(path, pod_review(name).to_string())
 }
 
 /// Status and whole body as JSON, or as text when it is none.
-pub async fn read(response: Response<Body>) -> (StatusCode, Value) {
+pub(crate) async fn read(response: Response<Body>) -> (StatusCode, Value) {
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
@@ -107,7 +107,7 @@ pub async fn read(response: Response<Body>) -> (StatusCode, Value) {
 }
 
 /// Calls a service once.
-pub async fn call<S>(service: S, request: Request<Body>) -> Response<Body>
+pub(crate) async fn call<S>(service: S, request: Request<Body>) -> Response<Body>
 where
     S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -116,14 +116,14 @@ where
 }
 
 /// The allow of a review.
-pub fn allowed() -> Value {
+pub(crate) fn allowed() -> Value {
     json!({
         "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": {"uid": "7f0a", "allowed": true}
     })
 }
 
 /// A `Status` failure.
-pub fn failure(code: u16, reason: &str, message: &str) -> (StatusCode, Value) {
+pub(crate) fn failure(code: u16, reason: &str, message: &str) -> (StatusCode, Value) {
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code
     });
@@ -131,24 +131,27 @@ pub fn failure(code: u16, reason: &str, message: &str) -> (StatusCode, Value) {
 }
 
 /// A running server on free ports.
-pub struct Running {
-    pub https: SocketAddr,
-    pub http: SocketAddr,
-    pub certificates: Arc<Certificates>,
-    pub folder: Folder,
-    pub dir: TempDir,
+pub(crate) struct Running {
+    pub(crate) https: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) folder: Folder,
+    pub(crate) dir: TempDir,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Ended>,
 }
 
 impl Running {
     /// With freshly minted certificates.
-    pub async fn start(limits: Limits) -> Self {
+    pub(crate) async fn start(limits: Limits) -> Self {
         Self::start_with(limits, |_| None).await
     }
 
     /// With an authority for clients, made in the certificate folder.
-    pub async fn start_with(limits: Limits, client_ca: impl FnOnce(&Path) -> Option<std::path::PathBuf>) -> Self {
+    pub(crate) async fn start_with(
+        limits: Limits,
+        client_ca: impl FnOnce(&Path) -> Option<std::path::PathBuf>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path());
         folder.ensure(&MintOptions::default()).unwrap();
@@ -170,30 +173,30 @@ impl Running {
     }
 
     /// Asks for shutdown; the task ends when the server has.
-    pub fn stop(self) -> (JoinHandle<Ended>, TempDir) {
+    pub(crate) fn stop(self) -> (JoinHandle<Ended>, TempDir) {
         self.stop.send(()).unwrap();
         (self.task, self.dir)
     }
 
     /// Ends the server and says how it went.
-    pub async fn end(self) -> Ended {
+    pub(crate) async fn end(self) -> Ended {
         let (task, _dir) = self.stop();
         task.await.unwrap()
     }
 
     /// What callers trust.
-    pub fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> Trust {
         Trust { authority: self.folder.authority() }
     }
 
     /// GET on the plain port.
-    pub async fn get(&self, path: &str) -> (StatusCode, String) {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
         get(self.http, path).await
     }
 }
 
 /// GET on a plain port.
-pub async fn get(http: SocketAddr, path: &str) -> (StatusCode, String) {
+pub(crate) async fn get(http: SocketAddr, path: &str) -> (StatusCode, String) {
     let stream = TcpStream::connect(http).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -206,18 +209,18 @@ pub async fn get(http: SocketAddr, path: &str) -> (StatusCode, String) {
 
 /// A file of authorities.
 #[derive(Clone)]
-pub struct Trust {
-    pub authority: std::path::PathBuf,
+pub(crate) struct Trust {
+    pub(crate) authority: std::path::PathBuf,
 }
 
 impl Trust {
     /// A client's configuration.
-    pub fn config(&self, protocol: &[u8]) -> rustls::ClientConfig {
+    pub(crate) fn config(&self, protocol: &[u8]) -> rustls::ClientConfig {
         self.versions(protocol, rustls::ALL_VERSIONS).with_no_client_auth_and(protocol)
     }
 
     /// A client's configuration of these TLS versions, before client authentication.
-    pub fn versions(
+    pub(crate) fn versions(
         &self,
         _protocol: &[u8],
         versions: &[&'static rustls::SupportedProtocolVersion],
@@ -233,12 +236,12 @@ impl Trust {
     }
 
     /// A TLS connection that offers one protocol.
-    pub async fn connect(&self, to: SocketAddr, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect(&self, to: SocketAddr, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
         handshake(to, self.config(protocol)).await
     }
 
     /// An HTTP/1.1 client.
-    pub async fn http1(&self, to: SocketAddr) -> std::io::Result<http1::SendRequest<Full<Bytes>>> {
+    pub(crate) async fn http1(&self, to: SocketAddr) -> std::io::Result<http1::SendRequest<Full<Bytes>>> {
         let stream = self.connect(to, b"http/1.1").await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -246,7 +249,7 @@ impl Trust {
     }
 
     /// An HTTP/2 client.
-    pub async fn http2(&self, to: SocketAddr) -> std::io::Result<http2::SendRequest<Full<Bytes>>> {
+    pub(crate) async fn http2(&self, to: SocketAddr) -> std::io::Result<http2::SendRequest<Full<Bytes>>> {
         let stream = self.connect(to, b"h2").await?;
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -255,7 +258,7 @@ impl Trust {
 }
 
 /// Finishes a client configuration.
-pub trait Finish {
+pub(crate) trait Finish {
     fn with_no_client_auth_and(self, protocol: &[u8]) -> rustls::ClientConfig;
 }
 
@@ -268,14 +271,14 @@ impl Finish for rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::Want
 }
 
 /// A TLS connection to the loopback.
-pub async fn handshake(to: SocketAddr, config: rustls::ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn handshake(to: SocketAddr, config: rustls::ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(to).await?;
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 /// A review as a client over a socket sends it.
-pub fn request(name: &str) -> Request<Full<Bytes>> {
+pub(crate) fn request(name: &str) -> Request<Full<Bytes>> {
     Request::post("https://localhost/validate?timeout=10s")
         .header("host", "localhost")
         .header("content-type", "application/json")
@@ -284,12 +287,12 @@ pub fn request(name: &str) -> Request<Full<Bytes>> {
 }
 
 /// Status and JSON of a response that came over a socket.
-pub async fn read_incoming(response: Response<hyper::body::Incoming>) -> (StatusCode, Value) {
+pub(crate) async fn read_incoming(response: Response<hyper::body::Incoming>) -> (StatusCode, Value) {
     read(response.map(Body::new)).await
 }
 
 /// Times short enough for tests.
-pub fn brief() -> Limits {
+pub(crate) fn brief() -> Limits {
     Limits {
         drain_delay: Duration::ZERO,
         drain_linger: Duration::from_millis(50),
