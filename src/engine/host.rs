@@ -52,11 +52,11 @@ impl<'f> FactsHost<'f> {
 
     /// The NetworkPolicies that select a Pod.
     fn selecting<'a>(&self, pod: Value<'a>, scope: &Scope<'a>) -> Result<&'a [Value<'a>], ErrorKind<'a>> {
-        let pod = network::Pod::of(pod).map_err(|e| fault(e, scope))?;
+        let pod = network::Pod::of(pod).map_err(|e| fault(&e, scope))?;
         let all = self.list(network::NETWORK_POLICY, pod.namespace, scope)?;
         let mut selecting = bumpalo::collections::Vec::new_in(scope.arena);
         for policy in all {
-            if network::selects(*policy, &pod).map_err(|e| fault(e, scope))? {
+            if network::selects(*policy, &pod).map_err(|e| fault(&e, scope))? {
                 selecting.push(*policy);
             }
         }
@@ -102,8 +102,8 @@ impl Host for FactsHost<'_> {
             (library::NETWORK_EGRESS, &[pod]) => self.isolation(pod, Direction::Egress, scope),
             (library::NETWORK_POLICIES, &[pod]) => self.selecting(pod, scope).map(List),
             (library::NETWORK_SELECTS, &[policy, pod]) => {
-                let pod = network::Pod::of(pod).map_err(|e| fault(e, scope))?;
-                network::selects(policy, &pod).map(Bool).map_err(|e| fault(e, scope))
+                let pod = network::Pod::of(pod).map_err(|e| fault(&e, scope))?;
+                network::selects(policy, &pod).map(Bool).map_err(|e| fault(&e, scope))
             }
             (library::NETWORK_ALLOWS_ALL_INGRESS, &[policy]) => Ok(Bool(
                 network::isolates(policy, Direction::Ingress) && network::allows_all(policy, Direction::Ingress),
@@ -131,7 +131,7 @@ fn not_ready<'a>(kind: &str, scope: &Scope<'a>) -> ErrorKind<'a> {
     ErrorKind::Function(scope.arena.alloc_str(&text))
 }
 
-fn fault<'a>(error: network::NotReadable, scope: &Scope<'a>) -> ErrorKind<'a> {
+fn fault<'a>(error: &network::NotReadable, scope: &Scope<'a>) -> ErrorKind<'a> {
     ErrorKind::Function(scope.arena.alloc_str(&error.to_string()))
 }
 

@@ -1,11 +1,32 @@
 //! Request, compiled policies and cluster facts to a decision. Synchronous and without I/O.
+//!
+//! A webhook decodes an AdmissionReview into an arena, makes a [`request::Request`] of it and asks
+//! [`engine::Engine::decide`]; the command line makes the review itself with [`request::RequestBuilder`]. What exists
+//! in the cluster comes through [`facts::ClusterFacts`], of which [`folder_facts::FolderFacts`] is the one for files.
 
+mod authorizer;
+mod conditions;
+mod conflicts;
+mod context;
+pub mod conversion;
 pub mod decision;
+pub mod engine;
 pub mod equivalents;
+mod evaluate;
 pub mod facts;
 pub mod folder_facts;
 pub mod host;
 pub mod index;
 pub mod matcher;
+mod mutate;
 pub mod network;
+pub mod outcome;
+mod params;
 pub mod request;
+mod validate;
+
+pub use decision::Decision;
+pub use engine::{DecideOptions, Engine, Verb};
+pub use facts::ClusterFacts;
+pub use folder_facts::FolderFacts;
+pub use request::{BadRequest, Request, RequestBuilder};

@@ -95,7 +95,7 @@ fn single_policies_answer_for_themselves() {
     let open = network_policy("o", &json!({"podSelector": {}, "ingress": [{}]}));
     let selects = |pod: Json| call(&cluster(), &[library::NETWORK_SELECTS], &[open.clone(), pod]);
     assert_eq!(selects(web()), Ok(json!(true)));
-    assert_eq!(call(&cluster(), &[library::NETWORK_ALLOWS_ALL_INGRESS], &[open.clone()]), Ok(json!(true)));
-    assert_eq!(call(&cluster(), &[library::NETWORK_ALLOWS_ALL_EGRESS], &[open.clone()]), Ok(json!(false)));
+    assert_eq!(call(&cluster(), &[library::NETWORK_ALLOWS_ALL_INGRESS], std::slice::from_ref(&open)), Ok(json!(true)));
+    assert_eq!(call(&cluster(), &[library::NETWORK_ALLOWS_ALL_EGRESS], std::slice::from_ref(&open)), Ok(json!(false)));
     assert!(selects(Json::Null).is_err());
 }

@@ -1,0 +1,174 @@
+//! What all policies share while one request is decided: facts, arena, deadline, the namespace and the variables.
+
+use std::cell::OnceCell;
+use std::time::Instant;
+
+use bumpalo::Bump;
+use stockade_cel::functions::Scope;
+use stockade_cel::{Symbols, Value};
+use stockade_policy::environment as slots;
+
+use crate::authorizer;
+use crate::conversion::{self, NoConversion};
+use crate::facts::{ClusterFacts, Fact, Into, Kind};
+use crate::matcher::{Match, MatchError, NamespaceLabels};
+use crate::request::{Members, Request};
+
+/// Values of the root variables, in slot order.
+pub(crate) type Roots<'c> = [Value<'c>; slots::ROOTS.len()];
+
+pub(crate) struct Context<'c> {
+    pub(crate) facts: &'c dyn ClusterFacts,
+    pub(crate) scope: Scope<'c>,
+    deadline: Option<Instant>,
+    /// The namespace of the request, looked up when first needed.
+    namespace: OnceCell<Fact<Option<Value<'c>>>>,
+    /// The same as `namespaceObject` shows it.
+    namespace_variable: OnceCell<Value<'c>>,
+    namespace_name: &'c str,
+}
+
+/// A request as one policy sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'c> {
+    object: Value<'c>,
+    old_object: Value<'c>,
+    request: Value<'c>,
+    request_resource: Value<'c>,
+    authorizer: Value<'c>,
+}
+
+const NAMESPACE: Kind<'static> = Kind { api_version: "v1", kind: "Namespace" };
+
+/// The metadata of a Namespace that policies may see (upstream `CreateNamespaceObject`).
+const NAMESPACE_METADATA: [&str; 12] = [
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "finalizers",
+];
+
+// === impl Context ===
+
+impl<'c> Context<'c> {
+    pub(crate) fn new(
+        facts: &'c dyn ClusterFacts,
+        scope: Scope<'c>,
+        deadline: Option<Instant>,
+        request: &Request<'c>,
+    ) -> Self {
+        Self {
+            facts,
+            scope,
+            deadline,
+            namespace: OnceCell::new(),
+            namespace_variable: OnceCell::new(),
+            namespace_name: request.namespace,
+        }
+    }
+
+    pub(crate) fn arena(&self) -> &'c Bump {
+        self.scope.arena
+    }
+
+    pub(crate) fn symbols(&self) -> &'c Symbols {
+        self.scope.symbols
+    }
+
+    pub(crate) fn into(&self) -> Into<'c> {
+        Into { arena: self.scope.arena, symbols: self.scope.symbols }
+    }
+
+    pub(crate) fn deadline_passed(&self) -> bool {
+        self.deadline.is_some_and(|d| Instant::now() >= d)
+    }
+
+    /// The request as a policy that matched it sees it. `resource` is what its `request.resource` says.
+    pub(crate) fn see(&self, request: &Request<'c>, matched: &Match<'c>) -> Result<Seen<'c>, NoConversion> {
+        let convert = |object| conversion::convert(object, request.kind, matched.kind, self.into());
+        Ok(Seen {
+            object: convert(request.object)?,
+            old_object: convert(request.old_object)?,
+            request: request.variable(matched.kind, matched.resource, self.arena(), self.symbols()),
+            request_resource: authorizer::request_resource_variable(request, self.scope),
+            authorizer: authorizer::authorizer_variable(self.scope),
+        })
+    }
+
+    /// `namespaceObject`: null for cluster-scoped objects and for Namespaces themselves.
+    ///
+    /// # Errors
+    /// The namespace is not there, or not known.
+    pub(crate) fn namespace_object(&self, request: &Request<'c>) -> Result<Value<'c>, MatchError> {
+        if request.namespace.is_empty() || request.is_namespace() {
+            return Ok(Value::Null);
+        }
+        let namespace = self.namespace(request.namespace)?;
+        Ok(*self.namespace_variable.get_or_init(|| self.visible_namespace(namespace)))
+    }
+
+    fn visible_namespace(&self, namespace: Value<'c>) -> Value<'c> {
+        let mut metadata = Members::new(self.arena(), self.symbols());
+        for key in NAMESPACE_METADATA {
+            if let Some(value) = namespace.path(&["metadata", key]).filter(|v| !matches!(v, Value::Null)) {
+                metadata.push(key, value);
+            }
+        }
+        let empty = Members::new(self.arena(), self.symbols()).finish();
+        let part = |key| namespace.get(key).filter(|v| matches!(v, Value::Object(_))).unwrap_or(empty);
+        let mut members = Members::new(self.arena(), self.symbols());
+        members.push("metadata", metadata.finish());
+        members.push("spec", part("spec"));
+        members.push("status", part("status"));
+        members.finish()
+    }
+}
+
+impl<'c> NamespaceLabels<'c> for Context<'c> {
+    fn namespace(&self, name: &str) -> Result<Value<'c>, MatchError> {
+        let look_up = |name: &str| self.facts.get(NAMESPACE, "", name, self.into());
+        let fact = match name == self.namespace_name {
+            true => *self.namespace.get_or_init(|| look_up(name)),
+            false => look_up(name),
+        };
+        match fact {
+            Fact::Known(Some(namespace)) => Ok(namespace),
+            Fact::Known(None) => Err(MatchError::NamespaceNotFound { name: name.to_owned() }),
+            Fact::NotReady => Err(MatchError::NotReady),
+        }
+    }
+}
+
+// === impl Seen ===
+
+impl<'c> Seen<'c> {
+    /// Values for the slots of [`stockade_policy::environment::ROOTS`].
+    pub(crate) fn roots(&self, params: Value<'c>, namespace: Value<'c>, arena: &'c Bump) -> &'c Roots<'c> {
+        let mut roots = [Value::Null; slots::ROOTS.len()];
+        roots[slots::OBJECT] = self.object;
+        roots[slots::OLD_OBJECT] = self.old_object;
+        roots[slots::REQUEST] = self.request;
+        roots[slots::NAMESPACE_OBJECT] = namespace;
+        roots[slots::PARAMS] = params;
+        roots[slots::AUTHORIZER] = self.authorizer;
+        roots[slots::REQUEST_RESOURCE] = self.request_resource;
+        arena.alloc(roots)
+    }
+
+    /// The same with another object: what the next mutation sees.
+    pub(crate) fn with_object(self, object: Value<'c>) -> Self {
+        Self { object, ..self }
+    }
+
+    pub(crate) fn object(&self) -> Value<'c> {
+        self.object
+    }
+}

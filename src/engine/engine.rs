@@ -1,0 +1,215 @@
+//! The engine: a compiled policy set with its index, and [`Engine::decide`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bumpalo::Bump;
+use stockade_cel::Symbols;
+use stockade_cel::authorizer::Authorizer;
+use stockade_cel::functions::{Host, Scope};
+use stockade_policy::compiled::{Policy, PolicySet};
+use stockade_schema::json_patch::{self, Operation as PatchOperation};
+
+use crate::authorizer::RequestAuthorizer;
+use crate::context::Context;
+use crate::decision::Decision;
+use crate::equivalents::Equivalents;
+use crate::facts::ClusterFacts;
+use crate::host::FactsHost;
+use crate::index::Index;
+use crate::matcher::{Match, MatchError, Matcher};
+use crate::mutate::mutate;
+use crate::outcome::Outcome;
+use crate::request::{Operation, Request};
+use crate::validate::validate;
+
+/// A policy set ready to decide. Immutable; swap the whole behind an `Arc` when policies change.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use bumpalo::Bump;
+/// use stockade_cel::document;
+/// use stockade_engine::engine::{DecideOptions, Engine};
+/// use stockade_engine::folder_facts::FolderFacts;
+/// use stockade_engine::request::Request;
+/// use stockade_policy::compiled::PolicySet;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let engine = Engine::new(Arc::new(PolicySet::default()));
+/// let facts = FolderFacts::new([])?;
+/// let body = std::fs::read("review.json")?;
+/// let arena = Bump::new();
+/// let review = document::decode(&body, &arena, engine.symbols())?;
+/// let request = Request::from_review(review)?;
+/// let decision = engine.decide(&request, &facts, &arena, &DecideOptions::default());
+/// assert!(decision.allowed);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Engine {
+    set: Arc<PolicySet>,
+    index: Index,
+    /// Parallel to the set's policies.
+    matchers: Vec<PolicyMatchers>,
+    equivalents: Equivalents,
+}
+
+#[derive(Debug)]
+struct PolicyMatchers {
+    constraints: Matcher,
+    /// Parallel to the policy's bindings; none where a binding narrows nothing.
+    bindings: Vec<Option<Matcher>>,
+}
+
+/// Which policies take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verb {
+    /// Mutating ones only: what `/mutate` answers.
+    Mutate,
+    /// Validating ones only: what `/validate` answers.
+    Validate,
+    /// Mutating ones, then validating ones on the result: what the command line shows.
+    #[default]
+    Both,
+}
+
+/// How to decide.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DecideOptions {
+    /// Which policies take part.
+    pub verb: Verb,
+    /// When it has passed, every expression that is left ends in an error, which counts under its policy's
+    /// failurePolicy: nothing is admitted that a policy with Fail has not judged. A single expression is bounded by
+    /// its cost limit. None means no deadline.
+    pub deadline: Option<Instant>,
+}
+
+/// One candidate with its prepared matchers.
+#[derive(Clone, Copy)]
+pub(crate) struct Prepared<'c> {
+    pub(crate) policy: &'c Policy,
+    matchers: &'c PolicyMatchers,
+    equivalents: &'c Equivalents,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Indexes a set, for the built-in resources of Kubernetes 1.36.
+    pub fn new(set: Arc<PolicySet>) -> Self {
+        Self::with_equivalents(set, Equivalents::builtin())
+    }
+
+    /// Indexes a set for a cluster whose resources have these equivalents.
+    pub fn with_equivalents(set: Arc<PolicySet>, equivalents: Equivalents) -> Self {
+        let matchers = |p: &Policy| PolicyMatchers {
+            constraints: Matcher::new(&p.match_constraints),
+            bindings: p.bindings.iter().map(|b| b.match_resources.as_ref().map(Matcher::new)).collect(),
+        };
+        Self {
+            index: Index::new(&set.policies),
+            matchers: set.policies.iter().map(matchers).collect(),
+            equivalents,
+            set,
+        }
+    }
+
+    /// The policies.
+    pub fn set(&self) -> &Arc<PolicySet> {
+        &self.set
+    }
+
+    /// Field numbers: what a review must be decoded with.
+    pub fn symbols(&self) -> &Symbols {
+        &self.set.symbols
+    }
+
+    /// Decides one request. The decision owns all it holds; the arena, which also holds the decoded review, can be
+    /// thrown away or reset afterwards.
+    ///
+    /// Errors never admit: they count under the failurePolicy of the policy in which they happen.
+    pub fn decide<'a>(
+        &'a self,
+        request: &Request<'a>,
+        facts: &'a dyn ClusterFacts,
+        arena: &'a Bump,
+        options: &DecideOptions,
+    ) -> Decision {
+        let candidates = self.index.candidates(request, &self.equivalents, arena);
+        let host = FactsHost::new(facts);
+        let authorizer = facts.authorizer().map(|a| RequestAuthorizer::new(a, request));
+        let scope = Scope {
+            arena,
+            symbols: self.symbols(),
+            authorizer: authorizer.as_ref().map(|a| a as &dyn Authorizer),
+            host: Some(&host as &dyn Host),
+        };
+        let context = Context::new(facts, scope, options.deadline, request);
+        let mut out = Outcome::default();
+        let prepare = || candidates.iter().filter_map(|&n| self.prepared(n));
+        let mutated = match options.verb {
+            Verb::Validate => *request,
+            Verb::Mutate | Verb::Both => mutate(prepare, request, &context, &mut out),
+        };
+        if options.verb != Verb::Mutate && out.denial.is_none() {
+            validate(prepare(), &mutated, &context, &mut out);
+        }
+        let patch = json_patch::diff(request.object, mutated.object, arena);
+        decision(out, &patch, &mutated, options.verb)
+    }
+
+    fn prepared(&self, number: u32) -> Option<Prepared<'_>> {
+        let number = number as usize;
+        Some(Prepared {
+            policy: self.set.policies.get(number)?,
+            matchers: self.matchers.get(number)?,
+            equivalents: &self.equivalents,
+        })
+    }
+}
+
+// === impl Prepared ===
+
+impl<'c> Prepared<'c> {
+    pub(crate) fn matches(
+        &self,
+        request: &Request<'c>,
+        context: &Context<'c>,
+    ) -> Result<Option<Match<'c>>, MatchError> {
+        self.matchers.constraints.matches(request, context, self.equivalents)
+    }
+
+    pub(crate) fn binding_matches(
+        &self,
+        number: usize,
+        request: &Request<'c>,
+        context: &Context<'c>,
+    ) -> Result<bool, MatchError> {
+        match self.matchers.bindings.get(number) {
+            Some(Some(matcher)) => Ok(matcher.matches(request, context, self.equivalents)?.is_some()),
+            _ => Ok(true),
+        }
+    }
+}
+
+fn decision(mut out: Outcome, patch: &[PatchOperation<'_>], mutated: &Request<'_>, verb: Verb) -> Decision {
+    let denial = out.denial.take();
+    let allowed = denial.is_none();
+    // A refused request is not changed, and `/validate` has no use for a copy of the object.
+    let shows_object = allowed && verb != Verb::Validate && mutated.operation != Operation::Delete;
+    let object = match mutated.object {
+        stockade_cel::Value::Null => None,
+        object => shows_object.then(|| serde_json::to_value(object).unwrap_or_default()),
+    };
+    Decision {
+        allowed,
+        status: denial,
+        warnings: std::mem::take(&mut out.warnings),
+        audit_annotations: std::mem::take(&mut out.audit_annotations),
+        patch: if allowed { patch.iter().filter_map(|o| serde_json::to_value(o).ok()).collect() } else { Vec::new() },
+        object,
+        findings: out.into_findings(),
+    }
+}

@@ -1,0 +1,61 @@
+//! Runs of expressions that share one budget and one memo of variables (upstream `ForInput`).
+
+use stockade_cel::limits::PER_CALL_COST;
+use stockade_cel::{ErrorKind, Evaluation, Program, Value};
+
+use crate::context::{Context, Roots};
+
+/// Evaluates the expressions of one list: matchConditions, validations, messageExpressions, … Upstream gives each
+/// list a memo of its own, so that a variable used in two lists costs twice.
+pub(crate) struct Run<'c, 'x> {
+    context: &'x Context<'c>,
+    evaluation: Evaluation<'c>,
+    remaining: u64,
+}
+
+/// The budget of the list is spent: no further expression of it is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("validation failed due to running out of cost budget, no further validation rules will be run")]
+pub(crate) struct OutOfBudget;
+
+// === impl Run ===
+
+impl<'c, 'x> Run<'c, 'x> {
+    pub(crate) fn new(context: &'x Context<'c>, roots: &'c Roots<'c>, variables: &'c [Program], budget: u64) -> Self {
+        Self { context, evaluation: Evaluation::new(context.scope, roots, variables), remaining: budget }
+    }
+
+    /// What is left of the budget, for the list that goes on with it.
+    pub(crate) fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// The value, or the error as upstream words it.
+    ///
+    /// # Errors
+    /// The budget is spent.
+    pub(crate) fn evaluate(&mut self, program: &'c Program) -> Result<Result<Value<'c>, String>, OutOfBudget> {
+        if self.context.deadline_passed() {
+            return Ok(Err(worded(program, ErrorKind::Deadline)));
+        }
+        let outcome = self.evaluation.evaluate(program, self.remaining);
+        let cut_short = |e: ErrorKind<'_>| self.remaining < PER_CALL_COST && out_of_cost(e);
+        if outcome.cost > self.remaining || outcome.result.is_err_and(|e| cut_short(e.kind)) {
+            return Err(OutOfBudget);
+        }
+        self.remaining -= outcome.cost;
+        Ok(outcome.result.map_err(|e| worded(program, e.kind)))
+    }
+}
+
+fn worded(program: &Program, kind: ErrorKind<'_>) -> String {
+    format!("expression '{}' resulted in error: {kind}", program.text())
+}
+
+fn out_of_cost(kind: ErrorKind<'_>) -> bool {
+    match kind {
+        ErrorKind::CostLimit => true,
+        ErrorKind::Variable { cause, .. } => out_of_cost(cause.kind),
+        _ => false,
+    }
+}

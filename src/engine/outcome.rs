@@ -1,0 +1,158 @@
+//! What the phases find out, gathered until it becomes a [`Decision`].
+
+use std::collections::BTreeMap;
+
+use stockade_policy::compiled::{Binding, FailurePolicy, Flavour, Policy};
+
+use crate::decision::{Finding, FindingAction, FindingResult, Status};
+
+/// Most findings of one request; what is beyond is counted in a last one.
+pub const MAX_FINDINGS: usize = 1_000;
+
+/// Longest value of one audit annotation in bytes (upstream `maxAuditAnnotationValueLength`).
+const MAX_ANNOTATION_BYTES: usize = 10 * 1024;
+
+/// Gathered so far.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// The first refusal; later ones are only findings, as upstream reports one.
+    pub(crate) denial: Option<Status>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) audit_annotations: BTreeMap<String, String>,
+    pub(crate) findings: Vec<Finding>,
+    suppressed: usize,
+}
+
+/// The place of a finding.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'p> {
+    pub(crate) policy: &'p Policy,
+    pub(crate) binding: Option<&'p Binding>,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    pub(crate) fn deny(&mut self, status: Status) {
+        self.denial.get_or_insert(status);
+    }
+
+    /// Adds a warning that is not there yet.
+    pub(crate) fn warn(&mut self, text: String) {
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
+    }
+
+    /// Adds an annotation; one that is there already stays, as upstream.
+    pub(crate) fn annotate(&mut self, key: String, mut value: String) {
+        truncate(&mut value, MAX_ANNOTATION_BYTES);
+        self.audit_annotations.entry(key).or_insert(value);
+    }
+
+    pub(crate) fn find(&mut self, finding: Finding) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        } else {
+            self.suppressed += 1;
+        }
+    }
+
+    /// All findings; a last one tells how many there was no room for.
+    pub(crate) fn into_findings(mut self) -> Vec<Finding> {
+        if let (Some(last), 1..) = (self.findings.last_mut(), self.suppressed) {
+            last.message = format!("{} more findings were left out, this one among them", self.suppressed + 1);
+        }
+        self.findings
+    }
+}
+
+// === impl Place ===
+
+impl Place<'_> {
+    /// A finding here. `line` is that of the expression, 0 when it is about none.
+    pub(crate) fn finding(
+        self,
+        rule: impl Into<String>,
+        (action, result): (FindingAction, FindingResult),
+        message: impl Into<String>,
+        line: u32,
+    ) -> Finding {
+        let origin = &self.policy.origin;
+        let line = if line == 0 { origin.line } else { line };
+        Finding {
+            policy: self.policy.name.to_string(),
+            binding: self.binding.map_or(String::new(), |b| b.name.to_string()),
+            rule: rule.into(),
+            action,
+            result,
+            message: message.into(),
+            path: None,
+            trace: (!origin.file.is_empty()).then(|| format!("{}:{line}", origin.file)),
+        }
+    }
+
+    /// `ValidatingAdmissionPolicy 'p' with binding 'b' denied request: …`. An AdmissionPolicy is its own binding.
+    pub(crate) fn validation_denied(self, message: &str) -> String {
+        let Policy { name, flavour, .. } = self.policy;
+        match (flavour, self.binding) {
+            (Flavour::Admission, _) => format!("AdmissionPolicy '{name}' denied request: {message}"),
+            (_, None) => format!("ValidatingAdmissionPolicy '{name}' denied request: {message}"),
+            (_, Some(b)) => {
+                format!("ValidatingAdmissionPolicy '{name}' with binding '{}' denied request: {message}", b.name)
+            }
+        }
+    }
+
+    /// `Validation failed for ValidatingAdmissionPolicy 'p' with binding 'b': …`
+    pub(crate) fn validation_warning(self, message: &str) -> String {
+        let name = &self.policy.name;
+        match (self.policy.flavour, self.binding) {
+            (Flavour::Admission, _) | (_, None) => format!("Validation failed for AdmissionPolicy '{name}': {message}"),
+            (_, Some(b)) => {
+                let binding = &b.name;
+                format!("Validation failed for ValidatingAdmissionPolicy '{name}' with binding '{binding}': {message}")
+            }
+        }
+    }
+
+    /// `policy 'p' with binding 'b' denied request: …`: upstream's words for mutating policies.
+    pub(crate) fn mutation_denied(self, message: &str) -> String {
+        let name = &self.policy.name;
+        match (self.policy.flavour, self.binding) {
+            (Flavour::Admission, _) => format!("AdmissionPolicy '{name}' denied request: {message}"),
+            (_, Some(b)) => format!("policy '{name}' with binding '{}' denied request: {message}", b.name),
+            (_, None) => format!("policy {name:?} denied request: {message}"),
+        }
+    }
+
+    /// What an error here leads to.
+    pub(crate) fn error_action(self) -> FindingAction {
+        match self.policy.failure_policy {
+            FailurePolicy::Fail => FindingAction::Deny,
+            FailurePolicy::Ignore => FindingAction::Ignore,
+        }
+    }
+}
+
+/// `failed to configure binding: …`, or `policy` when no binding is concerned.
+pub(crate) fn configuration_error(place: Place<'_>, error: impl std::fmt::Display) -> String {
+    let what = if place.binding.is_some() { "binding" } else { "policy" };
+    format!("failed to configure {what}: {error}")
+}
+
+/// 422 Invalid: what errors and validations without a reason give.
+pub(crate) fn invalid(message: String) -> Status {
+    Status { code: 422, reason: "Invalid".to_owned(), message }
+}
+
+/// Shortens at a character boundary.
+fn truncate(text: &mut String, most: usize) {
+    if text.len() > most {
+        let mut end = most;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+}

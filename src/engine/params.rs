@@ -1,0 +1,123 @@
+//! Which params a binding gives (upstream `CollectParams`).
+
+use stockade_cel::Value;
+use stockade_policy::compiled::{Binding, ParamKind, ParamRef, ParamSource, ParameterNotFoundAction, Policy};
+use stockade_schema::{Kinds, Scope};
+
+use crate::context::Context;
+use crate::facts::{Fact, Kind};
+use crate::request::{Members, labels};
+
+/// Most params that one selector may give: the policy is judged once for each.
+pub(crate) const MAX_PARAMS: usize = 1_000;
+
+/// Why there are no params. Counts under failurePolicy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ParamsError {
+    #[error("cannot use namespaced paramRef in policy binding that matches cluster-scoped resources")]
+    NoNamespace,
+    #[error("paramRef.namespace must not be provided for a cluster-scoped `paramKind`")]
+    NamespaceOfClusterScoped,
+    #[error("paramKind kind `&ParamKind{{APIVersion:{api_version},Kind:{kind},}}` not yet synced to use for admission")]
+    NotReady { api_version: String, kind: String },
+    #[error("no params found for policy binding with `Deny` parameterNotFoundAction")]
+    NotFound,
+    #[error("the selector of paramRef gives more than {MAX_PARAMS} params")]
+    TooMany,
+}
+
+/// Values of `params` to judge with: one null when the policy takes none or the binding gives none; an empty list
+/// when none were found and that means that the binding is not in force.
+pub(crate) fn collect<'c>(
+    policy: &Policy,
+    binding: &Binding,
+    request_namespace: &str,
+    context: &Context<'c>,
+) -> Result<&'c [Value<'c>], ParamsError> {
+    let (Some(kind), Some(reference)) = (&policy.param_kind, &binding.params) else {
+        return Ok(&[Value::Null]);
+    };
+    let fact_kind = Kind { api_version: &kind.api_version, kind: &kind.kind };
+    let namespace = namespace_of(fact_kind, reference, request_namespace, context)?;
+    let found = match &reference.source {
+        ParamSource::Name(name) => by_name(kind, namespace, name, context)?,
+        ParamSource::Selector(selector) => {
+            let listed = known(context.facts.list(fact_kind, namespace, context.into()), kind)?;
+            let mut selected = bumpalo::collections::Vec::new_in(context.arena());
+            selected.extend(listed.iter().filter(|o| selector.matches(labels(**o))));
+            if selected.len() > MAX_PARAMS {
+                return Err(ParamsError::TooMany);
+            }
+            // Upstream's order is that of a Go map; by namespace and name it is the same every time.
+            selected.sort_by_key(|o| (meta(*o, "namespace"), meta(*o, "name")));
+            selected.into_bump_slice()
+        }
+    };
+    if found.is_empty() && reference.not_found == ParameterNotFoundAction::Deny {
+        return Err(ParamsError::NotFound);
+    }
+    let mut typed = bumpalo::collections::Vec::with_capacity_in(found.len(), context.arena());
+    typed.extend(found.iter().map(|o| with_type(*o, kind, context)));
+    Ok(typed.into_bump_slice())
+}
+
+/// Namespace to look in, empty for a cluster-scoped kind.
+fn namespace_of<'r>(
+    kind: Kind<'_>,
+    reference: &'r ParamRef,
+    request_namespace: &'r str,
+    context: &Context<'_>,
+) -> Result<&'r str, ParamsError> {
+    let given = reference.namespace.as_deref().unwrap_or("");
+    let (group, version) = kind.api_version.split_once('/').unwrap_or(("", kind.api_version));
+    let namespaced = Kinds::builtin()
+        .resource_of_kind(group, version, kind.kind)
+        .map(|r| r.scope == Scope::Namespaced)
+        .or_else(|| context.facts.namespaced(kind))
+        // Nothing says: a namespace that was given must mean something.
+        .unwrap_or(!given.is_empty());
+    match (namespaced, given) {
+        (false, "") => Ok(""),
+        (false, _) => Err(ParamsError::NamespaceOfClusterScoped),
+        (true, "") if request_namespace.is_empty() => Err(ParamsError::NoNamespace),
+        (true, "") => Ok(request_namespace),
+        (true, given) => Ok(given),
+    }
+}
+
+fn by_name<'c>(
+    kind: &ParamKind,
+    namespace: &str,
+    name: &str,
+    context: &Context<'c>,
+) -> Result<&'c [Value<'c>], ParamsError> {
+    let fact_kind = Kind { api_version: &kind.api_version, kind: &kind.kind };
+    let found = known(context.facts.get(fact_kind, namespace, name, context.into()), kind)?;
+    Ok(found.map_or(&[], |o| std::slice::from_ref(context.arena().alloc(o))))
+}
+
+fn known<T>(fact: Fact<T>, kind: &ParamKind) -> Result<T, ParamsError> {
+    match fact {
+        Fact::Known(t) => Ok(t),
+        Fact::NotReady => Err(ParamsError::NotReady { api_version: kind.api_version.clone(), kind: kind.kind.clone() }),
+    }
+}
+
+pub(crate) fn meta<'a>(object: Value<'a>, key: &str) -> &'a str {
+    object.path(&["metadata", key]).and_then(Value::as_str).unwrap_or("")
+}
+
+/// The object with apiVersion and kind, which a list of a live cluster leaves out of its items.
+fn with_type<'c>(object: Value<'c>, kind: &ParamKind, context: &Context<'c>) -> Value<'c> {
+    let Some(members) = object.as_object() else { return object };
+    if members.get("apiVersion").is_some() && members.get("kind").is_some() {
+        return object;
+    }
+    let mut typed = Members::new(context.arena(), context.symbols());
+    typed.push("apiVersion", Value::String(context.arena().alloc_str(&kind.api_version)));
+    typed.push("kind", Value::String(context.arena().alloc_str(&kind.kind)));
+    for e in members.entries().iter().filter(|e| !matches!(e.key, "apiVersion" | "kind")) {
+        typed.push(e.key, e.value);
+    }
+    typed.finish()
+}
