@@ -52,7 +52,10 @@ impl ErrorKind<'_> {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::CostLimit | Self::MemoryLimit | Self::Deadline => true,
-            Self::Variable { cause, .. } => cause.kind.is_fatal(),
+            // A variable is an evaluation with a cost limit of its own; that it reached it is an error like any other.
+            Self::Variable { cause, .. } => {
+                !matches!(cause.kind, ErrorKind::CostLimit) && cause.kind.is_fatal()
+            }
             _ => false,
         }
     }
@@ -61,7 +64,7 @@ impl ErrorKind<'_> {
 impl fmt::Display for ErrorKind<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSuchKey(key) => write!(f, "no such key: {}", crate::render::Text(*key)),
+            Self::NoSuchKey(key) => write!(f, "no such key: {}", crate::render::Shown(*key)),
             Self::NoSuchOverload => f.write_str("no such overload"),
             Self::IndexOutOfBounds(i) => write!(f, "index out of bounds: {i}"),
             Self::DivisionByZero => f.write_str("division by zero"),

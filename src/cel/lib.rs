@@ -21,6 +21,7 @@ pub mod parse;
 mod render;
 pub mod source;
 pub mod symbols;
+mod time;
 pub mod types;
 pub mod value;
 
