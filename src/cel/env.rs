@@ -74,6 +74,8 @@ pub struct Env {
     pub(crate) named_types: Vec<Type>,
     /// What the parser and the checker accept.
     pub(crate) language: Language,
+    /// Constants are not folded.
+    pub(crate) unfolded: bool,
 }
 
 impl Env {
@@ -124,6 +126,14 @@ impl Env {
     #[must_use]
     pub fn language(mut self, language: Language) -> Self {
         self.language = language;
+        self
+    }
+
+    /// Leaves constant lists, maps and conversions to be evaluated, and charged, each time: cel-go without its
+    /// optimisation, as upstream's own cost tables were measured. The API server folds them.
+    #[must_use]
+    pub fn without_folding(mut self) -> Self {
+        self.unfolded = true;
         self
     }
 

@@ -44,3 +44,7 @@ pub const MAX_MESSAGE_BYTES: usize = 5 * 1024;
 /// Deepest nesting of a decoded document. The API server's JSON decoder stops at 10,000; nothing that it stores is
 /// this deep.
 pub const MAX_DOCUMENT_DEPTH: usize = 512;
+
+/// Deepest nesting of an evaluation: of the expression itself and of the variables that it is the first to select,
+/// added up. Bounds the stack to what a request thread of 2 MiB has, in a debug build too.
+pub const MAX_EVALUATION_DEPTH: usize = 500;

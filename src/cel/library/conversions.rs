@@ -123,8 +123,8 @@ pub(super) fn to_string<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a>
                 .map_err(|_| ErrorKind::Function("invalid UTF-8 in bytes, cannot convert to string"));
         }
         [Value::Bool(b)] => return Ok(Value::String(if *b { "true" } else { "false" })),
-        [Value::Int(i)] => bumpalo::format!(in arena, "{i}"),
-        [Value::Uint(u)] => bumpalo::format!(in arena, "{u}"),
+        [Value::Int(i)] => bumpalo::format!(in arena, "{}", i),
+        [Value::Uint(u)] => bumpalo::format!(in arena, "{}", u),
         [Value::Double(d)] => bumpalo::format!(in arena, "{}", GoDouble(*d)),
         [Value::Duration(d)] => bumpalo::format!(in arena, "{}", Seconds(*d)),
         [Value::Timestamp(t)] => bumpalo::format!(in arena, "{}", Rfc3339(*t)),

@@ -4,6 +4,7 @@ use crate::error::ErrorKind;
 use crate::functions::{Call, CostFn, Function, NativeFn, Scope, constant_cost};
 use crate::library::conversions;
 use crate::library::declarations::standard_functions;
+use crate::library::re2;
 use crate::time;
 use crate::value::Value;
 
@@ -51,18 +52,33 @@ fn code(name: &str) -> Call {
 
 fn standard_cost(name: &str) -> CostFn {
     match name {
-        "startsWith" | "endsWith" | "bytes" | "string" => |id, args, _| match id {
-            "starts_with_string" | "ends_with_string" | "string_to_bytes" | "bytes_to_string" => {
-                traversal(args[0].cost_size())
-            }
-            _ => 1,
-        },
-        "contains" => |_, args, _| traversal(args[0].cost_size()) * traversal(args[1].cost_size()),
-        "matches" => |id, args, _| match id {
-            "matches_string" => traversal(args[0].cost_size() + 1) * pattern(args[1].cost_size()),
-            _ => 1,
-        },
-        _ => constant_cost,
+        "startsWith" | "endsWith" | "bytes" | "string" => walk_cost as CostFn,
+        "contains" => contains_cost as CostFn,
+        "matches" => matches_cost as CostFn,
+        _ => constant_cost as CostFn,
+    }
+}
+
+fn walk_cost(overload: &str, args: &[Value<'_>], _: &Value<'_>) -> u64 {
+    match (overload, args) {
+        ("starts_with_string" | "ends_with_string" | "string_to_bytes" | "bytes_to_string", [s, ..]) => {
+            traversal(s.cost_size())
+        }
+        _ => 1,
+    }
+}
+
+fn contains_cost(_: &str, args: &[Value<'_>], _: &Value<'_>) -> u64 {
+    match args {
+        [s, t] => traversal(s.cost_size()).saturating_mul(traversal(t.cost_size())),
+        _ => 1,
+    }
+}
+
+fn matches_cost(overload: &str, args: &[Value<'_>], _: &Value<'_>) -> u64 {
+    match (overload, args) {
+        ("matches_string", [s, p]) => traversal(s.cost_size() + 1).saturating_mul(pattern(p.cost_size())),
+        _ => 1,
     }
 }
 
@@ -102,7 +118,7 @@ fn strings<'a>(args: &[Value<'a>], test: impl Fn(&str, &str) -> bool) -> Answer<
 fn matches<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     match args {
         [Value::String(_), Value::String(text)] => {
-            let regex = re2::compile(text).map_err(|e| ErrorKind::Function(scope.arena.alloc_str(&e.to_string())))?;
+            let regex = re2::compile(text).map_err(|e| ErrorKind::Function(scope.arena.alloc_str(&e)))?;
             matches_compiled(&regex, scope, args)
         }
         _ => Err(ErrorKind::NoSuchOverload),
@@ -123,7 +139,7 @@ fn field<'a>(scope: &Scope<'a>, args: &[Value<'a>], get: impl Fn(&time::Civil) -
         [Value::Timestamp(t), Value::String(zone)] => (*t, *zone),
         _ => return Err(ErrorKind::NoSuchOverload),
     };
-    let explain = |text: std::fmt::Arguments<'_>| -> &'a str { bumpalo::format!(in scope.arena, "{text}").into_bump_str() };
+    let explain = |text: std::fmt::Arguments<'_>| -> &'a str { bumpalo::format!(in scope.arena, "{}", text).into_bump_str() };
     Ok(Value::Int(get(&time::civil(t, zone, explain)?)))
 }
 
