@@ -53,9 +53,7 @@ impl ErrorKind<'_> {
         match self {
             Self::CostLimit | Self::MemoryLimit | Self::Deadline => true,
             // A variable is an evaluation with a cost limit of its own; that it reached it is an error like any other.
-            Self::Variable { cause, .. } => {
-                !matches!(cause.kind, ErrorKind::CostLimit) && cause.kind.is_fatal()
-            }
+            Self::Variable { cause, .. } => !matches!(cause.kind, ErrorKind::CostLimit) && cause.kind.is_fatal(),
             _ => false,
         }
     }

@@ -138,6 +138,7 @@ impl<'a, 'c> Run<'a, 'c> {
             Node::Struct(s) => self.structure(s),
             Node::Loop(l) => self.macro_loop(l),
             Node::Fold(f) => self.fold(f),
+            Node::Fault { at, message } => Err(self.fail(ErrorKind::Function(message), *at)),
         }
     }
 

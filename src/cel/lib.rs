@@ -21,6 +21,7 @@ pub mod opaque;
 pub mod parse;
 mod plan;
 mod render;
+mod resolve;
 pub mod source;
 pub mod symbols;
 mod time;

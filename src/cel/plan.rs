@@ -71,10 +71,8 @@ impl<'p> Planner<'p> {
         self.checked.references.get(e.id as usize)?.as_ref()
     }
 
-    /// An overload set that the checker should have left empty, or a name it should have resolved.
-    fn fault(&mut self, e: &Expr, message: String) -> Node {
-        self.issues.push(Issue { span: e.span, message });
-        Node::Constant(Constant::Null)
+    fn fault(e: &Expr, message: String) -> Node {
+        Node::Fault { at: e.id, message: message.into() }
     }
 
     fn ident(&mut self, e: &'p Expr, name: &'p str) -> Node {
@@ -84,9 +82,9 @@ impl<'p> Planner<'p> {
             Some(Reference::LazyRoot) => Base::LazyRoot,
             Some(Reference::Local) | None => match self.scope.get(name).and_then(|slots| slots.last()) {
                 Some(slot) => Base::Local(*slot),
-                None => return self.fault(e, format!("undeclared reference to '{name}' (in container '')")),
+                None => return Self::fault(e, format!("no such attribute(s): {name}")),
             },
-            Some(Reference::Function { .. }) => return self.fault(e, format!("'{name}' is not a value")),
+            Some(Reference::Function { .. }) => return Self::fault(e, format!("'{name}' is not a value")),
         };
         Node::Path(Box::new(Path { at: e.id, base, steps: Vec::new() }))
     }
@@ -125,12 +123,7 @@ impl<'p> Planner<'p> {
         };
         let fields = fields
             .iter()
-            .map(|f| StructField {
-                symbol: self.symbols.intern(&f.name),
-                name: f.name.as_str().into(),
-                value: self.expr(&f.value),
-                optional: f.optional,
-            })
+            .map(|f| StructField { name: f.name.as_str().into(), value: self.expr(&f.value), optional: f.optional })
             .collect();
         Node::Struct(Box::new(StructNode { at: e.id, type_name: type_name.into(), fields }))
     }

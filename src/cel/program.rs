@@ -58,6 +58,16 @@ impl Program {
     }
 }
 
+impl Env {
+    /// Parses, checks and plans an expression. Field names it selects get their number in `symbols`.
+    ///
+    /// # Errors
+    /// All syntax errors, or all type errors, each with its place.
+    pub fn compile(&self, text: &str, symbols: &mut Symbols) -> Result<Program, Issues> {
+        self.compile_unchecked(text, crate::parse::Syntax::KUBERNETES, symbols)
+    }
+}
+
 fn place(e: &Expr, spans: &mut [Span]) {
     if let Some(span) = spans.get_mut(e.id as usize) {
         *span = e.span;

@@ -171,14 +171,10 @@ fn duration_part(rest: &[u8]) -> Option<(u64, &[u8])> {
         part_digits = after.iter().take_while(|b| b.is_ascii_digit()).count();
         for b in &after[..part_digits] {
             // Digits beyond what 63 bits hold are below a nanosecond of any unit.
-            if let Some(next) = part.checked_mul(10).and_then(|p| p.checked_add(u64::from(b - b'0'))) {
-                if next <= 1 << 63 {
-                    part = next;
-                    scale *= 10.0;
-                    continue;
-                }
-            }
-            break;
+            let next = part.checked_mul(10).and_then(|p| p.checked_add(u64::from(b - b'0')));
+            let Some(next) = next.filter(|n| *n <= 1 << 63) else { break };
+            part = next;
+            scale *= 10.0;
         }
         tail = &after[part_digits..];
     }

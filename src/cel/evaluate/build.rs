@@ -75,9 +75,8 @@ impl<'a> Run<'a, '_> {
             (true, Value::Optional(None)) => out.retain(|(k, _)| key_order(*k, key).is_ne()),
             (true, v) => {
                 let (key, value) = (Shown(key), Shown(v));
-                let kind = self.text(format_args!(
-                    "cannot initialize optional entry '{key}' from non-optional value {value}"
-                ));
+                let kind =
+                    self.text(format_args!("cannot initialize optional entry '{key}' from non-optional value {value}"));
                 return Err(self.fail(kind, at));
             }
         }

@@ -73,10 +73,10 @@ impl<'a> Run<'a, '_> {
         charge: impl Fn(Value<'a>, Value<'a>) -> u64,
     ) -> Result<(Value<'a>, Value<'a>), Fail<'a>> {
         let left = self.eval(&sides[0]);
-        if let Err(e) = left {
-            if e.kind.is_fatal() {
-                return Err(e);
-            }
+        if let Err(e) = left
+            && e.kind.is_fatal()
+        {
+            return Err(e);
         }
         let right = self.eval(&sides[1]);
         match (left, right) {

@@ -216,9 +216,7 @@ impl<'a> Run<'a, '_> {
                 return Err(self.text(format_args!("unsupported index type '{}' in list", other.type_name())));
             }
         };
-        index.ok_or_else(|| {
-            self.text(format_args!("unsupported index value {} in list", crate::render::Shown(key)))
-        })
+        index.ok_or_else(|| self.text(format_args!("unsupported index value {} in list", crate::render::Shown(key))))
     }
 }
 

@@ -90,10 +90,9 @@ pub(super) fn to_int<'a>(_: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
         [Value::Double(_)] => Err(ErrorKind::Overflow("integer")),
         [Value::Duration(d)] => Ok(Value::Int(*d)),
         [Value::Timestamp(t)] => Ok(Value::Int(t.seconds)),
-        [Value::String(s)] => s
-            .parse()
-            .map(Value::Int)
-            .map_err(|_| ErrorKind::Function("type conversion error from 'string' to 'int'")),
+        [Value::String(s)] => {
+            s.parse().map(Value::Int).map_err(|_| ErrorKind::Function("type conversion error from 'string' to 'int'"))
+        }
         _ => Err(ErrorKind::NoSuchOverload),
     }
 }
@@ -104,10 +103,9 @@ pub(super) fn to_uint<'a>(_: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
         [Value::Int(i)] => u64::try_from(*i).map(Value::Uint).map_err(|_| ErrorKind::Overflow("unsigned integer")),
         [Value::Double(d)] if *d >= 0.0 && *d < TWO_64 => Ok(Value::Uint(*d as u64)),
         [Value::Double(_)] => Err(ErrorKind::Overflow("unsigned integer")),
-        [Value::String(s)] if !s.starts_with('+') => s
-            .parse()
-            .map(Value::Uint)
-            .map_err(|_| ErrorKind::Function("type conversion error from 'string' to 'uint'")),
+        [Value::String(s)] if !s.starts_with('+') => {
+            s.parse().map(Value::Uint).map_err(|_| ErrorKind::Function("type conversion error from 'string' to 'uint'"))
+        }
         [Value::String(_)] => Err(ErrorKind::Function("type conversion error from 'string' to 'uint'")),
         _ => Err(ErrorKind::NoSuchOverload),
     }

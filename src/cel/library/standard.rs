@@ -139,7 +139,8 @@ fn field<'a>(scope: &Scope<'a>, args: &[Value<'a>], get: impl Fn(&time::Civil) -
         [Value::Timestamp(t), Value::String(zone)] => (*t, *zone),
         _ => return Err(ErrorKind::NoSuchOverload),
     };
-    let explain = |text: std::fmt::Arguments<'_>| -> &'a str { bumpalo::format!(in scope.arena, "{}", text).into_bump_str() };
+    let explain =
+        |text: std::fmt::Arguments<'_>| -> &'a str { bumpalo::format!(in scope.arena, "{}", text).into_bump_str() };
     Ok(Value::Int(get(&time::civil(t, zone, explain)?)))
 }
 

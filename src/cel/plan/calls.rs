@@ -21,7 +21,7 @@ const CONVERSIONS: &[&str] =
 impl<'p> Planner<'p> {
     pub(super) fn call(&mut self, e: &'p Expr, target: Option<&'p Expr>, args: &'p [Expr]) -> Node {
         let Some(Reference::Function { name, overloads }) = self.reference(e) else {
-            return self.fault(e, "call of an unresolved function".to_owned());
+            return Self::fault(e, "no such overload".to_owned());
         };
         let overload = if let [only] = overloads.as_slice() { *only } else { "" };
         match (*name, args) {
@@ -87,16 +87,15 @@ impl<'p> Planner<'p> {
     }
 
     fn membership(&self, e: &Expr, overload: &str, sides: [Node; 2]) -> Node {
-        if overload == "in_list" {
-            if let Node::Aggregate { node, .. } = &sides[1] {
-                if let Some(set) = constants(node).and_then(Set::of) {
-                    if set.strings.is_empty() && set.others.is_empty() {
-                        return Node::Constant(Constant::Bool(false));
-                    }
-                    let [operand, _] = sides;
-                    return Node::Member { operand: Box::new(operand), set: Box::new(set) };
-                }
+        if overload == "in_list"
+            && let Node::Aggregate { node, .. } = &sides[1]
+            && let Some(set) = constants(node).and_then(Set::of)
+        {
+            if set.strings.is_empty() && set.others.is_empty() {
+                return Node::Constant(Constant::Bool(false));
             }
+            let [operand, _] = sides;
+            return Node::Member { operand: Box::new(operand), set: Box::new(set) };
         }
         Node::Binary(Box::new(Binary { at: e.id, operator: Operator::In, charge: charge(overload), sides }))
     }
@@ -108,7 +107,7 @@ impl<'p> Planner<'p> {
             self.env.overload(name, overload).cloned().into_iter().collect()
         };
         if functions.is_empty() {
-            return self.fault(e, format!("undeclared reference to '{name}' (in container '')"));
+            return Self::fault(e, format!("no such overload: {name}"));
         }
         let mut regex = None;
         if let (true, Some(Node::Constant(Constant::String(pattern)))) = (takes_pattern(&functions), args.get(1)) {
@@ -183,8 +182,14 @@ fn charge(overload: &str) -> Charge {
     match overload {
         "add_string" | "add_bytes" => Charge::Both,
         "in_list" => Charge::Right,
-        "less_string" | "less_bytes" | "less_equals_string" | "less_equals_bytes" | "greater_string"
-        | "greater_bytes" | "greater_equals_string" | "greater_equals_bytes" => Charge::Smaller,
+        "less_string"
+        | "less_bytes"
+        | "less_equals_string"
+        | "less_equals_bytes"
+        | "greater_string"
+        | "greater_bytes"
+        | "greater_equals_string"
+        | "greater_equals_bytes" => Charge::Smaller,
         _ => Charge::One,
     }
 }

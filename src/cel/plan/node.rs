@@ -30,33 +30,74 @@ pub(crate) enum Node {
     /// Free.
     Constant(Constant),
     /// A list or map of constants: built once per evaluation, free.
-    Aggregate { slot: usize, node: Box<Node> },
+    Aggregate {
+        slot: usize,
+        node: Box<Node>,
+    },
     /// A variable or value with selections and indices: 1, and 1 for each step taken.
     Path(Box<Path>),
     /// `has(…)`: 1 for each step taken.
     Test(Box<Path>),
     /// `c ? a : b`: free, and so is a bare variable as branch.
-    Conditional { at: ExprId, parts: Box<[Node; 3]> },
+    Conditional {
+        at: ExprId,
+        parts: Box<[Node; 3]>,
+    },
     /// Free. At least two terms.
-    And { at: ExprId, terms: Box<[Node]> },
+    And {
+        at: ExprId,
+        terms: Box<[Node]>,
+    },
     /// Free. At least two terms.
-    Or { at: ExprId, terms: Box<[Node]> },
-    Not { at: ExprId, operand: Box<Node> },
+    Or {
+        at: ExprId,
+        terms: Box<[Node]>,
+    },
+    Not {
+        at: ExprId,
+        operand: Box<Node>,
+    },
     /// True unless the operand is false, errors included.
-    NotStrictlyFalse { operand: Box<Node> },
-    Equal { at: ExprId, negated: bool, sides: Box<[Node; 2]> },
+    NotStrictlyFalse {
+        operand: Box<Node>,
+    },
+    Equal {
+        at: ExprId,
+        negated: bool,
+        sides: Box<[Node; 2]>,
+    },
     Binary(Box<Binary>),
-    Negate { at: ExprId, operand: Box<Node> },
+    Negate {
+        at: ExprId,
+        operand: Box<Node>,
+    },
     /// `x in [constants]`: free.
-    Member { operand: Box<Node>, set: Box<Set> },
+    Member {
+        operand: Box<Node>,
+        set: Box<Set>,
+    },
     /// `a.or(b)`, `a.orValue(b)`: free, `b` only when `a` is none.
-    OptionalOr { unwrap: bool, sides: Box<[Node; 2]> },
+    OptionalOr {
+        unwrap: bool,
+        sides: Box<[Node; 2]>,
+    },
     Call(Box<Call>),
-    List { at: ExprId, elements: Box<[Element]> },
-    Map { at: ExprId, entries: Box<[MapEntry]> },
+    List {
+        at: ExprId,
+        elements: Box<[Element]>,
+    },
+    Map {
+        at: ExprId,
+        entries: Box<[MapEntry]>,
+    },
     Struct(Box<StructNode>),
     Loop(Box<Loop>),
     Fold(Box<Fold>),
+    /// Fails when it is reached: a name or function that an unchecked expression does not resolve.
+    Fault {
+        at: ExprId,
+        message: Box<str>,
+    },
 }
 
 /// A variable or value, and steps into it.
@@ -94,7 +135,10 @@ pub(crate) struct Step {
 
 #[derive(Debug)]
 pub(crate) enum StepKind {
-    Field { symbol: Symbol, name: Box<str> },
+    Field {
+        symbol: Symbol,
+        name: Box<str>,
+    },
     Constant(Constant),
     /// Evaluated each time; a bare variable is free here.
     Dynamic(Node),
@@ -178,7 +222,6 @@ pub(crate) struct StructNode {
 
 #[derive(Debug)]
 pub(crate) struct StructField {
-    pub(crate) symbol: Symbol,
     pub(crate) name: Box<str>,
     pub(crate) value: Node,
     pub(crate) optional: bool,
@@ -209,7 +252,9 @@ pub(crate) enum LoopKind {
     Exists,
     ExistsOne,
     /// `map`, `filter`, `transformList`: the cost of the list of one that upstream adds.
-    Collect { list_cost: u64 },
+    Collect {
+        list_cost: u64,
+    },
     /// `transformMap`: keys stay, the body is the value.
     Values,
     /// `transformMapEntry`: the body is a map of entries.
