@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use crate::ast::{Expr, ExprId, ExprKind};
+use crate::check::check;
 use crate::checked::Checked;
 use crate::env::Env;
 use crate::issues::Issues;
+use crate::parse::parse;
 use crate::plan::{self, Plan};
 use crate::source::{Source, Span};
 use crate::symbols::Symbols;
@@ -64,7 +66,8 @@ impl Env {
     /// # Errors
     /// All syntax errors, or all type errors, each with its place.
     pub fn compile(&self, text: &str, symbols: &mut Symbols) -> Result<Program, Issues> {
-        self.compile_unchecked(text, crate::parse::Syntax::KUBERNETES, symbols)
+        let checked = check(self, parse(text, self.language.syntax)?)?;
+        Program::new(&checked, self, symbols)
     }
 }
 

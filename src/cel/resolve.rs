@@ -7,7 +7,7 @@ use crate::ast::{Ast, Comprehension, Expr, ExprKind};
 use crate::checked::{Checked, Reference};
 use crate::env::Env;
 use crate::issues::Issues;
-use crate::parse::{Syntax, parse};
+use crate::parse::parse;
 use crate::program::Program;
 use crate::symbols::Symbols;
 use crate::types::Type;
@@ -35,8 +35,8 @@ impl Env {
     ///
     /// # Errors
     /// All syntax errors; constants that cannot be converted.
-    pub fn compile_unchecked(&self, text: &str, syntax: Syntax, symbols: &mut Symbols) -> Result<Program, Issues> {
-        let checked = resolve(parse(text, syntax)?, self);
+    pub fn compile_unchecked(&self, text: &str, symbols: &mut Symbols) -> Result<Program, Issues> {
+        let checked = resolve(parse(text, self.language.syntax)?, self);
         Program::new(&checked, self, symbols)
     }
 }
