@@ -102,7 +102,8 @@ impl Client {
             .collect();
         let code = response.status().as_u16();
         let raw = response.body_mut().with_config().limit(64 << 20).read_to_string().unwrap_or_default();
-        let body = serde_json::from_str(&raw).unwrap_or(Value::String(raw));
+        // Only an unknown path is answered in plain text.
+        let body = serde_json::from_str(&raw).unwrap_or_else(|_| serde_json::json!({ "message": raw.trim() }));
         Answer { code, body, warnings }
     }
 

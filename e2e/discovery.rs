@@ -72,16 +72,24 @@ impl Discovery {
         if !group.contains('.') || group.ends_with(".k8s.io") {
             return None;
         }
-        let definition = definition(group, version, kind, namespaced);
-        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-        self.client.post(path, &definition).expect_ok();
+        self.define(api_version, kind, &definition(group, version, kind, namespaced));
+        self.resource(api_version, kind)
+    }
+
+    /// Posts a CustomResourceDefinition, unless the kind is served already, and waits until it is.
+    ///
+    /// # Panics
+    /// When the server refuses it or does not serve it in time.
+    pub fn define(&self, api_version: &str, kind: &str, definition: &Value) {
+        if self.resource(api_version, kind).is_some() {
+            return;
+        }
+        self.client.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).expect_ok();
         let deadline = Instant::now() + ESTABLISHED_WITHIN;
-        loop {
-            if let Some(resource) = self.resource(api_version, kind)
-                && self.client.get(&resource.collection("default")).ok()
-            {
-                return Some(resource);
-            }
+        while !self
+            .resource(api_version, kind)
+            .is_some_and(|resource| self.client.get(&resource.collection("default")).ok())
+        {
             assert!(Instant::now() < deadline, "{api_version} {kind} is not served");
             std::thread::sleep(Duration::from_millis(50));
         }

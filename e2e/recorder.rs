@@ -8,6 +8,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
@@ -127,7 +129,7 @@ fn configuration(port: u16, ca_pem: &str) -> Value {
         "metadata": { "name": "recorder" },
         "webhooks": [{
             "name": "recorder.stockade.dev",
-            "clientConfig": { "url": format!("https://127.0.0.1:{port}/record"), "caBundle": base64(ca_pem.as_bytes()) },
+            "clientConfig": { "url": format!("https://127.0.0.1:{port}/record"), "caBundle": BASE64_STANDARD.encode(ca_pem) },
             "rules": [{
                 "operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"], "scope": "*",
             }],
@@ -136,34 +138,8 @@ fn configuration(port: u16, ca_pem: &str) -> Value {
             "admissionReviewVersions": ["v1"],
             "failurePolicy": "Fail",
             "timeoutSeconds": 30,
-            "reinvocationPolicy": "Never",
+            // Asked again when a mutating policy ran again, so that the last review is what goes on.
+            "reinvocationPolicy": "IfNeeded",
         }],
     })
-}
-
-/// Standard base64 with padding.
-pub fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().chain([&0, &0]).take(3).fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
-        for position in 0..4 {
-            let character = ALPHABET[(word >> (18 - 6 * position) & 63) as usize] as char;
-            text.push(if position <= chunk.len() { character } else { '=' });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_pads_as_the_standard_says() {
-        assert_eq!(
-            ["", "f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes())),
-            ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]
-        );
-    }
 }

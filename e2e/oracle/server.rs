@@ -1,0 +1,442 @@
+//! The API server judges: one policy set in force at a time, its cases as dry runs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::mutations::{Boldness, Random, mutate};
+use super::verdict::{Verdict, policy_warnings};
+use super::{Case, Observation, Operation, PolicySet};
+use crate::client::{Answer, Client};
+use crate::cluster::Cluster;
+use crate::discovery::{Discovery, Resource};
+use crate::documents::text;
+use crate::recorder::Recorder;
+
+/// Requests in flight at once.
+const PARALLEL: usize = 6;
+
+/// The server looks at changed policies once a second; a kind new to its REST mapper may take half a minute.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(90);
+
+/// Audit annotations that are not of policies.
+const SERVER_ANNOTATIONS: [&str; 6] = [
+    "authorization.k8s.io/",
+    "mutation.webhook.",
+    "patch.webhook.",
+    "pod-security.kubernetes.io/",
+    "k8s.io/",
+    "authentication.k8s.io/",
+];
+
+/// An API server with a recorder in its admission chain.
+pub struct Oracle<'c> {
+    cluster: &'c Cluster,
+    client: Client,
+    /// Where kinds live.
+    pub discovery: Discovery,
+    recorder: Recorder,
+    requests: AtomicUsize,
+    generation: AtomicUsize,
+    namespaces: Mutex<BTreeMap<String, Value>>,
+}
+
+/// A case with what its request needs: where it goes and what is sent.
+struct Prepared<'s> {
+    index: usize,
+    case: &'s Case,
+    resource: Resource,
+    /// The stored object of an UPDATE or DELETE.
+    stored: Option<Value>,
+}
+
+impl<'c> Oracle<'c> {
+    /// Registers the recorder.
+    pub fn new(cluster: &'c Cluster) -> Oracle<'c> {
+        let client = cluster.client.clone();
+        let oracle = Oracle {
+            cluster,
+            discovery: Discovery::new(&client),
+            recorder: Recorder::register(&client),
+            client,
+            requests: AtomicUsize::new(0),
+            generation: AtomicUsize::new(0),
+            namespaces: Mutex::default(),
+        };
+        oracle.wait_for_the_recorder();
+        oracle
+    }
+
+    fn wait_for_the_recorder(&self) {
+        let deadline = Instant::now() + IN_FORCE_WITHIN;
+        let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "probe" } });
+        loop {
+            self.client.post("/api/v1/namespaces/default/configmaps?dryRun=All&fieldManager=probe", &map).expect_ok();
+            if self.recorder.take("probe").is_some() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the recorder is never asked");
+        }
+    }
+
+    /// The server's version of a namespace that a case ran in.
+    pub fn namespace(&self, name: &str) -> Option<Value> {
+        self.namespaces.lock().unwrap().get(name).cloned()
+    }
+
+    /// Makes the kinds of params and of unknown objects, so that the server's REST mapper knows them in time.
+    pub fn define_kinds(&self, set: &PolicySet) {
+        for object in &set.params {
+            let namespaced = !text(object, "/metadata/namespace").is_empty();
+            self.discovery.resource_or_define(text(object, "/apiVersion"), text(object, "/kind"), namespaced);
+        }
+        for document in &set.documents {
+            if let Some(kind) = document.pointer("/spec/paramKind") {
+                self.discovery.resource_or_define(text(kind, "/apiVersion"), text(kind, "/kind"), false);
+            }
+        }
+        for case in &set.cases {
+            self.discovery.resource_or_define(text(&case.object, "/apiVersion"), text(&case.object, "/kind"), true);
+        }
+    }
+
+    /// Judges all cases of a set. The answers are in the order of the cases.
+    ///
+    /// # Errors
+    /// When the server refuses the policies themselves.
+    pub fn judge(&self, set: &PolicySet) -> Result<Vec<Observation>, String> {
+        let mut prepared = Vec::new();
+        let mut observations = Vec::new();
+        for (index, case) in set.cases.iter().enumerate() {
+            match self.prepare(index, case) {
+                Ok(ready) => prepared.push(ready),
+                Err(why) => observations.push(not_judged(index, why)),
+            }
+        }
+        let before = if set.mutates() { self.reviews(&prepared) } else { HashMap::new() };
+        let installed = self.install(set);
+        if installed.is_ok() {
+            let mutates = set.mutates();
+            let judged = self.in_parallel(&prepared, |ready| {
+                let (answer, review, request) = self.send(ready);
+                let object = review.as_ref().and_then(|review| review.pointer("/request/object")).cloned();
+                Observation {
+                    case: ready.index,
+                    mutated: if mutates { object } else { None },
+                    review: if mutates { before.get(&ready.index).cloned() } else { review },
+                    verdict: Verdict::of(&answer),
+                    warnings: policy_warnings(&answer),
+                    request,
+                    audit: BTreeMap::new(),
+                }
+            });
+            observations.extend(judged);
+        }
+        self.remove(set);
+        for ready in &prepared {
+            if ready.stored.is_some() {
+                let place = ready.resource.object(&ready.case.namespace, text(&ready.case.object, "/metadata/name"));
+                self.client.delete(&format!("{place}?gracePeriodSeconds=0"));
+            }
+        }
+        installed?;
+        observations.sort_by_key(|observation| observation.case);
+        Ok(observations)
+    }
+
+    /// What a webhook sees of these cases while no policy is in force.
+    fn reviews(&self, prepared: &[Prepared<'_>]) -> HashMap<usize, Value> {
+        self.nothing_in_force();
+        self.in_parallel(prepared, |ready| (ready.index, self.send(ready).1))
+            .into_iter()
+            .filter_map(|(index, review)| Some((index, review?)))
+            .collect()
+    }
+
+    fn in_parallel<T: Send>(&self, prepared: &[Prepared<'_>], work: impl Fn(&Prepared<'_>) -> T + Sync) -> Vec<T> {
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..PARALLEL {
+                scope.spawn(|| {
+                    while let Some(ready) = prepared.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let result = work(ready);
+                        results.lock().unwrap().push(result);
+                    }
+                });
+            }
+        });
+        results.into_inner().unwrap()
+    }
+
+    fn prepare<'s>(&self, index: usize, case: &'s Case) -> Result<Prepared<'s>, String> {
+        let (api_version, kind) = (text(&case.object, "/apiVersion"), text(&case.object, "/kind"));
+        let resource =
+            self.discovery.resource(api_version, kind).ok_or(format!("{api_version} {kind} is not served"))?;
+        if resource.namespaced {
+            self.ensure_namespace(&case.namespace, case.namespace_object.as_ref());
+        }
+        let stored = match case.operation {
+            Operation::Create => None,
+            Operation::Update(_) | Operation::Delete => {
+                let answer = self
+                    .client
+                    .post(&resource.collection(&case.namespace), &postable(&case.object, &case.namespace, &resource));
+                if !answer.ok() {
+                    return Err(format!("the old object: {}", answer.message()));
+                }
+                Some(answer.body)
+            }
+        };
+        Ok(Prepared { index, case, resource, stored })
+    }
+
+    fn ensure_namespace(&self, name: &str, object: Option<&Value>) {
+        let mut namespaces = self.namespaces.lock().unwrap();
+        if namespaces.contains_key(name) {
+            return;
+        }
+        let path = format!("/api/v1/namespaces/{name}");
+        if !self.client.get(&path).ok() {
+            let plain = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+            self.client.post("/api/v1/namespaces", object.unwrap_or(&plain)).expect_ok();
+        } else if let Some(metadata) = object.and_then(|object| object.get("metadata")) {
+            let patch = json!({ "metadata": { "labels": metadata["labels"], "annotations": metadata["annotations"] } });
+            self.client.merge(&path, &patch).expect_ok();
+        }
+        namespaces.insert(name.to_owned(), self.client.get(&path).expect_ok());
+    }
+
+    /// One dry run: the answer, the last AdmissionReview, the request's number in the audit log.
+    fn send(&self, ready: &Prepared<'_>) -> (Answer, Option<Value>, String) {
+        let case = ready.case;
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let manager = format!("case-{number}");
+        let query = format!("?dryRun=All&fieldValidation=Ignore&fieldManager={manager}");
+        let name = text(&case.object, "/metadata/name");
+        let place = ready.resource.object(&case.namespace, name);
+        let (answer, key) = match case.operation {
+            Operation::Create => {
+                let path = format!("{}{query}", ready.resource.collection(&case.namespace));
+                (self.client.post(&path, &postable(&case.object, &case.namespace, &ready.resource)), manager.clone())
+            }
+            Operation::Update(seed) => {
+                let mut object = ready.stored.clone().unwrap_or_default();
+                if seed != 0 {
+                    mutate(&mut object, &mut Random::new(seed), Boldness::Valid);
+                }
+                (self.client.put(&format!("{place}{query}"), &object), manager.clone())
+            }
+            Operation::Delete => {
+                let namespace = if ready.resource.namespaced { case.namespace.as_str() } else { "" };
+                let key = format!("DELETE {} {namespace}/{name}", ready.resource.plural);
+                (self.client.delete(&format!("{place}?dryRun=All")), key)
+            }
+        };
+        let review = self.recorder.take(&key);
+        (answer, review, manager)
+    }
+
+    /// Fills in what the policies wrote to the audit log.
+    pub fn add_audit<'o>(&self, observations: impl Iterator<Item = &'o mut Observation>) {
+        let log = std::fs::read_to_string(self.cluster.audit_log()).unwrap();
+        let mut written: HashMap<String, BTreeMap<String, String>> = HashMap::new();
+        for line in log.lines() {
+            let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+            let Some((_, manager)) = text(&event, "/requestURI").split_once("fieldManager=case-") else { continue };
+            let annotations = event.get("annotations").and_then(Value::as_object).into_iter().flatten();
+            let of_policies = annotations
+                .filter(|(key, _)| !SERVER_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)))
+                .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+                .collect();
+            written.insert(format!("case-{manager}"), of_policies);
+        }
+        for observation in observations {
+            observation.audit = written.remove(&observation.request).unwrap_or_default();
+        }
+    }
+
+    fn install(&self, set: &PolicySet) -> Result<(), String> {
+        for object in &set.params {
+            let namespace = text(object, "/metadata/namespace");
+            let Some(resource) = self.discovery.resource(text(object, "/apiVersion"), text(object, "/kind")) else {
+                return Err(format!("params of an unknown kind: {}", object["kind"]));
+            };
+            if !namespace.is_empty() {
+                self.ensure_namespace(namespace, None);
+            }
+            let answer = self.client.post(&resource.collection(namespace), object);
+            if !answer.ok() && answer.reason() != "AlreadyExists" {
+                return Err(format!("params: {}", answer.message()));
+            }
+        }
+        for document in &set.documents {
+            let answer = self.client.post(&collection_of(document), document);
+            if !answer.ok() {
+                return Err(format!(
+                    "{} {}: {}",
+                    text(document, "/kind"),
+                    text(document, "/metadata/name"),
+                    answer.message()
+                ));
+            }
+        }
+        self.wait_until_in_force();
+        let kinds: BTreeSet<&str> = set
+            .documents
+            .iter()
+            .map(|document| text(document, "/spec/paramKind/kind"))
+            .filter(|kind| !kind.is_empty())
+            .collect();
+        if !kinds.is_empty() {
+            self.wait_for_params(set);
+        }
+        Ok(())
+    }
+
+    /// The server's REST mapper learns new kinds late; until then every judged request is refused for it.
+    fn wait_for_params(&self, set: &PolicySet) {
+        let deadline = Instant::now() + IN_FORCE_WITHIN;
+        for case in set.cases.iter().take(40) {
+            let Ok(ready) =
+                self.prepare(0, &Case { operation: Operation::Create, ..case.clone() }).map(|ready| ready.resource)
+            else {
+                continue;
+            };
+            let case = Case { operation: Operation::Create, ..case.clone() };
+            let ready = Prepared { index: 0, case: &case, resource: ready, stored: None };
+            while self.send(&ready).0.message().contains("failed to find resource referenced by paramKind") {
+                assert!(Instant::now() < deadline, "{}: the kind of the params is never found", set.name);
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+    }
+
+    fn remove(&self, set: &PolicySet) {
+        for document in &set.documents {
+            self.client.delete(&format!("{}/{}", collection_of(document), text(document, "/metadata/name")));
+        }
+        for object in &set.params {
+            if let Some(resource) = self.discovery.resource(text(object, "/apiVersion"), text(object, "/kind")) {
+                self.client
+                    .delete(&resource.object(text(object, "/metadata/namespace"), text(object, "/metadata/name")));
+            }
+        }
+    }
+
+    fn nothing_in_force(&self) {
+        self.wait_until_in_force();
+    }
+
+    /// Puts a marker policy of each kind behind all changes so far and waits until it acts. Events of one kind keep
+    /// their order, so what was posted or deleted before it is then in force or gone too.
+    fn wait_until_in_force(&self) {
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+        let old = markers(generation - 1);
+        for document in markers(generation) {
+            self.client.post(&collection_of(&document), &document).expect_ok();
+        }
+        for document in old {
+            self.client.delete(&format!("{}/{}", collection_of(&document), text(&document, "/metadata/name")));
+        }
+        let probe = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": "stockade-marker" },
+            "data": { "generation": generation.to_string() },
+        });
+        let deadline = Instant::now() + IN_FORCE_WITHIN;
+        let path = "/api/v1/namespaces/default/configmaps?dryRun=All&fieldManager=marker";
+        loop {
+            let answer = self.client.post(path, &probe);
+            let mutated = self
+                .recorder
+                .take("marker")
+                .is_some_and(|review| text(&review, "/request/object/data/seen") == generation.to_string());
+            let marker = format!("'stockade-marker-{generation}'");
+            if mutated && answer.warnings.iter().any(|warning| warning.contains(&marker)) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the marker is never in force: {answer:?}\n{}",
+                self.cluster.log("kube-apiserver")
+            );
+            std::thread::sleep(Duration::from_millis(25));
+        }
+    }
+}
+
+fn not_judged(case: usize, why: String) -> Observation {
+    Observation {
+        case,
+        review: None,
+        mutated: None,
+        verdict: Verdict::NotJudged(why),
+        warnings: Vec::new(),
+        request: String::new(),
+        audit: BTreeMap::new(),
+    }
+}
+
+/// URL of a policy's or binding's collection, in the version it was written in.
+fn collection_of(document: &Value) -> String {
+    let plural = match text(document, "/kind") {
+        "ValidatingAdmissionPolicy" => "validatingadmissionpolicies",
+        "ValidatingAdmissionPolicyBinding" => "validatingadmissionpolicybindings",
+        "MutatingAdmissionPolicy" => "mutatingadmissionpolicies",
+        _ => "mutatingadmissionpolicybindings",
+    };
+    format!("/apis/{}/{plural}", text(document, "/apiVersion"))
+}
+
+/// The object without what only a stored object has.
+fn postable(object: &Value, namespace: &str, resource: &Resource) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"] {
+            metadata.remove(field);
+        }
+        if resource.namespaced {
+            metadata.insert("namespace".to_owned(), json!(namespace));
+        }
+    }
+    object
+}
+
+fn markers(generation: usize) -> Vec<Value> {
+    if generation == 0 {
+        return Vec::new();
+    }
+    let name = format!("stockade-marker-{generation}");
+    let rules = json!({ "resourceRules": [{
+        "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"],
+    }] });
+    let condition = json!([{ "name": "marker", "expression": "request.name == 'stockade-marker'" }]);
+    let document = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": { "name": name }, "spec": spec,
+        })
+    };
+    let seen = format!("Object{{data: {{'seen': '{generation}'}}}}");
+    vec![
+        document(
+            "MutatingAdmissionPolicy",
+            json!({
+                "matchConstraints": rules, "matchConditions": condition, "failurePolicy": "Fail", "reinvocationPolicy": "Never",
+                "mutations": [{ "patchType": "ApplyConfiguration", "applyConfiguration": { "expression": seen } }],
+            }),
+        ),
+        document("MutatingAdmissionPolicyBinding", json!({ "policyName": name })),
+        document(
+            "ValidatingAdmissionPolicy",
+            json!({
+                "matchConstraints": rules, "matchConditions": condition,
+                "validations": [{ "expression": format!("object.data.generation != '{generation}'") }],
+            }),
+        ),
+        document("ValidatingAdmissionPolicyBinding", json!({ "policyName": name, "validationActions": ["Warn"] })),
+    ]
+}
