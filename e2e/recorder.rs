@@ -1,7 +1,7 @@
 //! A webhook that admits everything and remembers what it was asked.
 //!
-//! Registered as a mutating webhook it stands between the API server's mutating and validating policies, so it sees
-//! every dry-run request exactly as a real webhook would, whatever the policies then say.
+//! It is registered twice. As a mutating webhook it is asked between the API server's mutating and validating policies;
+//! as a validating webhook it is asked last, with the object that the validating policies saw.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -24,7 +24,16 @@ const BODY_LIMIT: usize = 16 << 20;
 /// The reviews seen so far, by the case that caused them.
 #[derive(Clone, Default)]
 pub struct Recorder {
-    reviews: Arc<Mutex<HashMap<String, Value>>>,
+    reviews: Arc<Mutex<HashMap<String, Reviews>>>,
+}
+
+/// What a webhook was asked for one request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reviews {
+    /// As a mutating webhook: after mutating policies. The last one, when it was asked again.
+    pub mutating: Option<Value>,
+    /// As a validating webhook: only when nothing refused the request before.
+    pub validating: Option<Value>,
 }
 
 impl Recorder {
@@ -49,20 +58,25 @@ impl Recorder {
                 std::thread::spawn(move || server.serve(config, stream));
             }
         });
-        let configuration = configuration(port, &authority.pem);
-        client.post("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", &configuration).expect_ok();
+        for (kind, plural) in [
+            ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
+            ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
+        ] {
+            let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}");
+            client.post(&path, &configuration(kind, port, &authority.pem)).expect_ok();
+        }
         recorder
     }
 
-    /// The AdmissionReview of a case, taken out.
-    pub fn take(&self, case: &str) -> Option<Value> {
-        self.reviews.lock().unwrap().remove(case)
+    /// The reviews of a case, taken out.
+    pub fn take(&self, case: &str) -> Reviews {
+        self.reviews.lock().unwrap().remove(case).unwrap_or_default()
     }
 
     fn serve(&self, config: Arc<ServerConfig>, stream: TcpStream) {
         let Ok(connection) = ServerConnection::new(config) else { return };
         let mut reader = BufReader::new(StreamOwned::new(connection, stream));
-        while let Some(body) = read_request(&mut reader) {
+        while let Some((mutating, body)) = read_request(&mut reader) {
             let Ok(review) = serde_json::from_slice::<Value>(&body) else { return };
             let answer = json!({
                 "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -70,7 +84,10 @@ impl Recorder {
             })
             .to_string();
             if review.pointer("/request/dryRun") == Some(&Value::Bool(true)) {
-                self.reviews.lock().unwrap().insert(case_of(&review), review);
+                let mut reviews = self.reviews.lock().unwrap();
+                let reviews = reviews.entry(case_of(&review)).or_default();
+                let slot = if mutating { &mut reviews.mutating } else { &mut reviews.validating };
+                *slot = Some(review);
             }
             let head = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -98,9 +115,10 @@ fn case_of(review: &Value) -> String {
     }
 }
 
-/// The body of the next HTTP/1.1 request; none at the end of the connection or when it is not one that Go sends.
-fn read_request(reader: &mut impl BufRead) -> Option<Vec<u8>> {
+/// Whether the next HTTP/1.1 request is for the mutating path, and its body; none at the end of the connection or when it is not one that Go sends.
+fn read_request(reader: &mut impl BufRead) -> Option<(bool, Vec<u8>)> {
     let mut length = 0;
+    let mut mutating = false;
     let mut line = String::new();
     for _ in 0..100 {
         line.clear();
@@ -111,8 +129,9 @@ fn read_request(reader: &mut impl BufRead) -> Option<Vec<u8>> {
         if header.is_empty() {
             let mut body = vec![0; length];
             reader.read_exact(&mut body).ok()?;
-            return Some(body);
+            return Some((mutating, body));
         }
+        mutating |= header.starts_with("POST /mutating");
         if let Some((name, value)) = header.split_once(':')
             && name.eq_ignore_ascii_case("content-length")
         {
@@ -122,24 +141,31 @@ fn read_request(reader: &mut impl BufRead) -> Option<Vec<u8>> {
     None
 }
 
-fn configuration(port: u16, ca_pem: &str) -> Value {
+fn configuration(kind: &str, port: u16, ca_pem: &str) -> Value {
+    let path = if kind.starts_with("Mutating") { "mutating" } else { "validating" };
+    let mut webhook = json!({
+        "name": format!("{path}.recorder.stockade.dev"),
+        "clientConfig": {
+            "url": format!("https://127.0.0.1:{port}/{path}"),
+            "caBundle": BASE64_STANDARD.encode(ca_pem),
+        },
+        "rules": [{
+            "operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"], "scope": "*",
+        }],
+        "matchPolicy": "Exact",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "failurePolicy": "Fail",
+        "timeoutSeconds": 30,
+    });
+    if path == "mutating" {
+        // Asked again when a mutating policy ran again, so that the last review is what goes on.
+        webhook["reinvocationPolicy"] = json!("IfNeeded");
+    }
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
+        "kind": kind,
         "metadata": { "name": "recorder" },
-        "webhooks": [{
-            "name": "recorder.stockade.dev",
-            "clientConfig": { "url": format!("https://127.0.0.1:{port}/record"), "caBundle": BASE64_STANDARD.encode(ca_pem) },
-            "rules": [{
-                "operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"], "scope": "*",
-            }],
-            "matchPolicy": "Exact",
-            "sideEffects": "None",
-            "admissionReviewVersions": ["v1"],
-            "failurePolicy": "Fail",
-            "timeoutSeconds": 30,
-            // Asked again when a mutating policy ran again, so that the last review is what goes on.
-            "reinvocationPolicy": "IfNeeded",
-        }],
+        "webhooks": [webhook],
     })
 }

@@ -13,7 +13,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,7 +23,7 @@ impl Random {
 
     /// A number below a bound; 0 for the bound 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).unwrap_or(0)
+        usize::try_from(self.number() % bound.max(1) as u64).unwrap_or(0)
     }
 
     /// One of a slice.
@@ -219,7 +219,23 @@ fn change_somewhere(object: &mut Value, random: &mut Random, boldness: Boldness)
 
 /// What the server needs to route and store the object.
 fn is_identity(pointer: &str) -> bool {
-    ["/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/namespace", "/spec"].contains(&pointer)
+    const EXACT: [&str; 7] = [
+        "/apiVersion",
+        "/kind",
+        "/metadata",
+        "/metadata/name",
+        "/metadata/namespace",
+        "/spec",
+        "/metadata/generateName",
+    ];
+    const BELOW: [&str; 5] = [
+        "/metadata/uid",
+        "/metadata/resourceVersion",
+        "/metadata/creationTimestamp",
+        "/metadata/managedFields",
+        "/metadata/generation",
+    ];
+    EXACT.contains(&pointer) || BELOW.iter().any(|prefix| pointer.starts_with(prefix))
 }
 
 fn collect(value: &Value, pointer: String, into: &mut Vec<String>) {

@@ -14,7 +14,7 @@ use crate::client::{Answer, Client};
 use crate::cluster::Cluster;
 use crate::discovery::{Discovery, Resource};
 use crate::documents::text;
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Reviews};
 
 /// Requests in flight at once.
 const PARALLEL: usize = 6;
@@ -44,6 +44,14 @@ pub struct Oracle<'c> {
     namespaces: Mutex<BTreeMap<String, Value>>,
 }
 
+/// A set that can be judged.
+pub struct Ready<'s> {
+    /// The set.
+    pub set: &'s PolicySet,
+    prepared: Vec<Prepared<'s>>,
+    unprepared: Vec<Observation>,
+}
+
 /// A case with what its request needs: where it goes and what is sent.
 struct Prepared<'s> {
     index: usize,
@@ -51,6 +59,9 @@ struct Prepared<'s> {
     resource: Resource,
     /// The stored object of an UPDATE or DELETE.
     stored: Option<Value>,
+    /// What a webhook sees of it while no policy is in force: a mutating one for a set that mutates, else a
+    /// validating one.
+    review: Option<Value>,
 }
 
 impl<'c> Oracle<'c> {
@@ -75,7 +86,8 @@ impl<'c> Oracle<'c> {
         let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "probe" } });
         loop {
             self.client.post("/api/v1/namespaces/default/configmaps?dryRun=All&fieldManager=probe", &map).expect_ok();
-            if self.recorder.take("probe").is_some() {
+            let reviews = self.recorder.take("probe");
+            if reviews.mutating.is_some() && reviews.validating.is_some() {
                 return;
             }
             assert!(Instant::now() < deadline, "the recorder is never asked");
@@ -103,76 +115,52 @@ impl<'c> Oracle<'c> {
         }
     }
 
+    /// Makes what the cases of a set need: namespaces, stored objects. To be done for all sets before the first is
+    /// judged: the policies of a set go on acting for a moment after they are removed.
+    pub fn make_ready<'s>(&self, set: &'s PolicySet) -> Ready<'s> {
+        let mut ready = Ready { set, prepared: Vec::new(), unprepared: Vec::new() };
+        let numbered: Vec<(usize, &Case)> = set.cases.iter().enumerate().collect();
+        for (index, result) in
+            in_parallel(&numbered, |(index, case)| (*index, self.prepare(*index, case, set.mutates())))
+        {
+            match result {
+                Ok(prepared) => ready.prepared.push(prepared),
+                Err(why) => ready.unprepared.push(not_judged(index, why)),
+            }
+        }
+        ready
+    }
+
     /// Judges all cases of a set. The answers are in the order of the cases.
     ///
     /// # Errors
     /// When the server refuses the policies themselves.
-    pub fn judge(&self, set: &PolicySet) -> Result<Vec<Observation>, String> {
-        let mut prepared = Vec::new();
-        let mut observations = Vec::new();
-        for (index, case) in set.cases.iter().enumerate() {
-            match self.prepare(index, case) {
-                Ok(ready) => prepared.push(ready),
-                Err(why) => observations.push(not_judged(index, why)),
-            }
-        }
-        let before = if set.mutates() { self.reviews(&prepared) } else { HashMap::new() };
-        let installed = self.install(set);
+    pub fn judge(&self, ready: Ready<'_>) -> Result<Vec<Observation>, String> {
+        let Ready { set, prepared, unprepared } = ready;
+        let mut observations = unprepared;
+        let installed = self.install(set, &prepared);
         if installed.is_ok() {
-            let mutates = set.mutates();
-            let judged = self.in_parallel(&prepared, |ready| {
-                let (answer, review, request) = self.send(ready);
-                let object = review.as_ref().and_then(|review| review.pointer("/request/object")).cloned();
+            observations.extend(in_parallel(&prepared, |ready| {
+                let (answer, reviews, request) = self.send(ready);
+                let mutated = reviews.mutating.and_then(|review| review.pointer("/request/object").cloned());
                 Observation {
                     case: ready.index,
-                    mutated: if mutates { object } else { None },
-                    review: if mutates { before.get(&ready.index).cloned() } else { review },
+                    mutated: if set.mutates() { mutated } else { None },
+                    review: ready.review.clone(),
                     verdict: Verdict::of(&answer),
                     warnings: policy_warnings(&answer),
                     request,
                     audit: BTreeMap::new(),
                 }
-            });
-            observations.extend(judged);
+            }));
         }
         self.remove(set);
-        for ready in &prepared {
-            if ready.stored.is_some() {
-                let place = ready.resource.object(&ready.case.namespace, text(&ready.case.object, "/metadata/name"));
-                self.client.delete(&format!("{place}?gracePeriodSeconds=0"));
-            }
-        }
         installed?;
         observations.sort_by_key(|observation| observation.case);
         Ok(observations)
     }
 
-    /// What a webhook sees of these cases while no policy is in force.
-    fn reviews(&self, prepared: &[Prepared<'_>]) -> HashMap<usize, Value> {
-        self.nothing_in_force();
-        self.in_parallel(prepared, |ready| (ready.index, self.send(ready).1))
-            .into_iter()
-            .filter_map(|(index, review)| Some((index, review?)))
-            .collect()
-    }
-
-    fn in_parallel<T: Send>(&self, prepared: &[Prepared<'_>], work: impl Fn(&Prepared<'_>) -> T + Sync) -> Vec<T> {
-        let next = AtomicUsize::new(0);
-        let results = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for _ in 0..PARALLEL {
-                scope.spawn(|| {
-                    while let Some(ready) = prepared.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let result = work(ready);
-                        results.lock().unwrap().push(result);
-                    }
-                });
-            }
-        });
-        results.into_inner().unwrap()
-    }
-
-    fn prepare<'s>(&self, index: usize, case: &'s Case) -> Result<Prepared<'s>, String> {
+    fn prepare<'s>(&self, index: usize, case: &'s Case, mutates: bool) -> Result<Prepared<'s>, String> {
         let (api_version, kind) = (text(&case.object, "/apiVersion"), text(&case.object, "/kind"));
         let resource =
             self.discovery.resource(api_version, kind).ok_or(format!("{api_version} {kind} is not served"))?;
@@ -191,7 +179,10 @@ impl<'c> Oracle<'c> {
                 Some(answer.body)
             }
         };
-        Ok(Prepared { index, case, resource, stored })
+        let mut prepared = Prepared { index, case, resource, stored, review: None };
+        let (_, reviews, _) = self.send(&prepared);
+        prepared.review = if mutates { reviews.mutating } else { reviews.validating };
+        Ok(prepared)
     }
 
     fn ensure_namespace(&self, name: &str, object: Option<&Value>) {
@@ -210,8 +201,8 @@ impl<'c> Oracle<'c> {
         namespaces.insert(name.to_owned(), self.client.get(&path).expect_ok());
     }
 
-    /// One dry run: the answer, the last AdmissionReview, the request's number in the audit log.
-    fn send(&self, ready: &Prepared<'_>) -> (Answer, Option<Value>, String) {
+    /// One dry run: the answer, what the recorder saw, the request's number in the audit log.
+    fn send(&self, ready: &Prepared<'_>) -> (Answer, Reviews, String) {
         let case = ready.case;
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let manager = format!("case-{number}");
@@ -236,8 +227,7 @@ impl<'c> Oracle<'c> {
                 (self.client.delete(&format!("{place}?dryRun=All")), key)
             }
         };
-        let review = self.recorder.take(&key);
-        (answer, review, manager)
+        (answer, self.recorder.take(&key), manager)
     }
 
     /// Fills in what the policies wrote to the audit log.
@@ -259,7 +249,7 @@ impl<'c> Oracle<'c> {
         }
     }
 
-    fn install(&self, set: &PolicySet) -> Result<(), String> {
+    fn install(&self, set: &PolicySet, prepared: &[Prepared<'_>]) -> Result<(), String> {
         for object in &set.params {
             let namespace = text(object, "/metadata/namespace");
             let Some(resource) = self.discovery.resource(text(object, "/apiVersion"), text(object, "/kind")) else {
@@ -292,23 +282,16 @@ impl<'c> Oracle<'c> {
             .filter(|kind| !kind.is_empty())
             .collect();
         if !kinds.is_empty() {
-            self.wait_for_params(set);
+            self.wait_for_params(set, prepared);
         }
         Ok(())
     }
 
     /// The server's REST mapper learns new kinds late; until then every judged request is refused for it.
-    fn wait_for_params(&self, set: &PolicySet) {
+    fn wait_for_params(&self, set: &PolicySet, prepared: &[Prepared<'_>]) {
         let deadline = Instant::now() + IN_FORCE_WITHIN;
-        for case in set.cases.iter().take(40) {
-            let Ok(ready) =
-                self.prepare(0, &Case { operation: Operation::Create, ..case.clone() }).map(|ready| ready.resource)
-            else {
-                continue;
-            };
-            let case = Case { operation: Operation::Create, ..case.clone() };
-            let ready = Prepared { index: 0, case: &case, resource: ready, stored: None };
-            while self.send(&ready).0.message().contains("failed to find resource referenced by paramKind") {
+        for ready in prepared.iter().take(40) {
+            while self.send(ready).0.message().contains("failed to find resource referenced by paramKind") {
                 assert!(Instant::now() < deadline, "{}: the kind of the params is never found", set.name);
                 std::thread::sleep(Duration::from_millis(200));
             }
@@ -325,10 +308,6 @@ impl<'c> Oracle<'c> {
                     .delete(&resource.object(text(object, "/metadata/namespace"), text(object, "/metadata/name")));
             }
         }
-    }
-
-    fn nothing_in_force(&self) {
-        self.wait_until_in_force();
     }
 
     /// Puts a marker policy of each kind behind all changes so far and waits until it acts. Events of one kind keep
@@ -354,6 +333,7 @@ impl<'c> Oracle<'c> {
             let mutated = self
                 .recorder
                 .take("marker")
+                .mutating
                 .is_some_and(|review| text(&review, "/request/object/data/seen") == generation.to_string());
             let marker = format!("'stockade-marker-{generation}'");
             if mutated && answer.warnings.iter().any(|warning| warning.contains(&marker)) {
@@ -367,6 +347,23 @@ impl<'c> Oracle<'c> {
             std::thread::sleep(Duration::from_millis(25));
         }
     }
+}
+
+/// Does the same to all of them, several at once. The results come in any order.
+fn in_parallel<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..PARALLEL {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = work(item);
+                    results.lock().unwrap().push(result);
+                }
+            });
+        }
+    });
+    results.into_inner().unwrap()
 }
 
 fn not_judged(case: usize, why: String) -> Observation {

@@ -28,10 +28,13 @@ fn a_cluster_serves_records_and_leaves_nothing_behind() {
             let case = format!("case-{attempt}");
             let path = format!("/api/v1/namespaces/default/configmaps?dryRun=All&fieldManager={case}");
             assert_eq!(cluster.client.post(&path, &map).expect_ok()["data"], json!({ "a": "b" }));
-            recorder.take(&case)
+            let reviews = recorder.take(&case);
+            reviews.mutating.zip(reviews.validating)
         })
         .unwrap();
+    let (review, again) = review;
     assert_eq!(review["request"]["object"]["data"], json!({ "a": "b" }));
+    assert_eq!(again["request"]["object"]["data"], json!({ "a": "b" }));
     assert_eq!(review["request"]["userInfo"]["username"], Value::from("admin"));
 
     let answer = cluster.kubectl(&["get", "namespace", "default", "-o", "name"], "");
