@@ -6,8 +6,9 @@ mod json;
 pub mod json_patch;
 pub mod kinds;
 pub mod merge;
+pub mod normalise;
 mod nulls;
 pub mod shape;
 
 pub use kinds::{Kind, Kinds, Resource, Scope, Subresource};
-pub use shape::{Field, ListKind, Shape, StringFormat, TypeId};
+pub use shape::{Field, ListKind, Presence, Shape, StringFormat, TypeId};

@@ -102,9 +102,24 @@ pub struct Field {
     pub ty: TypeId,
     /// Listed as required.
     pub required: bool,
+    /// When the server writes it.
+    pub presence: Presence,
     /// The declared default as JSON text. Zero values (`""`, `0`, `{}`) are declared for fields that Go always
     /// writes; other defaults of the server are not declared here but filled by the server's defaulting functions.
     pub default: Option<&'static str>,
+}
+
+/// When the server writes a field (its Go type and `json` tag).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Unless it is empty or zero; one whose Go type is a struct, always.
+    Omitted,
+    /// Always, be it zero or null.
+    Always,
+    /// When it was set, be it to zero.
+    Pointer,
+    /// Unless it is zero, a struct too.
+    NeverZero,
 }
 
 // === impl Fields ===

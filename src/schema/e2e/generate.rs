@@ -2,11 +2,13 @@
 //!
 //! Run by `make generate`: `cargo run -p stockade-schema --example generate`.
 
+mod go_types;
 mod server;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use go_types::GoTypes;
 use serde_json::Value;
 use server::Server;
 
@@ -20,8 +22,9 @@ fn main() -> std::io::Result<()> {
         text(&version, "gitVersion")
     );
     let (schemas, kinds) = read_openapi(&server)?;
+    let mut go = GoTypes::new(server.tools().with_file_name("kubernetes"));
     for (name, schema) in &schemas {
-        write_type(&mut out, name, schema);
+        write_type(&mut out, name, schema, &go.marks(name)?);
     }
     for ((group, version, kind), name) in &kinds {
         let _ = writeln!(out, "K\t{}\t{version}\t{kind}\t{name}", dash(group));
@@ -53,7 +56,7 @@ fn read_openapi(server: &Server) -> std::io::Result<(Schemas, KindsByName)> {
     Ok((schemas, kinds))
 }
 
-fn write_type(out: &mut String, name: &str, schema: &Value) {
+fn write_type(out: &mut String, name: &str, schema: &Value, marks: &go_types::Marks) {
     let Some(properties) = schema["properties"].as_object().filter(|_| !name.ends_with(".RawExtension")) else {
         let shape = match name {
             "io.k8s.apimachinery.pkg.api.resource.Quantity" => "quantity".to_owned(),
@@ -71,6 +74,9 @@ fn write_type(out: &mut String, name: &str, schema: &Value) {
         let _ = write!(out, "F\t{field}\t{}", shape(schema));
         if required.contains(&field.as_str()) {
             out.push_str("\t!");
+        }
+        if let Some(mark) = marks.get(field).filter(|m| !m.is_empty()) {
+            let _ = write!(out, "\t{mark}");
         }
         if let Some(default) = schema.get("default") {
             let _ = write!(out, "\t={default}");

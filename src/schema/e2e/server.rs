@@ -98,6 +98,12 @@ impl Server {
         answer(&child.wait_with_output()?)
     }
 
+    /// Folder of the binaries.
+    #[allow(dead_code, reason = "used by the generator only")]
+    pub(crate) fn tools(&self) -> &Path {
+        &self.tools
+    }
+
     fn kubectl(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.tools.join("kubectl"));
         command

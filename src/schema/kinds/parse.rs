@@ -2,7 +2,8 @@
 //!
 //! One fact a line, separated by tabs, `-` for empty:
 //! - `T name [~atomic]` a struct type; its fields follow. `T name =type` another name of a type.
-//! - `F name type [!] [=default]` a field: `!` required, default as JSON.
+//! - `F name type [!] [mark] [=default]` a field: `!` required, how Go writes it (`&` a pointer: zero is kept; `+`
+//!   always; `-` never when zero; none: by type), default as JSON.
 //! - `K group version kind type` a kind.
 //! - `R group version plural singular kind N|C verbs short-names` a resource, namespaced or cluster-wide.
 //! - `S subresource group version kind verbs` a subresource of the resource above.
@@ -14,7 +15,7 @@
 use std::collections::HashMap;
 
 use super::{Kind, Kinds, Resource, Scope, Subresource};
-use crate::shape::{Field, Fields, ListKind, Shape, StringFormat, StructId, TypeId};
+use crate::shape::{Field, Fields, ListKind, Presence, Shape, StringFormat, StructId, TypeId};
 
 /// A line that does not read; its number.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -134,12 +135,17 @@ impl Types {
     fn field(&mut self, words: &mut Words<'static>) -> Option<Field> {
         let name = words.next()?;
         let ty = self.resolve(words.next()?)?;
-        let mut field = Field { name, ty, required: false, default: None };
+        let mut field = Field { name, ty, required: false, presence: Presence::Omitted, default: None };
         for word in words {
             match word.strip_prefix('=') {
                 Some(json) => field.default = Some(json),
-                None if word == "!" => field.required = true,
-                None => return None,
+                None => match word {
+                    "!" => field.required = true,
+                    "&" => field.presence = Presence::Pointer,
+                    "+" => field.presence = Presence::Always,
+                    "-" => field.presence = Presence::NeverZero,
+                    _ => return None,
+                },
             }
         }
         Some(field)
