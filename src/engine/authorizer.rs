@@ -15,21 +15,19 @@ const MAX_CACHED: usize = 1_000;
 /// Asks on behalf of the requesting user, each question once a request, as the API server's caching authorizer does.
 pub(crate) struct RequestAuthorizer<'f> {
     inner: &'f dyn Authorizer,
-    user: String,
-    groups: Vec<String>,
+    user: &'f str,
+    groups: &'f [Value<'f>],
     answers: Mutex<HashMap<String, Decision>>,
 }
 
 // === impl RequestAuthorizer ===
 
 impl<'f> RequestAuthorizer<'f> {
-    pub(crate) fn new(inner: &'f dyn Authorizer, request: &Request<'_>) -> Self {
-        let user = request.user_info.get("username").and_then(Value::as_str).unwrap_or("");
-        let groups = request.user_info.get("groups").and_then(Value::as_list).unwrap_or(&[]);
+    pub(crate) fn new(inner: &'f dyn Authorizer, request: &Request<'f>) -> Self {
         Self {
             inner,
-            user: user.to_owned(),
-            groups: groups.iter().filter_map(|g| g.as_str()).map(str::to_owned).collect(),
+            user: request.user_info.get("username").and_then(Value::as_str).unwrap_or(""),
+            groups: request.user_info.get("groups").and_then(Value::as_list).unwrap_or(&[]),
             answers: Mutex::default(),
         }
     }
@@ -39,8 +37,8 @@ impl Authorizer for RequestAuthorizer<'_> {
     fn authorize(&self, attributes: &Attributes) -> Decision {
         let mut question = attributes.clone();
         if question.user.is_empty() {
-            question.user.clone_from(&self.user);
-            question.groups.clone_from(&self.groups);
+            self.user.clone_into(&mut question.user);
+            question.groups = self.groups.iter().filter_map(|g| g.as_str()).map(str::to_owned).collect();
         }
         let key = format!("{question:?}");
         if let Ok(answers) = self.answers.lock()

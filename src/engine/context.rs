@@ -25,6 +25,8 @@ pub(crate) struct Context<'c> {
     namespace: OnceCell<Fact<Option<Value<'c>>>>,
     /// The same as `namespaceObject` shows it.
     namespace_variable: OnceCell<Value<'c>>,
+    /// `request` for policies that matched the request's own kind and resource, as nearly all do.
+    request_variable: OnceCell<Value<'c>>,
     namespace_name: &'c str,
 }
 
@@ -71,6 +73,7 @@ impl<'c> Context<'c> {
             deadline,
             namespace: OnceCell::new(),
             namespace_variable: OnceCell::new(),
+            request_variable: OnceCell::new(),
             namespace_name: request.namespace,
         }
     }
@@ -91,16 +94,28 @@ impl<'c> Context<'c> {
         self.deadline.is_some_and(|d| Instant::now() >= d)
     }
 
-    /// The request as a policy that matched it sees it. `resource` is what its `request.resource` says.
+    /// The request as a policy that matched it sees it.
+    ///
+    /// # Errors
+    /// The objects cannot be had in the version that the policy matched.
     pub(crate) fn see(&self, request: &Request<'c>, matched: &Match<'c>) -> Result<Seen<'c>, NoConversion> {
         let convert = |object| conversion::convert(object, request.kind, matched.kind, self.into());
         Ok(Seen {
             object: convert(request.object)?,
             old_object: convert(request.old_object)?,
-            request: request.variable(matched.kind, matched.resource, self.arena(), self.symbols()),
+            request: self.request_variable(request, matched),
             request_resource: authorizer::request_resource_variable(request, self.scope),
             authorizer: authorizer::authorizer_variable(self.scope),
         })
+    }
+
+    fn request_variable(&self, request: &Request<'c>, matched: &Match<'c>) -> Value<'c> {
+        let make = || request.variable(matched.kind, matched.resource, self.arena(), self.symbols());
+        if (matched.kind, matched.resource) == (request.kind, request.resource) {
+            *self.request_variable.get_or_init(make)
+        } else {
+            make()
+        }
     }
 
     /// `namespaceObject`: null for cluster-scoped objects and for Namespaces themselves.

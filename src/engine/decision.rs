@@ -17,7 +17,8 @@ pub struct Decision {
     pub audit_annotations: std::collections::BTreeMap<String, String>,
     /// RFC 6902 operations from the object as it came to the object as it goes on; empty when unchanged.
     pub patch: Vec<serde_json::Value>,
-    /// The object after mutation; none when there is none (DELETE, CONNECT without body).
+    /// The object after mutation, for [`crate::engine::Verb::Both`]; none when there is none (DELETE, CONNECT without
+    /// body) and when the request is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<serde_json::Value>,
     /// One entry per judged rule that did not simply pass, in policy order.

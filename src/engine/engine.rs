@@ -70,7 +70,8 @@ pub enum Verb {
     Mutate,
     /// Validating ones only: what `/validate` answers.
     Validate,
-    /// Mutating ones, then validating ones on the result: what the command line shows.
+    /// Mutating ones, then validating ones on the result: what the command line shows. Only then the decision holds
+    /// the object.
     #[default]
     Both,
 }
@@ -156,7 +157,11 @@ impl Engine {
         if options.verb != Verb::Mutate && out.denial.is_none() {
             validate(prepare(), &mutated, &context, &mut out);
         }
-        let patch = json_patch::diff(request.object, mutated.object, arena);
+        let unchanged = match (request.object.as_object(), mutated.object.as_object()) {
+            (Some(before), Some(after)) => std::ptr::eq(before, after),
+            _ => true,
+        };
+        let patch = if unchanged { Vec::new() } else { json_patch::diff(request.object, mutated.object, arena) };
         decision(out, &patch, &mutated, options.verb)
     }
 
@@ -197,8 +202,8 @@ impl<'c> Prepared<'c> {
 fn decision(mut out: Outcome, patch: &[PatchOperation<'_>], mutated: &Request<'_>, verb: Verb) -> Decision {
     let denial = out.denial.take();
     let allowed = denial.is_none();
-    // A refused request is not changed, and `/validate` has no use for a copy of the object.
-    let shows_object = allowed && verb != Verb::Validate && mutated.operation != Operation::Delete;
+    // A refused request is not changed, and a webhook has no use for a copy of the object: it sends the patch.
+    let shows_object = allowed && verb == Verb::Both && mutated.operation != Operation::Delete;
     let object = match mutated.object {
         stockade_cel::Value::Null => None,
         object => shows_object.then(|| serde_json::to_value(object).unwrap_or_default()),

@@ -1,5 +1,6 @@
 //! Validations and audit annotations, as the API server's ValidatingAdmissionPolicy plugin judges them.
 
+use bumpalo::collections::Vec as ArenaVec;
 use stockade_cel::Value;
 use stockade_cel::limits::{MAX_MESSAGE_BYTES, PER_CALL_COST, POLICY_COST_BUDGET};
 use stockade_policy::compiled::{
@@ -180,10 +181,10 @@ impl<'c> Judge<'c, '_> {
     ///
     /// # Errors
     /// The budget is spent: then upstream has but this one error.
-    fn validations(&mut self, roots: &'c Roots<'c>) -> Result<Vec<Verdict>, String> {
+    fn validations(&self, roots: &'c Roots<'c>) -> Result<ArenaVec<'c, Verdict>, String> {
         let policy = self.policy;
         let mut run = Run::new(self.context, roots, &policy.variables, POLICY_COST_BUDGET);
-        let mut verdicts = Vec::new();
+        let mut verdicts = ArenaVec::with_capacity_in(policy.validations.len(), self.context.arena());
         let mut failures = false;
         for validation in &policy.validations {
             let verdict = match run.evaluate(&validation.expression.program).map_err(|e| e.to_string())? {
@@ -202,7 +203,7 @@ impl<'c> Judge<'c, '_> {
     ///
     /// Upstream evaluates every messageExpression, also of validations that passed, and errors them all when that
     /// spends the rest of the budget. Where it cannot, only those that are shown are evaluated.
-    fn messages(&mut self, roots: &'c Roots<'c>, budget: u64, failures: bool, verdicts: &mut [Verdict]) {
+    fn messages(&self, roots: &'c Roots<'c>, budget: u64, failures: bool, verdicts: &mut [Verdict]) {
         let policy = self.policy;
         let expressions = policy.validations.iter().filter(|v| v.message_expression.is_some()).count();
         if expressions == 0 && !failures {

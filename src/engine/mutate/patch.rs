@@ -194,3 +194,6 @@ pub(super) fn summary(operations: &[Operation<'_>]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;
