@@ -20,7 +20,7 @@ pub(crate) type Roots<'c> = [Value<'c>; slots::ROOTS.len()];
 pub(crate) struct Context<'c> {
     pub(crate) facts: &'c dyn ClusterFacts,
     pub(crate) scope: Scope<'c>,
-    deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
     /// The namespace of the request, looked up when first needed.
     namespace: OnceCell<Fact<Option<Value<'c>>>>,
     /// The same as `namespaceObject` shows it.

@@ -22,7 +22,11 @@ pub(crate) struct OutOfBudget;
 
 impl<'c, 'x> Run<'c, 'x> {
     pub(crate) fn new(context: &'x Context<'c>, roots: &'c Roots<'c>, variables: &'c [Program], budget: u64) -> Self {
-        Self { context, evaluation: Evaluation::new(context.scope, roots, variables), remaining: budget }
+        let mut evaluation = Evaluation::new(context.scope, roots, variables);
+        if let Some(deadline) = context.deadline {
+            evaluation = evaluation.deadline(deadline);
+        }
+        Self { context, evaluation, remaining: budget }
     }
 
     /// What is left of the budget, for the list that goes on with it.
