@@ -1,11 +1,15 @@
 //! Values during evaluation: small, `Copy`, borrowing from the request's bytes, the plan or the arena.
 
 mod equality;
+mod maps;
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
 use bumpalo::Bump;
+
+pub use maps::map_of;
+pub(crate) use maps::{Entries, object_of, repeated_key, same_key};
 
 use crate::opaque::Opaque;
 use crate::symbols::Symbol;
@@ -36,8 +40,8 @@ pub enum Value<'a> {
     List(&'a [Value<'a>]),
     /// A map with string keys, as every JSON object is.
     Object(&'a Object<'a>),
-    /// A map made by an expression whose keys may be bool, int, uint or string. One whose keys are all strings is
-    /// built as [`Value::Object`], so that there is one shape for one meaning.
+    /// A map made by an expression whose keys may be bool, int, uint or string, sorted by key. One whose keys are all
+    /// strings is built as [`Value::Object`], so that there is one shape for one meaning: [`map_of`] makes both.
     Map(&'a [(Value<'a>, Value<'a>)]),
     /// A constructed struct (`Object.spec{…}`, `JSONPatch{…}`): its type name and fields.
     Struct(&'a Struct<'a>),

@@ -8,7 +8,7 @@ use crate::ast::ExprId;
 use crate::error::ErrorKind;
 use crate::plan::node::{Fold, Loop, LoopKind, Node, Vars};
 use crate::render::Shown;
-use crate::value::Value;
+use crate::value::{Entries, Value, map_of, repeated_key};
 
 /// What is iterated.
 #[derive(Clone, Copy)]
@@ -186,10 +186,15 @@ impl<'a> Run<'a, '_> {
             }
         }
         self.tick(1)?;
-        if let Some(e) = failure {
-            return Err(e);
+        // Whatever failed came after the entries that are here.
+        if let Some(key) = repeated_key(&out, self.scope().arena) {
+            let kind = self.text(format_args!("insert failed: key {} already exists", Shown(key)));
+            return Err(self.fail(kind, l.at));
         }
-        Ok(self.map_value(out))
+        match failure {
+            Some(e) => Err(e),
+            None => Ok(map_of(out, self.scope().arena, self.scope().symbols)),
+        }
     }
 
     fn insert(
@@ -198,7 +203,7 @@ impl<'a> Run<'a, '_> {
         items: Items<'a>,
         i: usize,
         value: Value<'a>,
-        out: &mut ArenaVec<'a, (Value<'a>, Value<'a>)>,
+        out: &mut Entries<'a>,
     ) -> Result<(), Fail<'a>> {
         if l.kind == LoopKind::Values {
             let key = match items.range {
@@ -210,13 +215,7 @@ impl<'a> Run<'a, '_> {
             return Ok(());
         }
         let Some(len) = value.map_len() else { return Err(self.fail(ErrorKind::NoSuchOverload, l.at)) };
-        for (key, value) in (0..len).filter_map(|n| value.map_entry(n)) {
-            if out.iter().any(|(k, _)| k.equals(key)) {
-                let kind = self.text(format_args!("insert failed: key {} already exists", Shown(key)));
-                return Err(self.fail(kind, l.at));
-            }
-            out.push((key, value));
-        }
+        out.extend((0..len).filter_map(|n| value.map_entry(n)));
         Ok(())
     }
 

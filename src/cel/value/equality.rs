@@ -53,12 +53,7 @@ impl<'a> Value<'a> {
     pub fn lookup(self, key: Value<'_>) -> Option<Value<'a>> {
         match self {
             Value::Object(o) => o.get(key.as_str()?),
-            Value::Map(entries) => {
-                if matches!(key, Value::List(_) | Value::Object(_) | Value::Map(_)) {
-                    return None;
-                }
-                entries.iter().find(|(k, _)| k.equals(key)).map(|(_, v)| *v)
-            }
+            Value::Map(entries) => super::maps::find(entries, key),
             _ => None,
         }
     }
