@@ -24,6 +24,7 @@ pub mod url;
 
 use crate::env::Env;
 use crate::functions::Function;
+use crate::types::Type;
 
 impl Env {
     /// The language and the libraries that Kubernetes 1.36 gives to every expression (apiserver
@@ -32,6 +33,8 @@ impl Env {
         [standard::functions(), optionals::functions(), two_variables::functions(), kubernetes()]
             .into_iter()
             .fold(Self::empty(), Self::functions)
+            .named_type(Type::opaque("net.IP"))
+            .named_type(Type::opaque("net.CIDR"))
     }
 }
 

@@ -65,7 +65,10 @@ fn builders() -> Vec<Function> {
     vec![
         native(
             "path",
-            &[("authorizer_path", "kubernetes.authorization.Authorizer.(string) -> kubernetes.authorization.PathCheck")],
+            &[(
+                "authorizer_path",
+                "kubernetes.authorization.Authorizer.(string) -> kubernetes.authorization.PathCheck",
+            )],
             path,
             constant_cost,
         ),
@@ -149,10 +152,7 @@ fn answers() -> Vec<Function> {
         native(
             "check",
             &[
-                (
-                    "pathcheck_check",
-                    "kubernetes.authorization.PathCheck.(string) -> kubernetes.authorization.Decision",
-                ),
+                ("pathcheck_check", "kubernetes.authorization.PathCheck.(string) -> kubernetes.authorization.Decision"),
                 (
                     "resourcecheck_check",
                     "kubernetes.authorization.ResourceCheck.(string) -> kubernetes.authorization.Decision",
@@ -203,15 +203,7 @@ pub fn request_resource<'a>(
     name: &'a str,
 ) -> Value<'a> {
     let check = GroupCheck { subject: Subject::default(), group };
-    let check = ResourceCheck {
-        check,
-        resource,
-        subresource,
-        namespace,
-        name,
-        field_selector: "",
-        label_selector: "",
-    };
+    let check = ResourceCheck { check, resource, subresource, namespace, name, field_selector: "", label_selector: "" };
     Value::Opaque(arena.alloc(Opaque::ResourceCheck(check)))
 }
 
@@ -290,9 +282,7 @@ fn check<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
         _ => return Err(ErrorKind::NoSuchOverload),
     };
     let mut attributes = match check {
-        Opaque::PathCheck(check) => {
-            Attributes { path: check.path.to_owned(), ..check.subject.attributes() }
-        }
+        Opaque::PathCheck(check) => Attributes { path: check.path.to_owned(), ..check.subject.attributes() },
         Opaque::ResourceCheck(check) => Attributes {
             group: check.check.group.to_owned(),
             resource: check.resource.to_owned(),

@@ -160,7 +160,7 @@ fn contains_ip<'a>(_: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
         [Value::Opaque(Opaque::Cidr(cidr)), Value::Opaque(Opaque::Ip(ip))] => (cidr, *ip),
         // Upstream loses the parser's words here.
         [Value::Opaque(Opaque::Cidr(cidr)), Value::String(text)] => {
-            (cidr, ip::accepted(text).ok_or(ErrorKind::NoSuchOverload)?)
+            (cidr, ip::accepted(text).ok_or(ErrorKind::Function("no such overload"))?)
         }
         _ => return Err(ErrorKind::NoSuchOverload),
     };

@@ -55,10 +55,10 @@ const FORMATS: [NamedFormat; 13] = [
 ];
 
 /// Length of strfmt's `UUIDPattern`.
-const UUID_PATTERN: u64 = 76;
+const UUID_PATTERN: u64 = 70;
 
 /// Length of strfmt's `DateTimePattern`.
-const DATE_TIME_PATTERN: u64 = 76;
+const DATE_TIME_PATTERN: u64 = 71;
 
 /// Declares the functions without arguments, each with its format.
 macro_rules! constants {

@@ -65,7 +65,9 @@ fn checked<'a>(scope: &Scope<'a>, text: &str) -> Result<IpAddr, ErrorKind<'a>> {
     let quoted = Quoted(text);
     match parse(text) {
         Err(e) => Err(fault(format_args!("IP Address {quoted} parse error during conversion from string: {e}"))),
-        Ok(Address { zone: true, .. }) => Err(fault(format_args!("IP address {quoted} with zone value is not allowed"))),
+        Ok(Address { zone: true, .. }) => {
+            Err(fault(format_args!("IP address {quoted} with zone value is not allowed")))
+        }
         Ok(address) if address.is_mapped() => {
             Err(fault(format_args!("IPv4-mapped IPv6 address {quoted} is not allowed")))
         }

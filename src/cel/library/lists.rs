@@ -18,18 +18,12 @@ const LIST_RESULT: u64 = 1 + 10;
 /// The functions of this library.
 pub fn functions() -> Vec<Function> {
     vec![
-        native(
-            "slice",
-            &[("list_slice", "list(T).(int, int) -> list(T)")],
-            slice,
-            |overload, _, result| known(overload, LIST_RESULT + result.cost_size()),
-        ),
+        native("slice", &[("list_slice", "list(T).(int, int) -> list(T)")], slice, |overload, _, result| {
+            known(overload, LIST_RESULT + result.cost_size())
+        }),
         native(
             "flatten",
-            &[
-                ("list_flatten", "list(list(T)).() -> list(T)"),
-                ("list_flatten_int", "list(dyn).(int) -> list(dyn)"),
-            ],
+            &[("list_flatten", "list(list(T)).() -> list(T)"), ("list_flatten_int", "list(dyn).(int) -> list(dyn)")],
             flatten,
             flatten_cost,
         ),
@@ -63,24 +57,15 @@ pub fn functions() -> Vec<Function> {
             sort::sort_by_keys,
             |overload, args, _| known(overload, args.get(1).map_or(1, |keys| self_compare_cost(*keys))),
         ),
-        native(
-            "lists.range",
-            &[("lists_range", "(int) -> list(int)")],
-            range,
-            |overload, _, result| known(overload, LIST_RESULT + result.cost_size()),
-        ),
-        native(
-            "reverse",
-            &[("list_reverse", "list(T).() -> list(T)")],
-            reverse,
-            |overload, _, result| known(overload, LIST_RESULT + result.cost_size()),
-        ),
-        native(
-            "distinct",
-            &[("list_distinct", "list(T).() -> list(T)")],
-            distinct,
-            |overload, args, _| known(overload, args.first().map_or(1, |list| self_compare_cost(*list))),
-        ),
+        native("lists.range", &[("lists_range", "(int) -> list(int)")], range, |overload, _, result| {
+            known(overload, LIST_RESULT + result.cost_size())
+        }),
+        native("reverse", &[("list_reverse", "list(T).() -> list(T)")], reverse, |overload, _, result| {
+            known(overload, LIST_RESULT + result.cost_size())
+        }),
+        native("distinct", &[("list_distinct", "list(T).() -> list(T)")], distinct, |overload, args, _| {
+            known(overload, args.first().map_or(1, |list| self_compare_cost(*list)))
+        }),
     ]
 }
 

@@ -30,7 +30,8 @@ fn is_lower_or_digit(byte: u8) -> bool {
 }
 
 fn is_label(text: &[u8]) -> bool {
-    let ends = matches!((text.first(), text.last()), (Some(&a), Some(&b)) if is_lower_or_digit(a) && is_lower_or_digit(b));
+    let ends =
+        matches!((text.first(), text.last()), (Some(&a), Some(&b)) if is_lower_or_digit(a) && is_lower_or_digit(b));
     ends && text.iter().all(|&b| is_lower_or_digit(b) || b == b'-')
 }
 
@@ -89,8 +90,7 @@ pub(super) fn without_trailing_dash(name: &[u8]) -> Cow<'_, [u8]> {
 /// The name of a label, without prefix.
 fn is_key(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let ends =
-        matches!((bytes.first(), bytes.last()), (Some(a), Some(b)) if a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric());
+    let ends = matches!((bytes.first(), bytes.last()), (Some(a), Some(b)) if a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric());
     ends && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 

@@ -200,9 +200,7 @@ impl<'a> Quantity<'a> {
     /// Order of two quantities by what they stand for.
     pub(crate) fn compare(&self, other: &Quantity<'_>) -> Ordering {
         match (self.amount, other.amount) {
-            (Amount::Small { value: a, scale: x }, Amount::Small { value: b, scale: y }) => {
-                compare_small(a, x, b, y)
-            }
+            (Amount::Small { value: a, scale: x }, Amount::Small { value: b, scale: y }) => compare_small(a, x, b, y),
             (a, b) => match a.sign().cmp(&b.sign()) {
                 Ordering::Equal => Decimal::from(a).compare(&Decimal::from(b)),
                 different => different,
@@ -452,7 +450,11 @@ impl fmt::Display for Quantity<'_> {
         if format == Format::BinarySi {
             match decimal.binary_form() {
                 Some((mantissa, power)) => {
-                    return write!(f, "{mantissa}{}", ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].get(power).unwrap_or(&""));
+                    return write!(
+                        f,
+                        "{mantissa}{}",
+                        ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].get(power).unwrap_or(&"")
+                    );
                 }
                 None => format = Format::DecimalSi,
             }

@@ -64,10 +64,7 @@ pub fn functions() -> Vec<Function> {
         native("trim", &[("string_trim", "string.() -> string")], trim, traverse_once),
         native(
             "join",
-            &[
-                ("list_join", "list(string).() -> string"),
-                ("list_join_string", "list(string).(string) -> string"),
-            ],
+            &[("list_join", "list(string).() -> string"), ("list_join_string", "list(string).(string) -> string")],
             join,
             |_, _, result| traversals(result.cost_size(), 2.0),
         ),

@@ -90,8 +90,8 @@ fn url<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let [Value::String(text)] = *args else { return Err(ErrorKind::NoSuchOverload) };
     // The first reading wants an absolute URL, the second one knows fragments.
     let parsed = parse_request_uri(text).and_then(|_| parse(text));
-    let Parts { scheme, host, escaped_path, query, text } = parsed
-        .map_err(|why| fail(scope, format_args!("URL parse error during conversion from string: {why}")))?;
+    let Parts { scheme, host, escaped_path, query, text } =
+        parsed.map_err(|why| fail(scope, format_args!("URL parse error during conversion from string: {why}")))?;
     let store = |text: &str| &*scope.arena.alloc_str(text);
     Ok(Value::Opaque(scope.arena.alloc(Opaque::Url(Url {
         scheme: store(&scheme),
@@ -115,8 +115,7 @@ fn query<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
         reserve(scope, query.len().saturating_mul(8))?;
         for part in query.split('&').filter(|part| !part.is_empty() && !part.contains(';')) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let (Ok(name), Ok(value)) =
-                (escape::unescape(name, escape::QUERY), escape::unescape(value, escape::QUERY))
+            let (Ok(name), Ok(value)) = (escape::unescape(name, escape::QUERY), escape::unescape(value, escape::QUERY))
             else {
                 continue;
             };

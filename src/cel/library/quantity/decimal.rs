@@ -138,8 +138,7 @@ impl Decimal {
 
     /// Between 0 and 1, both excluded.
     pub(super) fn is_below_one(&self) -> bool {
-        self.unscaled.sign() == Sign::Plus
-            && self.compare(&Self { unscaled: 1.into(), scale: 0 }) == Ordering::Less
+        self.unscaled.sign() == Sign::Plus && self.compare(&Self { unscaled: 1.into(), scale: 0 }) == Ordering::Less
     }
 
     /// Mantissa and power of 1024, for a whole number outside -1024 to 1024.

@@ -97,7 +97,9 @@ impl<'f> Pieces<'f> {
             }
             let number = digits.parse::<i64>().map_err(|_| {
                 let why = if digits.is_empty() { "invalid syntax" } else { "value out of range" };
-                fault(&format!("error while converting precision to integer: strconv.Atoi: parsing \"{digits}\": {why}"))
+                fault(&format!(
+                    "error while converting precision to integer: strconv.Atoi: parsing \"{digits}\": {why}"
+                ))
             })?;
             precision = Some(number.unsigned_abs());
             rest = tail;
@@ -170,9 +172,7 @@ fn clause<'a>(
     value: Value<'a>,
 ) -> Result<(), ErrorKind<'a>> {
     let precision = precision.unwrap_or(DEFAULT_PRECISION);
-    let refuse = || {
-        fail(scope, format_args!("error during formatting: {} {}", verb.refusal(), value.type_name()))
-    };
+    let refuse = || fail(scope, format_args!("error during formatting: {} {}", verb.refusal(), value.type_name()));
     // Writing to a string in the arena does not fail.
     let _ = match (verb, value) {
         (Verb::String, _) => return text(scope, out, value, refuse),
@@ -297,7 +297,9 @@ fn scientific(out: &mut ArenaString<'_>, value: f64, width: u64) {
         if digits.len() == 1 {
             text.push('⁰');
         }
-        text.extend(digits.bytes().map(|b| ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][usize::from(b - b'0') % 10]));
+        text.extend(
+            digits.bytes().map(|b| ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][usize::from(b - b'0') % 10]),
+        );
     }
     for _ in text.chars().count()..usize::from(width as u16) {
         out.push(' ');
