@@ -1,5 +1,14 @@
 //! The CEL environments of policies (apiserver `pkg/admission/plugin/cel/compile.go`).
 
+use std::sync::Arc;
+
+use stockade_cel::{Env, Type};
+
+use crate::host_library::host_functions;
+
+mod patch_types;
+mod request_types;
+
 /// Root variables in slot order. Every program of every policy sees all slots: one that its expression may not name
 /// (`params` without paramKind, `authorizer` in a messageExpression) is declared under a name nobody can write, so
 /// that one array of values fits all programs of a policy.
@@ -20,3 +29,86 @@ pub const PARAMS: usize = 4;
 pub const AUTHORIZER: usize = 5;
 /// Slot of `authorizer.requestResource`.
 pub const REQUEST_RESOURCE: usize = 6;
+
+/// Type of `Object{…}`, what an ApplyConfiguration makes.
+pub const APPLY_CONFIGURATION: &str = "Object";
+/// Type of `JSONPatch{…}`, what a JSONPatch mutation makes a list of.
+pub const JSON_PATCH: &str = "JSONPatch";
+/// Type of `authorizer`.
+const AUTHORIZER_TYPE: &str = "kubernetes.authorization.Authorizer";
+/// Type of `authorizer.requestResource`.
+const RESOURCE_CHECK_TYPE: &str = "kubernetes.authorization.ResourceCheck";
+
+/// What an expression may name beside the roots that all have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Surroundings {
+    /// `params`
+    pub(crate) params: bool,
+    /// `authorizer` and `authorizer.requestResource`
+    pub(crate) authorizer: bool,
+    /// `Object{…}`, `JSONPatch{…}` and `jsonpatch.escapeKey`
+    pub(crate) patch_types: bool,
+    /// The libraries `cluster` and `network`.
+    pub(crate) host: bool,
+}
+
+/// Types of the roots that depend on what the policy matches.
+#[derive(Debug, Clone)]
+pub(crate) struct RootTypes {
+    /// `object` and `oldObject`
+    pub(crate) object: Type,
+    /// `params`
+    pub(crate) params: Type,
+}
+
+impl Default for RootTypes {
+    /// As policies run: whatever the request holds.
+    fn default() -> Self {
+        Self { object: Type::Dyn, params: Type::Dyn }
+    }
+}
+
+/// Builds an environment without variables of the policy's own.
+pub(crate) fn environment(around: Surroundings, types: &RootTypes) -> Env {
+    let opaque = |name: &str, present: bool| if present { Type::opaque(name) } else { Type::Dyn };
+    let roots = [
+        (true, types.object.clone()),
+        (true, types.object.clone()),
+        (true, Type::structure(request_types::ADMISSION_REQUEST)),
+        (true, Type::structure(request_types::NAMESPACE)),
+        (around.params, types.params.clone()),
+        (around.authorizer, opaque(AUTHORIZER_TYPE, around.authorizer)),
+        (around.authorizer, opaque(RESOURCE_CHECK_TYPE, around.authorizer)),
+    ];
+    let mut env = Env::kubernetes().structs(Arc::new(request_types::RequestTypes));
+    for (name, (present, ty)) in ROOTS.into_iter().zip(roots) {
+        // '@' cannot start a name in an expression.
+        env = if present { env.variable(name, ty) } else { env.variable(&format!("@{name}"), Type::Dyn) };
+    }
+    if around.patch_types {
+        env = env.structs(Arc::new(patch_types::PatchTypes));
+    }
+    if around.host {
+        env = env.functions(host_functions());
+    }
+    env
+}
+
+/// The type that a variable shows to later expressions. Upstream keeps scalars, lists and maps; all else (optionals,
+/// the libraries' own types, structs) becomes `dyn` (`convertCelTypeToDeclType`).
+pub(crate) fn variable_type(output: &Type) -> Type {
+    match output {
+        Type::Bool
+        | Type::Bytes
+        | Type::Double
+        | Type::Duration
+        | Type::Int
+        | Type::Null
+        | Type::String
+        | Type::Timestamp
+        | Type::Uint => output.clone(),
+        Type::List(element) => Type::list(variable_type(element)),
+        Type::Map(key, value) => Type::map(variable_type(key), variable_type(value)),
+        _ => Type::Dyn,
+    }
+}

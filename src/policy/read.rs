@@ -107,7 +107,7 @@ impl<'n> Members<'n> {
             let path = self.field.child_path(&member.key);
             let mut d =
                 Diagnostic::at(Severity::Error, reader.file, member.key_span, format!("unknown field {path:?}"));
-            d = match suggest::closest(&member.key, &self.known) {
+            d = match suggest::closest(&member.key, self.known.iter().copied()) {
                 Some(name) => d.help(format!("did you mean `{name}`?")),
                 None => d.help(format!("known fields: {}", listed(&self.known))),
             };
@@ -168,7 +168,7 @@ impl<'f> Reader<'f> {
         let values: Vec<_> = supported.iter().map(|v| format!("{v:?}")).collect();
         let message = format!("Unsupported value: {}: supported values: {}", shown(field.node), values.join(", "));
         let mut d = Diagnostic::at(Severity::Error, self.file, field.node.span, message).field(&field.path);
-        if let Some(close) = field.node.as_str().and_then(|s| suggest::closest(s, supported)) {
+        if let Some(close) = field.node.as_str().and_then(|s| suggest::closest(s, supported.iter().copied())) {
             d = d.help(format!("did you mean `{close}`?"));
         }
         self.diagnostics.push(d);
@@ -338,7 +338,7 @@ fn is_policy_kind(reader: &mut Reader<'_>, node: &Node, group: &str, version: &s
         _ => return false,
     };
     if !known.contains(&kind) {
-        let help = match suggest::closest(kind, known) {
+        let help = match suggest::closest(kind, known.iter().copied()) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("kinds that are read: {}", listed(known)),
         };

@@ -1,11 +1,11 @@
 //! "Did you mean": the known word nearest to an unknown one.
 
 /// The closest of some words, when it is close enough to be what was meant.
-pub(crate) fn closest(word: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let word: Vec<char> = word.chars().take(64).map(|c| c.to_ascii_lowercase()).collect();
     known
-        .iter()
-        .map(|k| (distance(&word, &k.to_ascii_lowercase().chars().collect::<Vec<_>>()), *k))
+        .into_iter()
+        .map(|k| (distance(&word, &k.to_ascii_lowercase().chars().take(64).collect::<Vec<_>>()), k))
         .filter(|(d, k)| *d <= (k.len().max(word.len()) / 3).max(1))
         .min_by_key(|(d, _)| *d)
         .map(|(_, k)| k)
@@ -38,7 +38,7 @@ mod tests {
         let known = ["validations", "variables", "matchConditions", "failurePolicy"];
         let asked = ["validation", "Variables", "matchCondition", "failurPolciy", "spec", "x"];
         assert_eq!(
-            asked.map(|w| closest(w, &known)),
+            asked.map(|w| closest(w, known)),
             [Some("validations"), Some("variables"), Some("matchConditions"), Some("failurePolicy"), None, None]
         );
     }

@@ -1,0 +1,200 @@
+//! The expressions of one policy.
+
+use stockade_cel::source::Span;
+use stockade_cel::{Env, Program, Symbols, Type};
+
+use super::environments::Environments;
+use super::{help, reads};
+use crate::compiled::{
+    AuditAnnotation, Binding, Expression, Flavour, MatchCondition, Mutation, Policy, Validation,
+};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::environment::{APPLY_CONFIGURATION, JSON_PATCH, Surroundings, variable_type};
+use crate::source::{MutationSource, PolicySource, Text};
+
+/// Compiles one policy.
+pub(super) struct Compiler<'c> {
+    pub(super) source: &'c PolicySource,
+    pub(super) symbols: &'c mut Symbols,
+    pub(super) environments: &'c mut Environments,
+    pub(super) diagnostics: &'c mut Diagnostics,
+}
+
+/// Where an expression stands, for the help texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    MatchCondition,
+    Variable,
+    Rule,
+    Message,
+    Mutation,
+}
+
+impl Compiler<'_> {
+    /// The policy without the bindings of others; `None` when an expression has faults, which are reported.
+    pub(super) fn policy(&mut self) -> Option<Policy> {
+        let source = self.source;
+        let faults = self.diagnostics.len();
+        let with_authorizer = self.surroundings();
+        let plain = self.environments.get(with_authorizer).clone();
+        let conditions: Vec<_> = source
+            .match_conditions
+            .iter()
+            .map(|(name, text)| (name, self.compile(&plain, text, Place::MatchCondition, &[Type::Bool])))
+            .collect();
+        let (programs, members) = self.variables(&plain);
+        // As upstream: without variables a validating policy has no root `variables`.
+        let composed = !members.is_empty() || source.flavour == Flavour::Mutating;
+        let compose = |env: &Env| if composed { env.clone().lazy_variables(members.clone()) } else { env.clone() };
+        let rules = compose(&plain);
+        let message_env =
+            compose(self.environments.get(Surroundings { authorizer: false, ..with_authorizer }));
+        let validations: Vec<_> = source
+            .validations
+            .iter()
+            .map(|v| {
+                let expression = self.compile(&rules, &v.expression, Place::Rule, &[Type::Bool]);
+                let message = v
+                    .message_expression
+                    .as_ref()
+                    .map(|text| self.compile(&message_env, text, Place::Message, &[Type::String]));
+                (v, expression, message)
+            })
+            .collect();
+        let annotations: Vec<_> = source
+            .audit_annotations
+            .iter()
+            .map(|(key, text)| (key, self.compile(&rules, text, Place::Rule, &[Type::String, Type::Null])))
+            .collect();
+        let mutations = self.mutations(&compose(self.environments.get(Surroundings {
+            patch_types: true,
+            ..with_authorizer
+        })));
+        if self.diagnostics.len() > faults {
+            return None;
+        }
+        Some(Policy {
+            name: source.name.as_str().into(),
+            flavour: source.flavour,
+            origin: source.origin.clone(),
+            metadata: source.metadata.clone(),
+            match_constraints: source.match_constraints.clone(),
+            match_conditions: conditions
+                .into_iter()
+                .filter_map(|(name, e)| Some(MatchCondition { name: name.clone(), expression: e? }))
+                .collect(),
+            variables: programs,
+            variable_names: source.variables.iter().map(|(name, _)| name.clone()).collect(),
+            validations: validations
+                .into_iter()
+                .filter_map(|(v, expression, message)| {
+                    Some(Validation {
+                        expression: expression?,
+                        message: v.message.clone(),
+                        message_expression: message.flatten(),
+                        reason: v.reason,
+                    })
+                })
+                .collect(),
+            audit_annotations: annotations
+                .into_iter()
+                .filter_map(|(key, value)| Some(AuditAnnotation { key: key.clone(), value: value? }))
+                .collect(),
+            mutations,
+            failure_policy: source.failure_policy,
+            reinvocation: source.reinvocation,
+            param_kind: source.param_kind.clone(),
+            bindings: self.inline_binding().into_iter().collect(),
+            type_warnings: Vec::new(),
+            reads: reads::of_policy(source),
+        })
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            params: self.source.param_kind.is_some(),
+            authorizer: true,
+            patch_types: false,
+            host: self.source.flavour == Flavour::Admission,
+        }
+    }
+
+    fn inline_binding(&self) -> Option<Binding> {
+        let inline = self.source.inline.as_ref()?;
+        Some(Binding {
+            name: self.source.name.as_str().into(),
+            origin: self.source.origin.clone(),
+            match_resources: None,
+            params: inline.params.clone(),
+            actions: inline.actions,
+        })
+    }
+
+    /// Compiles the variables in order; each sees those before it. One with faults is `dyn` for the rest.
+    fn variables(&mut self, plain: &Env) -> (Vec<Program>, Vec<(String, Type)>) {
+        let (mut programs, mut members) = (Vec::new(), Vec::new());
+        for (name, text) in &self.source.variables {
+            let env = plain.clone().lazy_variables(members.clone());
+            let program = self.program(&env, text, Place::Variable);
+            let ty = program.as_ref().map_or(Type::Dyn, |p| variable_type(p.output_type()));
+            members.push((name.clone(), ty));
+            programs.extend(program);
+        }
+        (programs, members)
+    }
+
+    fn mutations(&mut self, env: &Env) -> Vec<Mutation> {
+        let mut mutations = Vec::new();
+        for mutation in &self.source.mutations {
+            mutations.extend(match mutation {
+                MutationSource::ApplyConfiguration(text) => {
+                    let wanted = [Type::structure(APPLY_CONFIGURATION)];
+                    self.compile(env, text, Place::Mutation, &wanted).map(Mutation::ApplyConfiguration)
+                }
+                MutationSource::JsonPatch(text) => {
+                    let wanted = [Type::list(Type::structure(JSON_PATCH))];
+                    self.compile(env, text, Place::Mutation, &wanted).map(Mutation::JsonPatch)
+                }
+            });
+        }
+        mutations
+    }
+
+    /// Compiles an expression that must have one of these types, exactly: `dyn` will not do.
+    fn compile(&mut self, env: &Env, text: &Text, place: Place, wanted: &[Type]) -> Option<Expression> {
+        let program = self.program(env, text, place)?;
+        let file = &self.source.file;
+        if !wanted.contains(program.output_type()) {
+            let end = text.as_str().len() as u32;
+            let span = text.node.locate(file, Span::new(0, end));
+            let got = program.output_type();
+            let message = match wanted {
+                [one] => format!("must evaluate to {one} but got {got}"),
+                many => {
+                    let list: Vec<_> = many.iter().map(Type::to_string).collect();
+                    format!("must evaluate to one of [{}] but got {got}", list.join(" "))
+                }
+            };
+            let mut d = Diagnostic::at(Severity::Error, file, span, message).field(&text.path);
+            d.help = help::for_type(wanted, got);
+            self.diagnostics.push(d);
+            return None;
+        }
+        let line = file.position(text.node.locate(file, Span::default()).start).line;
+        Some(Expression { program, field: text.path.clone(), line })
+    }
+
+    fn program(&mut self, env: &Env, text: &Text, place: Place) -> Option<Program> {
+        let issues = match env.compile(text.as_str(), self.symbols) {
+            Ok(program) => return Some(program),
+            Err(issues) => issues,
+        };
+        for issue in &issues.list {
+            let span = text.node.locate(&self.source.file, issue.span);
+            let mut d = Diagnostic::at(Severity::Error, &self.source.file, span, issue.message.as_str()).field(&text.path);
+            d.help = help::for_issue(&issue.message, self.source, place);
+            self.diagnostics.push(d);
+        }
+        None
+    }
+}
