@@ -203,8 +203,10 @@ fn report_unknown_policy(source: &BindingSource, sources: &PolicySources, diagno
     if read_but_broken {
         return;
     }
-    let message = format!("no {} named {:?} was read: this binding does nothing", kind(source.flavour), source.policy_name);
-    let mut d = Diagnostic::at(Severity::Warning, &source.file, source.policy_name_span, message).field("spec.policyName");
+    let message =
+        format!("no {} named {:?} was read: this binding does nothing", kind(source.flavour), source.policy_name);
+    let mut d =
+        Diagnostic::at(Severity::Warning, &source.file, source.policy_name_span, message).field("spec.policyName");
     let names = sources.policies.iter().filter(|p| p.flavour == source.flavour).map(|p| p.name.as_str());
     if let Some(name) = crate::read::suggest::closest(&source.policy_name, names) {
         d = d.help(format!("did you mean `{name}`?"));

@@ -5,9 +5,7 @@ use stockade_cel::{Env, Program, Symbols, Type};
 
 use super::environments::Environments;
 use super::{help, reads};
-use crate::compiled::{
-    AuditAnnotation, Binding, Expression, Flavour, MatchCondition, Mutation, Policy, Validation,
-};
+use crate::compiled::{AuditAnnotation, Binding, Expression, Flavour, MatchCondition, Mutation, Policy, Validation};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::environment::{APPLY_CONFIGURATION, JSON_PATCH, Surroundings, variable_type};
 use crate::source::{MutationSource, PolicySource, Text};
@@ -47,8 +45,7 @@ impl Compiler<'_> {
         let composed = !members.is_empty() || source.flavour == Flavour::Mutating;
         let compose = |env: &Env| if composed { env.clone().lazy_variables(members.clone()) } else { env.clone() };
         let rules = compose(&plain);
-        let message_env =
-            compose(self.environments.get(Surroundings { authorizer: false, ..with_authorizer }));
+        let message_env = compose(self.environments.get(Surroundings { authorizer: false, ..with_authorizer }));
         let validations: Vec<_> = source
             .validations
             .iter()
@@ -66,10 +63,8 @@ impl Compiler<'_> {
             .iter()
             .map(|(key, text)| (key, self.compile(&rules, text, Place::Rule, &[Type::String, Type::Null])))
             .collect();
-        let mutations = self.mutations(&compose(self.environments.get(Surroundings {
-            patch_types: true,
-            ..with_authorizer
-        })));
+        let patch_env = compose(self.environments.get(Surroundings { patch_types: true, ..with_authorizer }));
+        let mutations = self.mutations(&patch_env);
         if self.diagnostics.len() > faults {
             return None;
         }
@@ -191,7 +186,8 @@ impl Compiler<'_> {
         };
         for issue in &issues.list {
             let span = text.node.locate(&self.source.file, issue.span);
-            let mut d = Diagnostic::at(Severity::Error, &self.source.file, span, issue.message.as_str()).field(&text.path);
+            let mut d =
+                Diagnostic::at(Severity::Error, &self.source.file, span, issue.message.as_str()).field(&text.path);
             d.help = help::for_issue(&issue.message, self.source, place);
             self.diagnostics.push(d);
         }

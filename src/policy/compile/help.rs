@@ -18,7 +18,9 @@ pub(super) fn for_issue(message: &str, source: &PolicySource, place: Place) -> O
     let root = name.split('.').next().unwrap_or(name);
     match root {
         "params" => Some("declare `spec.paramKind`, and `paramRef` in the binding".to_owned()),
-        "authorizer" if place == Place::Message => Some("`authorizer` is not available in a messageExpression".to_owned()),
+        "authorizer" if place == Place::Message => {
+            Some("`authorizer` is not available in a messageExpression".to_owned())
+        }
         "variables" if place == Place::MatchCondition => {
             Some("matchConditions cannot use variables: they are judged before them".to_owned())
         }
@@ -40,7 +42,9 @@ pub(super) fn for_issue(message: &str, source: &PolicySource, place: Place) -> O
 /// Help for an expression of the wrong type.
 pub(super) fn for_type(wanted: &[Type], got: &Type) -> Option<String> {
     match (wanted, got) {
-        ([Type::Bool], Type::Dyn) => Some("compare it, or convert it with `bool(…)`: its type is only known at run time".to_owned()),
+        ([Type::Bool], Type::Dyn) => {
+            Some("compare it, or convert it with `bool(…)`: its type is only known at run time".to_owned())
+        }
         ([Type::String, ..], Type::Dyn) => Some("convert it with `string(…)`".to_owned()),
         ([Type::String, ..], Type::Int | Type::Uint | Type::Double | Type::Bool) => {
             Some("convert it with `string(…)`".to_owned())

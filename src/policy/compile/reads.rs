@@ -68,9 +68,11 @@ fn read_by(target: Option<&Expr>, function: &str, args: &[Expr]) -> Option<Param
         return None;
     }
     match args {
-        [Expr { kind: ExprKind::Literal(Literal::String(a)), .. }, Expr { kind: ExprKind::Literal(Literal::String(k)), .. }, ..] => {
-            Some(ParamKind { api_version: a.clone(), kind: k.clone() })
-        }
+        [
+            Expr { kind: ExprKind::Literal(Literal::String(a)), .. },
+            Expr { kind: ExprKind::Literal(Literal::String(k)), .. },
+            ..,
+        ] => Some(ParamKind { api_version: a.clone(), kind: k.clone() }),
         _ => None,
     }
 }

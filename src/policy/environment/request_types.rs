@@ -76,13 +76,9 @@ fn fields(structure: &str) -> Option<&'static [(&'static str, Shape)]> {
         ],
         NAMESPACE_SPEC => &[("finalizers", Texts)],
         NAMESPACE_STATUS => &[("conditions", Structs(NAMESPACE_CONDITION)), ("phase", Text)],
-        NAMESPACE_CONDITION => &[
-            ("status", Text),
-            ("type", Text),
-            ("lastTransitionTime", Time),
-            ("message", Text),
-            ("reason", Text),
-        ],
+        NAMESPACE_CONDITION => {
+            &[("status", Text), ("type", Text), ("lastTransitionTime", Time), ("message", Text), ("reason", Text)]
+        }
         _ => return None,
     })
 }
