@@ -80,7 +80,7 @@ pub(crate) fn environment(around: Surroundings, types: &RootTypes) -> Env {
         (around.authorizer, opaque(AUTHORIZER_TYPE, around.authorizer)),
         (around.authorizer, opaque(RESOURCE_CHECK_TYPE, around.authorizer)),
     ];
-    let mut env = base().structs(Arc::new(request_types::RequestTypes));
+    let mut env = Env::kubernetes().structs(Arc::new(request_types::RequestTypes));
     for (name, (present, ty)) in ROOTS.into_iter().zip(roots) {
         // '@' cannot start a name in an expression.
         env = if present { env.variable(name, ty) } else { env.variable(&format!("@{name}"), Type::Dyn) };
@@ -111,9 +111,4 @@ pub(crate) fn variable_type(output: &Type) -> Type {
         Type::Map(key, value) => Type::map(variable_type(key), variable_type(value)),
         _ => Type::Dyn,
     }
-}
-
-/// The functions that every expression may call.
-fn base() -> Env {
-    Env::empty().functions(stockade_cel::library::standard::functions())
 }

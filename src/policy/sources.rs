@@ -44,7 +44,7 @@ pub fn load_paths(paths: &[PathBuf]) -> PolicySources {
     for path in paths {
         if path.is_dir() {
             let before = files.len();
-            walk(path, 0, &mut files, &mut sources.diagnostics);
+            walk(path, 0, Cases::Skip, &mut files, &mut sources.diagnostics);
             if files.len() == before {
                 sources.note(path, Severity::Warning, "folder holds no *.yaml, *.yml or *.json");
             }
@@ -82,7 +82,42 @@ fn read_file(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|e| format!("is not UTF-8: byte {}", e.utf8_error().valid_up_to()))
 }
 
-fn walk(folder: &Path, depth: usize, files: &mut Vec<(PathBuf, bool)>, diagnostics: &mut Diagnostics) {
+/// Files that hold manifests: those named, and all `*.yaml`, `*.yml` and `*.json` of the folders named, test cases
+/// included. `-` stands for standard input and is passed through.
+///
+/// # Errors
+/// Folders that cannot be read or hold no such file, too many files.
+pub fn manifest_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Diagnostics> {
+    let (mut files, mut diagnostics) = (Vec::new(), Diagnostics::default());
+    for path in paths {
+        if !path.is_dir() {
+            files.push((path.clone(), true));
+            continue;
+        }
+        let before = files.len();
+        walk(path, 0, Cases::Read, &mut files, &mut diagnostics);
+        let fault = |message: String| Diagnostic::of_file(Severity::Error, &path.display().to_string(), message);
+        if files.len() == before && !diagnostics.has_errors() {
+            diagnostics.push(fault("folder holds no *.yaml, *.yml or *.json".to_owned()));
+        }
+        if files.len() > MAX_FILES {
+            diagnostics.push(fault(format!("more than {MAX_FILES} files")));
+        }
+    }
+    if diagnostics.has_errors() {
+        return Err(diagnostics.sorted());
+    }
+    Ok(files.into_iter().map(|(path, _)| path).collect())
+}
+
+/// Whether test cases of a policy repository are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cases {
+    Read,
+    Skip,
+}
+
+fn walk(folder: &Path, depth: usize, cases: Cases, files: &mut Vec<(PathBuf, bool)>, diagnostics: &mut Diagnostics) {
     let fault = |message: String| Diagnostic::of_file(Severity::Error, &folder.display().to_string(), message);
     if depth > MAX_FOLDER_DEPTH {
         diagnostics.push(fault(format!("folders nest more than {MAX_FOLDER_DEPTH} deep")));
@@ -103,11 +138,11 @@ fn walk(folder: &Path, depth: usize, files: &mut Vec<(PathBuf, bool)>, diagnosti
             continue;
         }
         if path.is_dir() {
-            if !CASE_FOLDERS.contains(&name) {
-                walk(&path, depth + 1, files, diagnostics);
+            if cases == Cases::Read || !CASE_FOLDERS.contains(&name) {
+                walk(&path, depth + 1, cases, files, diagnostics);
             }
         } else if matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"))
-            && !CASE_FILES.contains(&name)
+            && (cases == Cases::Read || !CASE_FILES.contains(&name))
             && files.len() <= MAX_FILES
         {
             files.push((path, false));

@@ -478,7 +478,10 @@ fn test_cases_and_hidden_files_of_a_folder_are_left_out() {
         fs::write(file, text).unwrap();
     }
     let sources = load_paths(&[root.clone(), root.join("pack/a/policy.yaml"), root.join("absent.yaml")]);
+    let manifests = manifest_files(&[PathBuf::from("-"), root.join("pack/a")]).unwrap();
     fs::remove_dir_all(&root).unwrap();
+    let names: Vec<_> = manifests.iter().map(|p| p.strip_prefix(&root).unwrap_or(p).display().to_string()).collect();
+    assert_eq!(names, ["-", "pack/a/fail/pod.yaml", "pack/a/pass/pod.yaml", "pack/a/policy.yaml", "pack/a/test.yaml"]);
     assert_eq!((sources.policies.len(), sources.bindings.len(), sources.objects.len()), (1, 1, 1));
     let shown: Vec<_> = sources.diagnostics.iter().map(|d| (d.severity, d.message.as_str())).collect();
     assert_eq!(
