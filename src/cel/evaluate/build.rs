@@ -83,7 +83,7 @@ impl<'a> Run<'a, '_> {
         let built = self.fields(s);
         self.tick(STRUCT)?;
         let arena = self.scope().arena;
-        let fields = object_of(built?, arena, self.scope().symbols);
+        let fields = object_of(&built?, arena, self.scope().symbols);
         Ok(Value::Struct(arena.alloc(Struct { type_name: &s.type_name, fields })))
     }
 

@@ -19,14 +19,15 @@ impl<'a> Run<'a, '_> {
         } else {
             self.scope().arena.alloc_slice_fill_copy(c.args.len(), Value::Null)
         };
+        // Upstream evaluates both of two arguments whatever becomes of the first, but stops at the first error among
+        // more, or where the pattern is compiled beforehand.
+        let stops = c.args.len() > 2 || c.regex.is_some();
         let mut failure = None;
         for (i, node) in c.args.iter().enumerate() {
             match self.eval(node) {
                 Ok(v) => args[i] = v,
                 Err(e) if e.kind.is_fatal() => return Err(e),
-                // Upstream evaluates both of two arguments whatever becomes of the first, but stops at the first
-                // error among more.
-                Err(e) if c.args.len() > 2 && i + 1 < c.args.len() => return Err(e),
+                Err(e) if stops && i + 1 < c.args.len() => return Err(e),
                 Err(e) => failure = failure.or(Some(e)),
             }
         }
@@ -86,26 +87,5 @@ impl<'a> Run<'a, '_> {
     /// An error with a text put together in the arena.
     pub(super) fn text(&self, text: Arguments<'_>) -> ErrorKind<'a> {
         ErrorKind::Function(bumpalo::format!(in self.scope().arena, "{}", text).into_bump_str())
-    }
-}
-
-/// Name of cel-go's own type of a value, which some of its messages show.
-pub(super) fn go_type(v: Value<'_>) -> &'static str {
-    match v {
-        Value::Null => "types.Null",
-        Value::Bool(_) => "types.Bool",
-        Value::Int(_) => "types.Int",
-        Value::Uint(_) => "types.Uint",
-        Value::Double(_) => "types.Double",
-        Value::String(_) => "types.String",
-        Value::Bytes(_) => "types.Bytes",
-        Value::Duration(_) => "types.Duration",
-        Value::Timestamp(_) => "types.Timestamp",
-        Value::List(_) => "*types.baseList",
-        Value::Object(_) | Value::Map(_) => "*types.baseMap",
-        Value::Struct(_) => "*dynamic.ObjectVal",
-        Value::Optional(_) => "*types.Optional",
-        Value::Type(_) => "*types.Type",
-        Value::Opaque(_) => "*library.value",
     }
 }

@@ -2,11 +2,10 @@
 
 use bumpalo::collections::Vec as ArenaVec;
 
-use super::calls::go_type;
 use super::{Answer, Fail, Local, Run};
 use crate::ast::ExprId;
 use crate::error::ErrorKind;
-use crate::plan::node::{Fold, Loop, LoopKind, Node, Vars};
+use crate::plan::node::{Fold, Loop, LoopKind, Node, Vars, go_type};
 use crate::render::Shown;
 use crate::value::{Entries, Value, map_of, repeated_key};
 

@@ -109,7 +109,7 @@ impl<'a> Run<'a, '_> {
             Value::Duration(d) => d.checked_neg().map(Value::Duration).ok_or(ErrorKind::Overflow("integer")),
             Value::Double(d) => Ok(Value::Double(-d)),
             Value::Bool(_) => Err(ErrorKind::NoSuchOverload),
-            _ => Err(ErrorKind::Function("no such overload: -_")),
+            other => Err(no_operator(other, "no such overload: -_", false)),
         }
         .map_err(|kind| self.fail(kind, at))
     }

@@ -4,13 +4,14 @@ use super::{Answer, Fail, Local, Memo, Run};
 use crate::ast::ExprId;
 use crate::error::ErrorKind;
 use crate::limits::PER_CALL_COST;
-use crate::plan::node::{Base, Node, Path, Step, StepKind};
+use crate::plan::node::{Base, Node, Path, Step, StepKind, go_type};
 use crate::value::{Object, Struct, Value};
 
 /// Type name of `variables` itself.
 const LAZY_ROOT: &Struct<'static> = &Struct { type_name: "kubernetes.variables", fields: Object::EMPTY };
 
 /// Outcome of one step.
+#[derive(Clone, Copy)]
 enum Found<'a> {
     Value(Value<'a>),
     /// Not there; the error to make of it unless it is optional.
@@ -27,35 +28,47 @@ impl<'a> Run<'a, '_> {
 
     /// Value of a branch of a conditional, or of an index: a path costs its steps only.
     pub(super) fn branch(&mut self, node: &'a Node) -> Answer<'a> {
-        let Node::Path(p) = node else { return self.eval(node) };
-        let answer = self.resolve(p);
+        let answer = match node {
+            Node::Path(p) => self.resolve(p),
+            Node::Test(p) => self.presence(p, true),
+            other => return self.eval(other),
+        };
         self.tick(0)?;
         answer
     }
 
     /// `has(…)`
     pub(super) fn test(&mut self, p: &'a Path) -> Answer<'a> {
-        let answer = self.presence(p);
+        let answer = self.presence(p, false);
         self.tick(0)?;
-        answer.map(Value::Bool)
+        answer
     }
 
-    fn presence(&mut self, p: &'a Path) -> Result<bool, Fail<'a>> {
+    /// Whether the last step of a path finds something. As branch of a conditional upstream loses the presence test of
+    /// an optional path and yields the optional itself; so do we.
+    fn presence(&mut self, p: &'a Path, branch: bool) -> Answer<'a> {
+        let absent = if branch { Value::Optional(None) } else { Value::Bool(false) };
         let base = self.base(p)?;
-        let Some((last, steps)) = p.steps.split_last() else { return Ok(!matches!(base, Value::Optional(None))) };
-        let Some((value, optional)) = self.walk(base, steps)? else { return Ok(false) };
+        let Some((last, steps)) = p.steps.split_last() else {
+            return Ok(if branch { base } else { Value::Bool(!matches!(base, Value::Optional(None))) });
+        };
+        let Some((value, optional)) = self.walk(base, steps)? else { return Ok(absent) };
         let optional = optional || last.optional;
         let found = self.find(last, value);
-        let present = match &found {
-            Ok(Found::Value(_)) => true,
+        let present = match found {
             // A struct without the field selects as null, but does not have it.
-            Ok(Found::Missing(_)) => false,
-            Err(_) => false,
+            Ok(Found::Value(v)) if !missing_in_struct(last, value) => Some(v),
+            _ => None,
         };
-        if !optional || present {
+        if !optional || present.is_some() {
             self.cost += 1;
         }
-        found.map(|_| present && !missing_in_struct(last, value))
+        found?;
+        Ok(match present {
+            Some(v) if branch && optional => Value::Optional(Some(self.scope().arena.alloc(v))),
+            None if branch && optional => absent,
+            found => Value::Bool(found.is_some()),
+        })
     }
 
     #[inline]
@@ -177,7 +190,11 @@ impl<'a> Run<'a, '_> {
                     Value::String(_) | Value::Int(_) | Value::Uint(_) | Value::Bool(_) | Value::Double(_) => {
                         self.find_key(value, key)
                     }
-                    _ => Err(self.text(format_args!("invalid qualifier type: {}", super::calls::go_type(key)))),
+                    // What a document holds is in Go's own types when it gets here.
+                    Value::List(_) => Err(ErrorKind::Function("invalid qualifier type: []interface {}")),
+                    Value::Object(_) => Err(ErrorKind::Function("invalid qualifier type: map[string]interface {}")),
+                    Value::Null => Err(ErrorKind::Function("invalid qualifier type: <nil>")),
+                    _ => Err(self.text(format_args!("invalid qualifier type: {}", go_type(key)))),
                 }
             }
         };

@@ -111,7 +111,7 @@ fn type_of<'a>(_: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
 fn strings<'a>(args: &[Value<'a>], test: impl Fn(&str, &str) -> bool) -> Answer<'a> {
     match args {
         [Value::String(s), Value::String(t)] => Ok(Value::Bool(test(s, t))),
-        _ => Err(ErrorKind::NoSuchOverload),
+        _ => Err(ErrorKind::Function("no such overload")),
     }
 }
 
@@ -121,6 +121,7 @@ fn matches<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
             let regex = re2::compile(text).map_err(|e| ErrorKind::Function(scope.arena.alloc_str(&e)))?;
             matches_compiled(&regex, scope, args)
         }
+        [Value::String(_), _] => Err(ErrorKind::Function("no such overload")),
         _ => Err(ErrorKind::NoSuchOverload),
     }
 }
@@ -128,7 +129,7 @@ fn matches<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
 fn matches_compiled<'a>(regex: &regex::Regex, _: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     match args {
         [Value::String(s), _] => Ok(Value::Bool(regex.is_match(s))),
-        _ => Err(ErrorKind::NoSuchOverload),
+        _ => Err(ErrorKind::Function("no such overload")),
     }
 }
 

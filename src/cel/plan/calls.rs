@@ -144,7 +144,7 @@ impl<'p> Planner<'p> {
     }
 
     /// A fault that upstream finds only when it turns the checked expression into a program.
-    fn instantiation_fault(&mut self, e: &Expr, message: &str) -> Node {
+    pub(super) fn instantiation_fault(&mut self, e: &Expr, message: &str) -> Node {
         self.issues.push(Issue { span: e.span, message: format!("program instantiation failed: {message}") });
         Node::Constant(Constant::Null)
     }

@@ -343,4 +343,37 @@ impl Node {
     pub(crate) fn is_constant(&self) -> bool {
         matches!(self, Node::Constant(_) | Node::Aggregate { .. })
     }
+
+    /// Name of cel-go's type of a constant; `None` for what is not constant.
+    pub(crate) fn constant_go_type(&self) -> Option<&'static str> {
+        match self {
+            Node::Constant(c) => Some(go_type(c.value())),
+            Node::Aggregate { node, .. } => match **node {
+                Node::Map { .. } => Some("*types.baseMap"),
+                _ => Some("*types.baseList"),
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Name of cel-go's own type of a value, which some of its messages show.
+pub(crate) fn go_type(v: Value<'_>) -> &'static str {
+    match v {
+        Value::Null => "types.Null",
+        Value::Bool(_) => "types.Bool",
+        Value::Int(_) => "types.Int",
+        Value::Uint(_) => "types.Uint",
+        Value::Double(_) => "types.Double",
+        Value::String(_) => "types.String",
+        Value::Bytes(_) => "types.Bytes",
+        Value::Duration(_) => "types.Duration",
+        Value::Timestamp(_) => "types.Timestamp",
+        Value::List(_) => "*types.baseList",
+        Value::Object(_) | Value::Map(_) => "*types.baseMap",
+        Value::Struct(_) => "*dynamic.ObjectVal",
+        Value::Optional(_) => "*types.Optional",
+        Value::Type(_) => "*types.Type",
+        Value::Opaque(_) => "*library.value",
+    }
 }

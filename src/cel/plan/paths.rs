@@ -19,8 +19,13 @@ impl<'p> Planner<'p> {
         }
         let kind = match self.expr(index) {
             Node::Constant(Constant::String(name)) => StepKind::Field { symbol: self.symbols.intern(&name), name },
-            Node::Constant(c) => StepKind::Constant(c),
-            other => StepKind::Dynamic(other),
+            Node::Constant(c @ (Constant::Int(_) | Constant::Uint(_) | Constant::Bool(_) | Constant::Double(_))) => {
+                StepKind::Constant(c)
+            }
+            other => match other.constant_go_type() {
+                Some(ty) => return self.instantiation_fault(e, &format!("invalid qualifier type: {ty}")),
+                None => StepKind::Dynamic(other),
+            },
         };
         let mut path = path;
         path.at = e.id;

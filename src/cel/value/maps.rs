@@ -15,7 +15,7 @@ pub(crate) type Entries<'a> = ArenaVec<'a, (Value<'a>, Value<'a>)>;
 /// [`Value::Map`] sorted by key.
 pub fn map_of<'a>(entries: Entries<'a>, arena: &'a Bump, symbols: &Symbols) -> Value<'a> {
     if entries.iter().all(|(k, _)| matches!(k, Value::String(_))) {
-        return Value::Object(arena.alloc(object_of(entries, arena, symbols)));
+        return Value::Object(arena.alloc(object_of(&entries, arena, symbols)));
     }
     let mut entries = entries;
     // Stable, so that of equal keys the last one written is the last one here.
@@ -31,7 +31,7 @@ pub fn map_of<'a>(entries: Entries<'a>, arena: &'a Bump, symbols: &Symbols) -> V
 }
 
 /// Makes an object of entries whose keys are all strings; the last of equal keys wins.
-pub(crate) fn object_of<'a>(entries: Entries<'a>, arena: &'a Bump, symbols: &Symbols) -> Object<'a> {
+pub(crate) fn object_of<'a>(entries: &Entries<'a>, arena: &'a Bump, symbols: &Symbols) -> Object<'a> {
     let entry = |(k, value): &(Value<'a>, Value<'a>)| {
         let key = k.as_str().unwrap_or("");
         Entry { symbol: symbols.lookup(key), key, value: *value }
@@ -57,7 +57,7 @@ pub(crate) fn object_of<'a>(entries: Entries<'a>, arena: &'a Bump, symbols: &Sym
 pub(crate) fn repeated_key<'a>(entries: &[(Value<'a>, Value<'a>)], arena: &'a Bump) -> Option<Value<'a>> {
     let order = arena.alloc_slice_fill_iter(0..entries.len());
     order.sort_unstable_by(|a, b| key_order(entries[*a].0, entries[*b].0).then(a.cmp(b)));
-    let repeated = order.windows(2).filter(|w| entries[w[0]].0.equals(entries[w[1]].0)).map(|w| w[1]).min()?;
+    let repeated = order.windows(2).filter(|w| equal(entries[w[0]].0, entries[w[1]].0)).map(|w| w[1]).min()?;
     Some(entries[repeated].0)
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn repeated_key<'a>(entries: &[(Value<'a>, Value<'a>)], arena: &'a Bu
 /// for the same.
 pub(super) fn find<'a>(entries: &[(Value<'a>, Value<'a>)], key: Value<'_>) -> Option<Value<'a>> {
     let start = entries.partition_point(|(k, _)| key_order(*k, key).is_lt());
-    let equal = entries[start..].iter().take_while(|(k, _)| k.equals(key));
+    let equal = entries[start..].iter().take_while(|(k, _)| equal(*k, key));
     let mut found = None;
     for (k, v) in equal {
         if same_key(*k, key) {
@@ -78,7 +78,12 @@ pub(super) fn find<'a>(entries: &[(Value<'a>, Value<'a>)], key: Value<'_>) -> Op
 
 /// Whether Go's map has them as one key: equal and of one type.
 pub(crate) fn same_key(a: Value<'_>, b: Value<'_>) -> bool {
-    std::mem::discriminant(&a) == std::mem::discriminant(&b) && a.equals(b)
+    std::mem::discriminant(&a) == std::mem::discriminant(&b) && equal(a, b)
+}
+
+/// Lists and maps as keys are upstream's pointers: never the same.
+fn equal(a: Value<'_>, b: Value<'_>) -> bool {
+    class(a) < 3 && a.equals(b)
 }
 
 /// An order of keys in which numbers that stand for the same are equal whatever their type.
