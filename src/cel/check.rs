@@ -97,6 +97,12 @@ impl Checker<'_> {
         }
     }
 
+    /// As it is, if it is not too large when its variables are replaced.
+    fn set_bounded(&mut self, id: ExprId, ty: Type) {
+        let ty = if self.resolve(id, &ty) == Type::Error { Type::Error } else { ty };
+        self.set(id, ty);
+    }
+
     fn refer(&mut self, id: ExprId, reference: Reference) {
         if let Some(slot) = self.references.get_mut(id as usize) {
             *slot = Some(reference);

@@ -25,8 +25,8 @@ pub trait StructProvider: Send + Sync + Debug {
 pub struct Language {
     /// Extensions of the syntax.
     pub syntax: Syntax,
-    /// Elements of a list literal, and keys and values of a map literal, must have one type. Otherwise differing ones
-    /// make it `dyn`.
+    /// Elements of a list literal, and keys and values of a map literal, must have one type (but for arguments of
+    /// `format`). Otherwise differing ones make it `dyn`.
     pub homogeneous_literals: bool,
     /// `<`, `<=`, `>`, `>=` between int, uint and double.
     pub mixed_comparisons: bool,

@@ -31,15 +31,15 @@ impl fmt::Display for Issues {
                 writeln!(f)?;
             }
             let at = self.source.position(issue.span.start);
-            let indent = ".".repeat(at.column.saturating_sub(1) as usize);
-            write!(
-                f,
-                "ERROR: <input>:{}:{}: {}\n | {}\n | {indent}^",
-                at.line,
-                at.column,
-                issue.message,
-                self.source.line(at.line)
-            )?;
+            let line = self.source.line(at.line).replace('\t', " ");
+            let mut caret = String::new();
+            let mut characters = line.chars();
+            for c in characters.by_ref().take(at.column.saturating_sub(1) as usize) {
+                // Full-width marks below characters that may be wide.
+                caret.push(if c.is_ascii() { '.' } else { '\u{ff0e}' });
+            }
+            caret.push(if characters.next().is_none_or(|c| c.is_ascii()) { '^' } else { '\u{ff3e}' });
+            write!(f, "ERROR: <input>:{}:{}: {}\n | {line}\n | {caret}", at.line, at.column, issue.message)?;
         }
         Ok(())
     }

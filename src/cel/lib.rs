@@ -11,6 +11,7 @@ pub mod checked;
 pub mod document;
 pub mod env;
 pub mod error;
+pub mod estimate;
 mod evaluate;
 pub mod evaluation;
 pub mod functions;

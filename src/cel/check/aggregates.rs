@@ -14,11 +14,10 @@ impl Checker<'_> {
         for (i, element) in elements.iter_mut().enumerate() {
             self.check(element);
             let ty = self.maybe_optional(element, optional.contains(&(i as u32)));
-            joined = Some(self.join(element.id, joined, ty));
+            joined = Some(self.join(joined, ty));
         }
         let element = joined.unwrap_or_else(|| self.unifier.fresh());
-        let ty = self.resolve(id, &Type::list(element));
-        self.set(id, ty);
+        self.set_bounded(id, Type::list(element));
     }
 
     pub(super) fn map(&mut self, id: ExprId, entries: &mut [MapEntry]) {
@@ -27,15 +26,14 @@ impl Checker<'_> {
             self.check(&mut entry.key);
             let (keys, values) = joined.take().map_or((None, None), |(k, v)| (Some(k), Some(v)));
             let key = self.type_of(&entry.key);
-            let key = self.join(entry.key.id, keys, key);
+            let key = self.join(keys, key);
             self.check(&mut entry.value);
             let value = self.maybe_optional(&entry.value, entry.optional);
-            let value = self.join(entry.value.id, values, value);
+            let value = self.join(values, value);
             joined = Some((key, value));
         }
         let (key, value) = joined.unwrap_or_else(|| (self.unifier.fresh(), self.unifier.fresh()));
-        let ty = self.resolve(id, &Type::map(key, value));
-        self.set(id, ty);
+        self.set_bounded(id, Type::map(key, value));
     }
 
     /// Type that an element contributes; one marked with `?` must be an optional and contributes what is in it.
@@ -54,17 +52,13 @@ impl Checker<'_> {
         }
     }
 
-    /// Common type of the elements so far and the next.
-    fn join(&mut self, id: ExprId, previous: Option<Type>, next: Type) -> Type {
+    /// Common type of the elements so far and the next. Whether they may differ is the business of the validator.
+    fn join(&mut self, previous: Option<Type>, next: Type) -> Type {
         let Some(previous) = previous else { return next };
         if self.unifier.assignable(&previous, &next) {
             return most_general(&previous, &next).clone();
         }
-        if !self.env.language.homogeneous_literals {
-            return Type::Dyn;
-        }
-        self.mismatch(id, &previous, &next);
-        Type::Error
+        Type::Dyn
     }
 
     pub(super) fn structure(&mut self, expr: &mut Expr) {

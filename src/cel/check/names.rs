@@ -101,7 +101,8 @@ fn named_type(env: &Env, name: &str) -> Option<Type> {
         "null_type" => Type::Null,
         "list" => Type::list(Type::Dyn),
         "map" => Type::map(Type::Dyn, Type::Dyn),
-        "type" => Type::of_type(Type::Dyn),
+        // Stands inside `type(…)` only and never for a value.
+        "type" => Type::opaque("type"),
         "optional_type" if env.language.syntax.optionals => Type::optional(Type::Dyn),
         "google.protobuf.Duration" => Type::Duration,
         "google.protobuf.Timestamp" => Type::Timestamp,

@@ -5,7 +5,7 @@ use bumpalo::Bump;
 use super::format::Shown;
 use crate::ast::{Expr, ExprId, ExprKind, Literal};
 use crate::checked::Checked;
-use crate::env::Env;
+use crate::env::{Env, Language};
 use crate::functions::{Call, Scope};
 use crate::issues::Issue;
 use crate::library::re2;
@@ -21,8 +21,9 @@ const MIXED_LISTS: &str = "format";
 /// All such faults, and how many there are beyond the limit.
 pub(super) fn literals(env: &Env, checked: &Checked) -> (Vec<Issue>, usize) {
     let mut validator = Validator { env, checked, issues: Vec::new(), suppressed: 0 };
-    if env.language.validate_literals {
-        validator.visit(&checked.ast.root, false);
+    let Language { homogeneous_literals, validate_literals, .. } = env.language;
+    if homogeneous_literals || validate_literals {
+        validator.visit(&checked.ast.root, !homogeneous_literals);
     }
     (validator.issues, validator.suppressed)
 }
@@ -44,13 +45,15 @@ impl Validator<'_> {
         self.issues.push(Issue { span: Span::new(at, at), message });
     }
 
-    /// `mixed`: inside a call that lifts the rule of one type a list.
+    /// `mixed`: nothing holds a list to one type here.
     fn visit(&mut self, expr: &Expr, mixed: bool) {
         let mut mixed = mixed;
         match &expr.kind {
             ExprKind::Call { function, args, .. } => {
                 mixed = mixed || function == MIXED_LISTS;
-                self.constant_argument(function, args);
+                if self.env.language.validate_literals {
+                    self.constant_argument(function, args);
+                }
             }
             ExprKind::List { elements, optional } if !mixed => {
                 let types: Vec<_> = (0..).zip(elements).map(|(i, e)| self.element(e, optional.contains(&i))).collect();

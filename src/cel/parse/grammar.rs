@@ -254,6 +254,13 @@ impl<'t> Parser<'t> {
         if first.kind == Kind::Minus && self.peek().kind == Kind::Exclamation {
             return self.no_alternative("-");
         }
+        if first.kind == Kind::Exclamation
+            && self.peek().kind == Kind::Minus
+            && !matches!(self.second().kind, Kind::Int | Kind::Float)
+        {
+            self.at += 1;
+            return self.no_alternative("-");
+        }
         let operand = self.member()?;
         if odd { self.inverted(first, operand) } else { Ok(operand) }
     }
