@@ -290,7 +290,7 @@ impl AdmissionRequest<'_> {
         span.record("operation", self.operation.as_str());
         span.record("kind", bounded(self.kind.kind));
         span.record("namespace", bounded(self.namespace));
-        span.record("name", bounded(self.name));
+        span.record("object", bounded(self.name));
         span.record("user", bounded(self.user.username));
     }
 }

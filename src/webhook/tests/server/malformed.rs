@@ -141,3 +141,29 @@ async fn a_refusal_that_quotes_the_request_stays_short_and_escaped() {
     let message = value["response"]["status"]["message"].as_str().unwrap();
     assert!(message.len() < 4096 && !message.contains(['\u{1b}', '\n']), "{message}");
 }
+
+#[tokio::test]
+async fn a_review_cut_anywhere_is_never_allowed() {
+    let whole = pod_review("web").to_string().into_bytes();
+    for length in 0..whole.len() {
+        let (code, value) = answer(whole[..length].to_vec()).await;
+        assert_eq!((code, &value["kind"]), (StatusCode::BAD_REQUEST, &json!("Status")), "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_review_with_any_byte_broken_is_answered_and_never_a_fault_of_ours() {
+    let whole = pod_review("web").to_string().into_bytes();
+    for at in 0..whole.len() {
+        for byte in [0, b'"', b'}', b'[', b'\\', b'9', 0xc3, 0xff] {
+            let mut body = whole.clone();
+            body[at] = byte;
+            let (code, value) = answer(body).await;
+            let answered = match code {
+                StatusCode::OK => value["response"]["allowed"].is_boolean(),
+                code => code == StatusCode::BAD_REQUEST,
+            };
+            assert!(answered, "byte {at} = {byte}: {code} {value}");
+        }
+    }
+}
