@@ -76,23 +76,10 @@ fn row_fault(row: &Json) -> Option<String> {
         (_, None) => {
             let presented = mutate(&stockade_schema::normalise::normalise(row["object"].clone()));
             let object = presented.object.clone().unwrap_or_default();
-            (!is_within(&row["expect"]["object"], &object))
+            (!kit::is_within(&row["expect"]["object"], &object))
                 .then(|| format!("{} {:?}", decision.object.unwrap_or_default(), presented.status))
         }
         (Some(status), _) => Some(format!("refused: {}", status.message)),
-    }
-}
-
-/// Whether every member of `part` is in `whole`; lists must be of one length.
-fn is_within(part: &Json, whole: &Json) -> bool {
-    match (part, whole) {
-        (Json::Object(part), Json::Object(whole)) => {
-            part.iter().all(|(key, value)| whole.get(key).is_some_and(|w| is_within(value, w)))
-        }
-        (Json::Array(part), Json::Array(whole)) => {
-            part.len() == whole.len() && part.iter().zip(whole).all(|(p, w)| is_within(p, w))
-        }
-        _ => part == whole,
     }
 }
 
