@@ -26,9 +26,9 @@ fn lacks(review: &Value) -> Option<&'static str> {
     let request = &review["request"];
     let operation = request["operation"].as_str().unwrap_or_default();
     if request["resource"]["resource"].as_str().is_none() {
-        Some("request.resource: ")
+        Some("request.resource is missing")
     } else if !["CREATE", "UPDATE", "DELETE", "CONNECT"].contains(&operation) {
-        Some("request.operation: ")
+        Some("request.operation must be ")
     } else {
         None
     }
