@@ -12,18 +12,18 @@ use crate::pod_security::Level;
 /// Exit codes: 0 clean, 1 findings, 2 the tool could not do its job.
 #[derive(Debug, Parser)]
 #[command(name = "stockade", version, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Say less on stderr.
     #[arg(long, short, global = true)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// What to do.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub(crate) verb: Verb,
 }
 
 /// One verb per job.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Run the admission webhook.
     Serve(ServeArgs),
     /// Judge manifests, as CI does.
@@ -43,44 +43,44 @@ pub enum Verb {
 
 /// Where policies come from.
 #[derive(Debug, Args)]
-pub struct PolicySource {
+pub(crate) struct PolicySource {
     /// Policy files or folders; repeatable. Default: policies/ when it exists.
     #[arg(long = "policies", short = 'p', value_name = "PATH")]
-    pub policies: Vec<PathBuf>,
+    pub(crate) policies: Vec<PathBuf>,
     /// Judge by the Pod Security Standards at this level, whatever the namespace labels say.
     #[arg(long, value_name = "LEVEL[:VERSION]")]
-    pub pod_security: Option<Level>,
+    pub(crate) pod_security: Option<Level>,
 }
 
 /// `stockade serve`
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Policy files or folders, watched for changes; repeatable.
     #[arg(long = "policies", short = 'p', value_name = "PATH", default_value = "policies")]
-    pub policies: Vec<PathBuf>,
+    pub(crate) policies: Vec<PathBuf>,
     /// Folder of objects that exist (Namespaces, NetworkPolicies, params), standing in for a cluster; watched.
     #[arg(long, value_name = "DIR")]
-    pub cluster_state: Option<PathBuf>,
+    pub(crate) cluster_state: Option<PathBuf>,
     /// Address of the HTTPS listener (/validate, /mutate).
     #[arg(long, value_name = "ADDR", default_value = "[::]:8443")]
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Address of the plain HTTP listener (/livez, /readyz, /metrics).
     #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
-    pub listen_health: SocketAddr,
+    pub(crate) listen_health: SocketAddr,
     /// Folder with tls.crt, tls.key and ca.crt; minted when empty, reloaded when they change.
     #[arg(long, value_name = "DIR", default_value = "certs")]
-    pub certs: PathBuf,
+    pub(crate) certs: PathBuf,
     /// Require client certificates signed by this CA (PEM), as an API server configured for it sends.
     #[arg(long, value_name = "FILE")]
-    pub client_ca: Option<PathBuf>,
+    pub(crate) client_ca: Option<PathBuf>,
     /// Log format.
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
-    pub log: LogFormat,
+    pub(crate) log: LogFormat,
 }
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     Auto,
     /// One JSON object a line.
@@ -91,81 +91,81 @@ pub enum LogFormat {
 
 /// `stockade check`
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// Manifests: files, folders, or - for standard input.
     #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     /// Where policies come from.
     #[command(flatten)]
-    pub source: PolicySource,
+    pub(crate) source: PolicySource,
     /// Folder of objects that already exist (Namespaces, NetworkPolicies, params).
     #[arg(long, value_name = "DIR")]
-    pub cluster_state: Option<PathBuf>,
+    pub(crate) cluster_state: Option<PathBuf>,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub output: Format,
+    pub(crate) output: Format,
 }
 
 /// `stockade review`
 #[derive(Debug, Args)]
-pub struct ReviewArgs {
+pub(crate) struct ReviewArgs {
     /// An AdmissionReview file, or - for standard input. Instead of it: --object.
     #[arg(value_name = "REVIEW", required_unless_present_any = ["object", "old_object"], conflicts_with_all = ["object", "old_object"])]
-    pub review: Option<PathBuf>,
+    pub(crate) review: Option<PathBuf>,
     /// Where policies come from.
     #[command(flatten)]
-    pub source: PolicySource,
+    pub(crate) source: PolicySource,
     /// The object of the request.
     #[arg(long, value_name = "FILE")]
-    pub object: Option<PathBuf>,
+    pub(crate) object: Option<PathBuf>,
     /// The object before an UPDATE or DELETE.
     #[arg(long, value_name = "FILE")]
-    pub old_object: Option<PathBuf>,
+    pub(crate) old_object: Option<PathBuf>,
     /// CREATE, UPDATE, DELETE or CONNECT.
     #[arg(long, value_enum, ignore_case = true, default_value_t = Operation::Create)]
-    pub operation: Operation,
+    pub(crate) operation: Operation,
     /// The Namespace object of the request.
     #[arg(long, value_name = "FILE")]
-    pub namespace: Option<PathBuf>,
+    pub(crate) namespace: Option<PathBuf>,
     /// Params objects that exist; repeatable.
     #[arg(long, value_name = "FILE")]
-    pub params: Vec<PathBuf>,
+    pub(crate) params: Vec<PathBuf>,
     /// Bindings beside those in the policy files; repeatable.
     #[arg(long, value_name = "FILE")]
-    pub binding: Vec<PathBuf>,
+    pub(crate) binding: Vec<PathBuf>,
     /// The requesting user: a userInfo as in an AdmissionRequest.
     #[arg(long, value_name = "FILE")]
-    pub user_info: Option<PathBuf>,
+    pub(crate) user_info: Option<PathBuf>,
     /// Folder of objects that already exist.
     #[arg(long, value_name = "DIR")]
-    pub cluster_state: Option<PathBuf>,
+    pub(crate) cluster_state: Option<PathBuf>,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub output: Format,
+    pub(crate) output: Format,
 }
 
 /// `stockade test`
 #[derive(Debug, Args)]
-pub struct TestArgs {
+pub(crate) struct TestArgs {
     /// Policy repositories or single policy folders.
     #[arg(value_name = "DIR", default_value = "policies")]
-    pub dirs: Vec<PathBuf>,
+    pub(crate) dirs: Vec<PathBuf>,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub output: Format,
+    pub(crate) output: Format,
 }
 
 /// `stockade certs`
 #[derive(Debug, Args)]
-pub struct CertsArgs {
+pub(crate) struct CertsArgs {
     /// What to do.
     #[command(subcommand)]
-    pub action: CertsAction,
+    pub(crate) action: CertsAction,
 }
 
 /// Actions on certificates.
 #[derive(Debug, Subcommand)]
-pub enum CertsAction {
+pub(crate) enum CertsAction {
     /// Mint a CA and a serving certificate when the folder has none.
     Mint(CertsDir),
     /// Show what the folder holds.
@@ -176,19 +176,19 @@ pub enum CertsAction {
 
 /// Folder and names.
 #[derive(Debug, Args)]
-pub struct CertsDir {
+pub(crate) struct CertsDir {
     /// Folder with tls.crt, tls.key and ca.crt.
     #[arg(value_name = "DIR", default_value = "certs")]
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Further DNS name or IP address the certificate is for; repeatable.
     #[arg(long = "san", value_name = "NAME")]
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 /// Operation of an admission request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
-pub enum Operation {
+pub(crate) enum Operation {
     /// A new object.
     Create,
     /// A changed object.
@@ -201,7 +201,7 @@ pub enum Operation {
 
 /// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     Table,
     /// One JSON document.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Exit codes of every verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// 0: nothing to complain about.
     Clean,
     /// 1: something was refused, or a test failed.
@@ -15,7 +15,7 @@ pub enum Exit {
 const FAILED: u8 = 2;
 
 /// Turns a verb's result into the process's exit code. A broken pipe is not an error: the reader had enough.
-pub fn report(result: anyhow::Result<Exit>) -> ExitCode {
+pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
     match result {
         Ok(Exit::Clean) => ExitCode::SUCCESS,
         Ok(Exit::Findings) => ExitCode::from(1),
@@ -28,8 +28,5 @@ pub fn report(result: anyhow::Result<Exit>) -> ExitCode {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|e| e.downcast_ref::<std::io::Error>())
-        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>()).any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value as Json;
 use stockade_engine::folder_facts::FolderFacts;
-use stockade_policy::compile::{Compiled, UnboundPolicy};
+use stockade_policy::compile::{Options, UnboundPolicy};
+use stockade_policy::compiled::PolicySet;
 use stockade_policy::diagnostic::{Diagnostics, Severity};
 use stockade_policy::objects::{LoadedObject, load_documents, load_objects};
-use stockade_policy::sources::{PolicySources, load_paths};
+use stockade_policy::sources::{PolicySources, load_paths, manifest_files};
 
 use crate::cli::PolicySource;
 use crate::pod_security;
@@ -24,7 +25,7 @@ const DEFAULT_POLICIES: &str = "policies";
 ///
 /// # Errors
 /// When the user named nothing and there is nothing by default.
-pub fn policy_sources(source: &PolicySource, bindings: &[PathBuf]) -> Result<PolicySources> {
+pub(crate) fn policy_sources(source: &PolicySource, bindings: &[PathBuf]) -> Result<PolicySources> {
     let mut paths = source.policies.clone();
     if paths.is_empty() && source.pod_security.is_none() {
         let default = Path::new(DEFAULT_POLICIES);
@@ -44,30 +45,37 @@ pub fn policy_sources(source: &PolicySource, bindings: &[PathBuf]) -> Result<Pol
     Ok(sources)
 }
 
-/// Compiles policies. Warnings and notes go to stderr unless `quiet`.
+/// A compiled set, and the objects that were found beside its policies.
+pub(crate) struct Policies {
+    /// Ready to be put in force.
+    pub(crate) set: PolicySet,
+    /// Params, and whatever else lies in a policy folder.
+    pub(crate) objects: Vec<Json>,
+}
+
+/// Compiles policies. Policies that no binding names are in force everywhere with Deny. Warnings and notes go to
+/// stderr unless `quiet`.
 ///
 /// # Errors
 /// All diagnostics, when one of them is an error.
-pub fn compile(sources: PolicySources, quiet: bool) -> Result<Compiled> {
-    let compiled = sources.compile(UnboundPolicy::BindEverywhereDeny);
-    if compiled.diagnostics.has_errors() {
-        return Err(anyhow::Error::new(Refused(compiled.diagnostics)));
-    }
+pub(crate) fn compile(sources: PolicySources, quiet: bool) -> Result<Policies> {
+    let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: !quiet };
+    let compiled = stockade_policy::compile::compile(&sources, options).map_err(Refused)?;
     if !quiet {
-        for d in compiled.diagnostics.iter().filter(|d| d.severity != Severity::Error) {
-            anstream::eprintln!("{d}");
+        for diagnostic in &compiled.diagnostics {
+            anstream::eprintln!("{diagnostic}");
         }
     }
-    Ok(compiled)
+    Ok(Policies { set: compiled.set, objects: sources.objects.into_iter().map(|o| o.value).collect() })
 }
 
 /// Files that could not be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{} of the files cannot be used\n{0}", count(.0))]
-pub struct Refused(pub Diagnostics);
+#[error("{faults}\n{list}", faults = count(.0), list = .0)]
+pub(crate) struct Refused(pub(crate) Diagnostics);
 
 fn count(diagnostics: &Diagnostics) -> String {
-    let n = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    let n = diagnostics.into_iter().filter(|d| d.severity == Severity::Error).count();
     format!("{n} {}", if n == 1 { "fault" } else { "faults" })
 }
 
@@ -75,7 +83,7 @@ fn count(diagnostics: &Diagnostics) -> String {
 ///
 /// # Errors
 /// Unreadable, too large, not UTF-8.
-pub fn read_text(path: &Path) -> Result<(String, String)> {
+pub(crate) fn read_text(path: &Path) -> Result<(String, String)> {
     if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().lock().take(MAX_STDIN_BYTES + 1).read_to_string(&mut text).context("standard input")?;
@@ -92,10 +100,10 @@ pub fn read_text(path: &Path) -> Result<(String, String)> {
 ///
 /// # Errors
 /// Unreadable files, and all faults of all files.
-pub fn objects(paths: &[PathBuf]) -> Result<Vec<LoadedObject>> {
+pub(crate) fn objects(paths: &[PathBuf]) -> Result<Vec<LoadedObject>> {
     let mut all = Vec::new();
     let mut faults = Diagnostics::default();
-    for file in stockade_policy::sources::manifest_files(paths).map_err(Refused)? {
+    for file in manifest_files(paths).map_err(Refused)? {
         let (name, text) = read_text(&file)?;
         match load_objects(&name, &text) {
             Ok(objects) => all.extend(objects),
@@ -112,7 +120,7 @@ pub fn objects(paths: &[PathBuf]) -> Result<Vec<LoadedObject>> {
 ///
 /// # Errors
 /// As [`objects`]; none or several objects.
-pub fn object(path: &Path) -> Result<LoadedObject> {
+pub(crate) fn object(path: &Path) -> Result<LoadedObject> {
     let (name, text) = read_text(path)?;
     let mut found = load_objects(&name, &text).map_err(Refused)?;
     if found.len() != 1 {
@@ -125,7 +133,7 @@ pub fn object(path: &Path) -> Result<LoadedObject> {
 ///
 /// # Errors
 /// As [`object`].
-pub fn document(path: &Path) -> Result<Json> {
+pub(crate) fn document(path: &Path) -> Result<Json> {
     let (name, text) = read_text(path)?;
     let mut found = load_documents(&name, &text).map_err(Refused)?;
     if found.len() != 1 {
@@ -138,7 +146,7 @@ pub fn document(path: &Path) -> Result<Json> {
 ///
 /// # Errors
 /// As [`objects`]; an object without a name.
-pub fn facts(folder: Option<&Path>, further: impl IntoIterator<Item = Json>) -> Result<FolderFacts> {
+pub(crate) fn facts(folder: Option<&Path>, further: impl IntoIterator<Item = Json>) -> Result<FolderFacts> {
     let mut existing: Vec<Json> = match folder {
         Some(dir) => objects(&[dir.to_owned()])?.into_iter().map(|o| o.value).collect(),
         None => Vec::new(),

@@ -1,2 +1,15 @@
 //! Stockade: arguments to one of the verbs.
-fn main() {}
+
+mod cli;
+mod commands;
+mod exit;
+mod inputs;
+mod judge;
+mod pod_security;
+mod serve;
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    exit::report(commands::run(cli::Cli::parse()))
+}

@@ -3,17 +3,17 @@
 use std::str::FromStr;
 
 /// The pack's policy, compiled into the binary so that the flag works anywhere.
-pub const POLICY: &str = include_str!("../policies/pod-security/pod-security-standards/policy.yaml");
+pub(crate) const POLICY: &str = include_str!("../policies/pod-security/pod-security-standards/policy.yaml");
 
 /// Name under which diagnostics show the built-in policy.
-pub const POLICY_FILE: &str = "policies/pod-security/pod-security-standards/policy.yaml";
+pub(crate) const POLICY_FILE: &str = "policies/pod-security/pod-security-standards/policy.yaml";
 
 /// Its name.
-pub const POLICY_NAME: &str = "pod-security-standards";
+pub(crate) const POLICY_NAME: &str = "pod-security-standards";
 
 /// A level and version of the Pod Security Standards.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Level {
+pub(crate) struct Level {
     level: &'static str,
     version: String,
 }
@@ -37,7 +37,7 @@ impl FromStr for Level {
 
 impl Level {
     /// Binding and params that put the policy in force at this level, as YAML.
-    pub fn binding(&self) -> String {
+    pub(crate) fn binding(&self) -> String {
         format!(
             "apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding

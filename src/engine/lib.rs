@@ -23,7 +23,6 @@ pub mod network;
 pub mod outcome;
 mod params;
 pub mod request;
-pub mod source_object;
 mod validate;
 
 pub use decision::Decision;

@@ -16,7 +16,7 @@ const MAX_FOLDER_DEPTH: usize = 16;
 /// Most files of one load.
 const MAX_FILES: usize = 20_000;
 /// Folders of a policy repository that hold test cases.
-const CASE_FOLDERS: [&str; 2] = ["pass", "fail"];
+const CASE_FOLDERS: [&str; 3] = ["pass", "fail", "existing"];
 /// File of a policy repository that describes test cases.
 const CASE_FILES: [&str; 2] = ["test.yaml", "test.yml"];
 

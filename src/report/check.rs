@@ -78,14 +78,7 @@ impl Report for CheckReport {
         for Judged { subject, decision } in self.objects.iter().filter(|o| !o.decision.findings.is_empty()) {
             let Subject { file, line, kind, namespace, name, .. } = subject;
             let slash = if namespace.is_empty() { "" } else { "/" };
-            writeln!(
-                out,
-                "{}:{line}: {} {}{slash}{}",
-                shown(file),
-                shown(kind),
-                shown(namespace),
-                shown(name)
-            )?;
+            writeln!(out, "{}:{line}: {} {}{slash}{}", shown(file), shown(kind), shown(namespace), shown(name))?;
             findings(decision, out)?;
             writeln!(out)?;
         }

@@ -1,0 +1,44 @@
+//! One file per verb.
+
+mod certs;
+mod check;
+mod review;
+mod serve;
+mod test;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Format, Verb};
+use crate::exit::Exit;
+
+/// Runs the verb.
+///
+/// # Errors
+/// Whatever keeps it from doing its job.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let quiet = cli.quiet;
+    match cli.verb {
+        Verb::Serve(args) => serve::run(&args),
+        Verb::Check(args) => check::run(&args, quiet),
+        Verb::Review(args) => review::run(&args, quiet),
+        Verb::Test(args) => test::run(&args),
+        Verb::Certs(args) => certs::run(args),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "stockade", &mut std::io::stdout());
+            Ok(Exit::Clean)
+        }
+    }
+}
+
+/// Prints a report on standard output, with colours where it is a terminal.
+fn print<R: stockade_report::Report>(report: &R, format: Format) -> anyhow::Result<()> {
+    let format = match format {
+        Format::Table => stockade_report::Format::Table,
+        Format::Json => stockade_report::Format::Json,
+        Format::Yaml => stockade_report::Format::Yaml,
+    };
+    let mut out = anstream::stdout().lock();
+    stockade_report::print(report, format, &mut out)?;
+    std::io::Write::flush(&mut out)?;
+    Ok(())
+}

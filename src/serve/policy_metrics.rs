@@ -1,0 +1,119 @@
+//! Metrics about policies. Labels are bounded by the policies in force.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use stockade_engine::decision::{Decision, FindingAction, FindingResult};
+use stockade_policy::compiled::{Flavour, PolicySet};
+use stockade_webhook::AtomicHistogram;
+
+/// Seconds. A decision takes tens of microseconds; what takes a second has spent its budgets.
+const EXECUTION_BUCKETS: &[f64] =
+    &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0];
+
+/// Handles of all of them.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicyMetrics {
+    policies: Family<FlavourLabel, Gauge>,
+    results: Family<ResultLabels, Counter>,
+    reloads: Family<ReloadLabel, Counter>,
+    /// 1 when the newest policies are in force, 0 when they were refused.
+    current: Gauge,
+    /// Time spent in all policies of one request.
+    pub(crate) execution: AtomicHistogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FlavourLabel {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    policy: String,
+    action: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabel {
+    result: &'static str,
+}
+
+impl PolicyMetrics {
+    /// Registers them under their `stockade_` names.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            policies: Family::default(),
+            results: Family::default(),
+            reloads: Family::default(),
+            current: Gauge::default(),
+            execution: AtomicHistogram::new(EXECUTION_BUCKETS),
+        };
+        registry.register("stockade_policies", "Policies in force by kind", metrics.policies.clone());
+        registry.register(
+            "stockade_policy_results",
+            "Rules that did not simply pass, by policy, action and result",
+            metrics.results.clone(),
+        );
+        registry.register(
+            "stockade_policy_reloads",
+            "Attempts to put changed policies in force",
+            metrics.reloads.clone(),
+        );
+        registry.register(
+            "stockade_policies_current",
+            "1 when the newest policies are in force, 0 when they were refused and the last good ones stay",
+            metrics.current.clone(),
+        );
+        registry.register(
+            "stockade_policy_execution_duration_seconds",
+            "Time spent in all policies of one request",
+            metrics.execution.clone(),
+        );
+        metrics
+    }
+
+    /// A new set is in force.
+    pub(crate) fn in_force(&self, set: &PolicySet) {
+        for (flavour, kind) in [
+            (Flavour::Validating, "ValidatingAdmissionPolicy"),
+            (Flavour::Mutating, "MutatingAdmissionPolicy"),
+            (Flavour::Admission, "AdmissionPolicy"),
+        ] {
+            let count = set.policies.iter().filter(|p| p.flavour == flavour).count();
+            self.policies.get_or_create(&FlavourLabel { kind }).set(count as i64);
+        }
+        // Policies that are gone would stay as labels for ever.
+        self.results.clear();
+        self.reloads.get_or_create(&ReloadLabel { result: "applied" }).inc();
+        self.current.set(1);
+    }
+
+    /// A new set was refused.
+    pub(crate) fn refused(&self) {
+        self.reloads.get_or_create(&ReloadLabel { result: "refused" }).inc();
+        self.current.set(0);
+    }
+
+    /// Counts what a decision found.
+    pub(crate) fn record(&self, decision: &Decision) {
+        for f in &decision.findings {
+            let action = match f.action {
+                FindingAction::Deny => "deny",
+                FindingAction::Warn => "warn",
+                FindingAction::Audit => "audit",
+                FindingAction::Mutate => "mutate",
+                FindingAction::Ignore => "ignore",
+            };
+            let result = match f.result {
+                FindingResult::Fail => "fail",
+                FindingResult::Error => "error",
+                FindingResult::Mutated => "mutated",
+            };
+            self.results.get_or_create(&ResultLabels { policy: f.policy.clone(), action, result }).inc();
+        }
+    }
+}
