@@ -21,9 +21,9 @@ pub struct Attributes {
     pub namespace: String,
     /// Name of the object.
     pub name: String,
-    /// Field selector as written.
+    /// Field selector as written. One that does not parse counts as none.
     pub field_selector: String,
-    /// Label selector as written.
+    /// Label selector as written. One that does not parse counts as none.
     pub label_selector: String,
 }
 

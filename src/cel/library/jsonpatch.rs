@@ -1,12 +1,10 @@
-//! JSON Patch in mutations: `jsonpatch.escapeKey` and the type `JSONPatch`. Not part of the environment of validations.
+//! `jsonpatch.escapeKey`, which only mutations have.
 
 use bumpalo::collections::String as ArenaString;
 
 use super::support::{Answer, native, reserve, traverse_once};
-use crate::env::StructProvider;
 use crate::error::ErrorKind;
 use crate::functions::{Function, Scope};
-use crate::types::Type;
 use crate::value::Value;
 
 /// The functions of this library.
@@ -19,35 +17,13 @@ pub fn functions() -> Vec<Function> {
     )]
 }
 
-/// The type `JSONPatch{op, path, from, value}`.
-#[derive(Debug)]
-pub struct JsonPatchType;
-
-impl StructProvider for JsonPatchType {
-    fn has_struct(&self, name: &str) -> bool {
-        name == "JSONPatch"
-    }
-
-    fn field(&self, structure: &str, field: &str) -> Option<Type> {
-        match (structure, field) {
-            ("JSONPatch", "op" | "path" | "from") => Some(Type::String),
-            ("JSONPatch", "value") => Some(Type::Dyn),
-            _ => None,
-        }
-    }
-
-    fn constructible(&self, name: &str) -> bool {
-        self.has_struct(name)
-    }
-}
-
 fn escape_key<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let [Value::String(key)] = *args else { return Err(ErrorKind::NoSuchOverload) };
     let special = key.bytes().filter(|b| matches!(b, b'/' | b'~')).count();
     if special == 0 {
         return Ok(Value::String(key));
     }
-    reserve(scope, key.len() + special)?;
+    reserve(key.len() + special)?;
     let mut out = ArenaString::with_capacity_in(key.len() + special, scope.arena);
     for c in key.chars() {
         match c {

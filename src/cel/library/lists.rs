@@ -121,23 +121,18 @@ fn flatten<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
         return Err(ErrorKind::Function("level must be non-negative"));
     }
     let mut out = ArenaVec::new_in(scope.arena);
-    flatten_into(scope, items, depth, &mut out)?;
+    flatten_into(items, depth, &mut out)?;
     Ok(Value::List(out.into_bump_slice()))
 }
 
 /// Recursion ends with the nesting of the value, which is bounded where values are made.
-fn flatten_into<'a>(
-    scope: &Scope<'a>,
-    items: &[Value<'a>],
-    depth: i64,
-    out: &mut ArenaVec<'a, Value<'a>>,
-) -> Result<(), ErrorKind<'a>> {
+fn flatten_into<'a>(items: &[Value<'a>], depth: i64, out: &mut ArenaVec<'a, Value<'a>>) -> Result<(), ErrorKind<'a>> {
     for item in items {
         match item {
-            Value::List(inner) if depth > 0 => flatten_into(scope, inner, depth - 1, out)?,
+            Value::List(inner) if depth > 0 => flatten_into(inner, depth - 1, out)?,
             _ => {
                 if out.len() == out.capacity() {
-                    reserve(scope, (out.len() + 1).saturating_mul(2 * size_of::<Value<'_>>()))?;
+                    reserve((out.len() + 1).saturating_mul(2 * size_of::<Value<'_>>()))?;
                 }
                 out.push(*item);
             }
@@ -182,3 +177,6 @@ fn distinct<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     }
     Ok(Value::List(out.into_bump_slice()))
 }
+
+#[cfg(test)]
+mod tests;

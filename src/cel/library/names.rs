@@ -99,9 +99,9 @@ const KEY_EXAMPLES: &str = "'MyName',  or 'my.name',  or '123-abc'";
 /// What is wrong with a label's key: an optional domain, a slash and a name.
 pub(super) fn label_key(key: &str) -> Vec<String> {
     let mut faults = Vec::new();
-    let name = match key.split('/').collect::<Vec<_>>()[..] {
-        [name] => name,
-        [prefix, name] => {
+    let name = match key.split_once('/') {
+        None => key,
+        Some((prefix, name)) if !name.contains('/') => {
             if prefix.is_empty() {
                 faults.push("prefix part must be non-empty".to_owned());
             } else {

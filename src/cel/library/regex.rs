@@ -55,7 +55,7 @@ fn find_all<'a>(regex: &Regex, scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<
     let mut found = ArenaVec::new_in(scope.arena);
     for m in regex.find_iter(text).take(usize::try_from(limit).unwrap_or(usize::MAX)) {
         if found.len() == found.capacity() {
-            reserve(scope, (found.len() + 1).saturating_mul(2 * size_of::<Value<'_>>()))?;
+            reserve((found.len() + 1).saturating_mul(2 * size_of::<Value<'_>>()))?;
         }
         found.push(Value::String(m.as_str()));
     }

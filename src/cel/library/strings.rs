@@ -145,7 +145,7 @@ fn lower_ascii<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     if !text.bytes().any(|b| b.is_ascii_uppercase()) {
         return Ok(Value::String(text));
     }
-    reserve(scope, text.len())?;
+    reserve(text.len())?;
     let copy = scope.arena.alloc_str(text);
     copy.make_ascii_lowercase();
     Ok(Value::String(copy))
@@ -156,7 +156,7 @@ fn upper_ascii<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     if !text.bytes().any(|b| b.is_ascii_lowercase()) {
         return Ok(Value::String(text));
     }
-    reserve(scope, text.len())?;
+    reserve(text.len())?;
     let copy = scope.arena.alloc_str(text);
     copy.make_ascii_uppercase();
     Ok(Value::String(copy))
@@ -174,7 +174,7 @@ fn replace<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
         return Ok(Value::String(text));
     }
     let size = text.len().saturating_sub(count * old.len()).saturating_add(count.saturating_mul(new.len()));
-    reserve(scope, size)?;
+    reserve(size)?;
     let mut out = ArenaString::with_capacity_in(size, scope.arena);
     let mut end = 0;
     for (at, part) in text.match_indices(old).take(count) {
@@ -201,7 +201,7 @@ fn split<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     } else {
         text.matches(separator).take(limit - 1).count() + 1
     };
-    reserve(scope, count.saturating_mul(size_of::<Value<'_>>()))?;
+    reserve(count.saturating_mul(size_of::<Value<'_>>()))?;
     let mut parts = ArenaVec::with_capacity_in(count, scope.arena);
     if separator.is_empty() {
         let mut rest = text;
@@ -256,7 +256,7 @@ fn join<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     if let [Value::String(only)] = *items {
         return Ok(Value::String(only));
     }
-    reserve(scope, size)?;
+    reserve(size)?;
     let mut out = ArenaString::with_capacity_in(size, scope.arena);
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
@@ -269,7 +269,7 @@ fn join<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
 
 fn quote<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let [Value::String(text)] = *args else { return Err(ErrorKind::NoSuchOverload) };
-    reserve(scope, text.len().saturating_mul(2))?;
+    reserve(text.len().saturating_mul(2))?;
     let mut out = ArenaString::with_capacity_in(text.len() + 2, scope.arena);
     out.push('"');
     for c in text.chars() {
@@ -293,3 +293,6 @@ fn quote<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     out.push('"');
     Ok(Value::String(out.into_bump_str()))
 }
+
+#[cfg(test)]
+mod tests;

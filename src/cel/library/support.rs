@@ -44,17 +44,15 @@ pub(super) fn print<'a>(scope: &Scope<'a>, text: fmt::Arguments<'_>) -> &'a str 
     bumpalo::format!(in scope.arena, "{}", text).into_bump_str()
 }
 
-/// Refuses a result that one evaluation may not hold.
-pub(super) fn reserve<'a>(scope: &Scope<'a>, bytes: usize) -> Result<(), ErrorKind<'a>> {
-    if bytes > MAX_EVALUATION_BYTES.saturating_sub(scope.arena.allocated_bytes().min(MAX_EVALUATION_BYTES / 2)) {
-        return Err(ErrorKind::MemoryLimit);
-    }
-    Ok(())
+/// Refuses a result that no evaluation may hold, before it is made; what an evaluation holds in all is counted where
+/// functions are called.
+pub(super) fn reserve<'a>(bytes: usize) -> Result<(), ErrorKind<'a>> {
+    if bytes > MAX_EVALUATION_BYTES { Err(ErrorKind::MemoryLimit) } else { Ok(()) }
 }
 
 /// A list result.
 pub(super) fn list<'a>(scope: &Scope<'a>, items: impl ExactSizeIterator<Item = Value<'a>>) -> Answer<'a> {
-    reserve(scope, items.len().saturating_mul(size_of::<Value<'_>>()))?;
+    reserve(items.len().saturating_mul(size_of::<Value<'_>>()))?;
     Ok(Value::List(scope.arena.alloc_slice_fill_iter(items)))
 }
 

@@ -112,7 +112,7 @@ fn query<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let query = receiver(args)?.query;
     let mut pairs = ArenaVec::new_in(scope.arena);
     if query.matches('&').count() < MAX_PARAMETERS {
-        reserve(scope, query.len().saturating_mul(8))?;
+        reserve(query.len().saturating_mul(8))?;
         for part in query.split('&').filter(|part| !part.is_empty() && !part.contains(';')) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let (Ok(name), Ok(value)) = (escape::unescape(name, escape::QUERY), escape::unescape(value, escape::QUERY))

@@ -74,8 +74,7 @@ impl Decimal {
 
     /// About how many decimal digits the unscaled number has; at least as many as it has, at most one more.
     fn digits(&self) -> i64 {
-        // log10(2) = 0.30103
-        (self.unscaled.bits() as f64 * 0.30103) as i64 + 1
+        (self.unscaled.bits() as f64 * std::f64::consts::LOG10_2) as i64 + 1
     }
 
     /// The same number with a lower scale.

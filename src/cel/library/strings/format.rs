@@ -159,7 +159,7 @@ pub(super) fn format<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
                 clause(scope, &mut out, verb, precision, value)?;
             }
         }
-        reserve(scope, out.len())?;
+        reserve(out.len())?;
     }
     Ok(Value::String(out.into_bump_str()))
 }
@@ -195,7 +195,7 @@ fn clause<'a>(
                 Value::Bytes(b) => b,
                 _ => &[],
             };
-            reserve(scope, bytes.len().saturating_mul(2))?;
+            reserve(bytes.len().saturating_mul(2))?;
             bytes.iter().try_for_each(|b| if upper { write!(out, "{b:02X}") } else { write!(out, "{b:02x}") })
         }
         (Verb::Hex { upper: true }, _) => integer(value, |sign, n| write!(out, "{sign}{n:X}")).ok_or_else(refuse)?,
@@ -368,7 +368,7 @@ fn literal<'a>(scope: &Scope<'a>, out: &mut ArenaString<'a>, value: Value<'a>) -
             return Err(fail(scope, format_args!("error during formatting: no formatting function for {name}")));
         }
     };
-    reserve(scope, out.len())
+    reserve(out.len())
 }
 
 /// A map with its entries in the order of their keys' text.
