@@ -4,6 +4,7 @@
 //! alike. All faults are reported: after one inside brackets, parsing goes on behind the next comma or bracket.
 
 mod builder;
+mod cursor;
 mod grammar;
 mod lexer;
 mod literals;

@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use super::Syntax;
 use super::builder::{Builder, Place, Stop};
+use super::cursor::starts_operand;
 use super::lexer::{self, Kind, Token};
 use super::literals;
 use super::logic::{Waiting, binary};
 use super::macros::{self, Expanded};
 use crate::ast::{Expr, ExprKind, Literal, MapEntry, StructField, operators};
-use crate::limits::{MAX_ISSUES, MAX_RECURSION_DEPTH};
+use crate::limits::MAX_ISSUES;
 use crate::source::Span;
 
 /// What an operand may start with, in ANTLR's words and order; optional syntax adds `'?'`.
@@ -37,23 +38,23 @@ const RESERVED: [&str; 17] = [
     "while",
 ];
 
-type Parsed<T> = Result<T, Stop>;
+pub(super) type Parsed<T> = Result<T, Stop>;
 
 pub(super) struct Parser<'t> {
-    text: &'t str,
-    tokens: Vec<Token>,
-    at: usize,
+    pub(super) text: &'t str,
+    pub(super) tokens: Vec<Token>,
+    pub(super) at: usize,
     syntax: Syntax,
     pub(super) builder: Builder,
     /// How often each of cel-go's nesting rules is open here.
-    depth: Depth,
+    pub(super) depth: Depth,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Depth {
-    expr: usize,
-    relation: usize,
-    calc: usize,
+pub(super) struct Depth {
+    pub(super) expr: usize,
+    pub(super) relation: usize,
+    pub(super) calc: usize,
 }
 
 impl<'t> Parser<'t> {
@@ -76,119 +77,6 @@ impl<'t> Parser<'t> {
         let _ = self.fault(&format!("{fault} input '{}' expecting <EOF>", self.name(token)));
         None
     }
-
-    // --- tokens ---
-
-    fn peek(&self) -> Token {
-        self.nth(0)
-    }
-
-    fn second(&self) -> Token {
-        self.nth(1)
-    }
-
-    fn nth(&self, ahead: usize) -> Token {
-        let end = Span::new(self.text.len() as u32, self.text.len() as u32);
-        self.tokens.get(self.at + ahead).copied().unwrap_or(Token { kind: Kind::End, span: end })
-    }
-
-    fn next(&mut self) -> Token {
-        let token = self.peek();
-        self.at += 1;
-        token
-    }
-
-    fn eat(&mut self, kind: Kind) -> Option<Token> {
-        (self.peek().kind == kind).then(|| self.next())
-    }
-
-    fn slice(&self, token: Token) -> &'t str {
-        &self.text[token.span.start as usize..token.span.end as usize]
-    }
-
-    /// A token as messages show it.
-    fn name(&self, token: Token) -> &'t str {
-        if token.kind == Kind::End { "<EOF>" } else { self.slice(token) }
-    }
-
-    /// End of the last token that was taken.
-    fn end(&self) -> u32 {
-        self.at.checked_sub(1).and_then(|i| self.tokens.get(i)).map_or(0, |token| token.span.end)
-    }
-
-    // --- faults ---
-
-    /// Records a syntax error at the next token.
-    fn fault(&mut self, message: &str) -> Parsed<()> {
-        let span = self.peek().span;
-        self.builder.issue(span, format!("Syntax error: {message}"))
-    }
-
-    fn mismatch<T>(&mut self, expected: &str) -> Parsed<T> {
-        let found = self.name(self.peek());
-        self.fault(&format!("mismatched input '{found}' expecting {expected}"))?;
-        Err(Stop::Syntax)
-    }
-
-    /// Takes a token that must stand here.
-    fn expect(&mut self, kind: Kind, shown: &str) -> Parsed<Token> {
-        if let Some(token) = self.eat(kind) {
-            return Ok(token);
-        }
-        if self.peek().kind == Kind::End && kind != Kind::Colon {
-            self.fault(&format!("missing {shown} at '<EOF>'"))?;
-            return Err(Stop::Syntax);
-        }
-        self.mismatch(shown)
-    }
-
-    /// Skips to the comma or bracket that ends the current element, and says whether there is one.
-    fn recover(&mut self) -> bool {
-        let mut open = 0usize;
-        loop {
-            match self.peek().kind {
-                Kind::End => return false,
-                Kind::Comma if open == 0 => return true,
-                Kind::LeftBracket | Kind::LeftBrace | Kind::LeftParen => open += 1,
-                Kind::RightBracket | Kind::RightBrace | Kind::RightParen => match open.checked_sub(1) {
-                    None => return true,
-                    Some(less) => open = less,
-                },
-                _ => {}
-            }
-            self.at += 1;
-        }
-    }
-
-    /// Nothing in the grammar goes on like this after `before`.
-    fn no_alternative<T>(&mut self, before: &str) -> Parsed<T> {
-        let token = self.peek();
-        let text = if token.kind == Kind::End { "" } else { self.slice(token) };
-        self.fault(&format!("no viable alternative at input '{before}{text}'"))?;
-        Err(Stop::Syntax)
-    }
-
-    fn null(&mut self) -> Parsed<Expr> {
-        let span = self.peek().span;
-        self.builder.literal(span, Literal::Null)
-    }
-
-    /// Records that a literal or name is wrong and goes on with `null` in its place.
-    fn wrong(&mut self, span: Span, message: &str) -> Parsed<Expr> {
-        self.builder.issue(span, message)?;
-        self.builder.literal(span, Literal::Null)
-    }
-
-    fn check_depth(&mut self) -> Parsed<()> {
-        let Depth { expr, relation, calc } = self.depth;
-        if expr.max(relation).max(calc) <= MAX_RECURSION_DEPTH {
-            return Ok(());
-        }
-        let span = self.peek().span;
-        Err(self.builder.limit(span, format!("expression recursion limit exceeded: {MAX_RECURSION_DEPTH}")))
-    }
-
-    // --- rules ---
 
     // Functions that recurse leave all other work to ones that do not: their frames stay small in debug builds too.
 
@@ -405,20 +293,19 @@ impl<'t> Parser<'t> {
             Kind::Int | Kind::Uint | Kind::Float | Kind::String | Kind::Bytes => self.literal(None),
             Kind::True | Kind::False | Kind::Null => self.literal(None),
             Kind::End => self.mismatch(OPERAND),
+            Kind::Dot => {
+                self.at += 1;
+                match self.peek().kind {
+                    Kind::True | Kind::False | Kind::Null => self.mismatch("IDENTIFIER"),
+                    _ => self.no_alternative("."),
+                }
+            }
             _ if starts_operand(self.second().kind) => {
-                self.extraneous(token)?;
+                self.unwanted(OPERAND)?;
                 self.unary()
             }
             _ => self.mismatch(OPERAND),
         }
-    }
-
-    /// One token too many: reports it and goes on behind it.
-    fn extraneous(&mut self, token: Token) -> Parsed<()> {
-        let text = self.slice(token);
-        self.fault(&format!("extraneous input '{text}' expecting {OPERAND}"))?;
-        self.at += 1;
-        Ok(())
     }
 
     fn literal(&mut self, minus: Option<Token>) -> Parsed<Expr> {
@@ -581,14 +468,9 @@ impl<'t> Parser<'t> {
     /// Takes what stands behind an element; whether that closes the bracket.
     fn ends(&mut self, close: Kind, trailing: bool, expected: &str) -> Parsed<bool> {
         if self.peek().kind != Kind::Comma && self.peek().kind != close {
-            let reported = if close == Kind::RightParen {
-                self.expect(close, expected).map(drop)
-            } else {
-                self.mismatch(expected)
-            };
-            match reported {
+            match self.misplaced(close, expected) {
                 Err(Stop::Syntax) if self.recover() => {}
-                other => return other.map(|()| true),
+                other => other?,
             }
         }
         if self.eat(close).is_some() {
@@ -599,25 +481,18 @@ impl<'t> Parser<'t> {
             None => Err(Stop::Syntax),
         }
     }
-}
-
-fn starts_operand(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::LeftBracket
-            | Kind::LeftBrace
-            | Kind::LeftParen
-            | Kind::Dot
-            | Kind::Minus
-            | Kind::Exclamation
-            | Kind::True
-            | Kind::False
-            | Kind::Null
-            | Kind::Float
-            | Kind::Int
-            | Kind::Uint
-            | Kind::String
-            | Kind::Bytes
-            | Kind::Ident
-    )
+    /// Reports a token behind an element that neither separates nor closes.
+    fn misplaced(&mut self, close: Kind, expected: &str) -> Parsed<()> {
+        let next = self.second().kind;
+        let single =
+            self.peek().kind != Kind::End && (next == close || (next == Kind::Comma && close != Kind::RightParen));
+        if single {
+            return self.unwanted(expected);
+        }
+        if close == Kind::RightParen && self.peek().kind == Kind::End {
+            self.fault("missing ')' at '<EOF>'")?;
+            return Err(Stop::Syntax);
+        }
+        self.mismatch(expected)
+    }
 }

@@ -209,6 +209,8 @@ fn syntax_errors_say_what_stands_where() {
         ("f(1,)", vec![format!("1:5 Syntax error: mismatched input ')' {OPERAND}")]),
         ("a.", vec!["1:3 Syntax error: no viable alternative at input '.'".into()]),
         ("a.true", vec!["1:3 Syntax error: mismatched input 'true' expecting IDENTIFIER".into()]),
+        ("{'a' 1}", vec!["1:6 Syntax error: missing ':' at '1'".into()]),
+        (".'a'", vec!["1:2 Syntax error: no viable alternative at input '.'a''".into()]),
         ("1 ? 2", vec!["1:6 Syntax error: mismatched input '<EOF>' expecting ':'".into()]),
         ("f(a b, c)", vec!["1:5 Syntax error: mismatched input 'b' expecting ')'".into()]),
         (
@@ -235,10 +237,10 @@ fn parsing_goes_on_behind_a_fault_in_brackets() {
     assert_eq!(
         problems("[1 2, if, f(3 4)] + {5: 6 7} + 99999999999999999999"),
         [
-            "1:4 Syntax error: mismatched input '2' expecting {']', ','}",
+            "1:4 Syntax error: extraneous input '2' expecting {']', ','}",
             "1:7 reserved identifier: if",
-            "1:15 Syntax error: mismatched input '4' expecting ')'",
-            "1:27 Syntax error: mismatched input '7' expecting {'}', ','}",
+            "1:15 Syntax error: extraneous input '4' expecting ')'",
+            "1:27 Syntax error: extraneous input '7' expecting {'}', ','}",
             "1:32 invalid int literal",
         ]
     );
