@@ -197,7 +197,7 @@ pub enum MacroKind {
     All,
     /// `exists`, one or two variables.
     Exists,
-    /// `exists_one` / `existsOne`, one or two variables.
+    /// `exists_one` with one or two variables, `existsOne` with two.
     ExistsOne,
     /// `map` with two or three arguments.
     Map,

@@ -6,6 +6,7 @@
 mod aggregates;
 mod calls;
 mod format;
+mod format_calls;
 mod names;
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use bumpalo::Bump;
 use stockade_cel::Value;
 use stockade_cel::authorizer::{Attributes, Authorizer, Decision};
-use stockade_cel::functions::Scope;
+use stockade_cel::library::authz;
 
-use crate::request::Request;
+use crate::request::{GroupVersionResource, Request};
 
 /// Most answers remembered for one request.
 const MAX_CACHED: usize = 1_000;
@@ -56,14 +57,10 @@ impl Authorizer for RequestAuthorizer<'_> {
     }
 }
 
-/// `authorizer`; null where there is nobody to ask, on which every call errs.
-pub(crate) fn authorizer_variable(scope: Scope<'_>) -> Value<'_> {
-    let _ = scope;
-    Value::Null
-}
-
-/// `authorizer.requestResource`
-pub(crate) fn request_resource_variable<'c>(request: &Request<'c>, scope: Scope<'c>) -> Value<'c> {
-    let _ = (request, scope);
-    Value::Null
+/// Values of `authorizer` and `authorizer.requestResource`. Where there is nobody to ask, their checks err.
+pub(crate) fn variables<'c>(request: &Request<'c>, arena: &'c Bump) -> (Value<'c>, Value<'c>) {
+    let GroupVersionResource { group, resource, .. } = request.request_resource;
+    let (sub_resource, namespace) = (request.request_sub_resource, request.namespace);
+    let check = authz::request_resource(arena, group, resource, sub_resource, namespace, request.name);
+    (authz::authorizer(arena), check)
 }

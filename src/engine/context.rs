@@ -27,6 +27,7 @@ pub(crate) struct Context<'c> {
     namespace_variable: OnceCell<Value<'c>>,
     /// `request` for policies that matched the request's own kind and resource, as nearly all do.
     request_variable: OnceCell<Value<'c>>,
+    authorizer_variables: OnceCell<(Value<'c>, Value<'c>)>,
     namespace_name: &'c str,
 }
 
@@ -74,6 +75,7 @@ impl<'c> Context<'c> {
             namespace: OnceCell::new(),
             namespace_variable: OnceCell::new(),
             request_variable: OnceCell::new(),
+            authorizer_variables: OnceCell::new(),
             namespace_name: request.namespace,
         }
     }
@@ -99,13 +101,15 @@ impl<'c> Context<'c> {
     /// # Errors
     /// The objects cannot be had in the version that the policy matched.
     pub(crate) fn see(&self, request: &Request<'c>, matched: &Match<'c>) -> Result<Seen<'c>, NoConversion> {
+        let (authorizer, request_resource) =
+            *self.authorizer_variables.get_or_init(|| authorizer::variables(request, self.arena()));
         let convert = |object| conversion::convert(object, request.kind, matched.kind, self.into());
         Ok(Seen {
             object: convert(request.object)?,
             old_object: convert(request.old_object)?,
             request: self.request_variable(request, matched),
-            request_resource: authorizer::request_resource_variable(request, self.scope),
-            authorizer: authorizer::authorizer_variable(self.scope),
+            request_resource,
+            authorizer,
         })
     }
 

@@ -42,9 +42,10 @@ impl<'c, 'x> Run<'c, 'x> {
         if self.context.deadline_passed() {
             return Ok(Err(worded(program, ErrorKind::Deadline)));
         }
-        let outcome = self.evaluation.evaluate(program, self.remaining);
-        let cut_short = |e: ErrorKind<'_>| self.remaining < PER_CALL_COST && out_of_cost(e);
-        if outcome.cost > self.remaining || outcome.result.is_err_and(|e| cut_short(e.kind)) {
+        // The limit of one evaluation is not lowered to what is left of the budget: as upstream, an expression runs
+        // to its end or its own limit, and only then what it cost is held against the budget.
+        let outcome = self.evaluation.evaluate(program, PER_CALL_COST);
+        if outcome.cost > self.remaining {
             return Err(OutOfBudget);
         }
         self.remaining -= outcome.cost;
@@ -56,10 +57,5 @@ fn worded(program: &Program, kind: ErrorKind<'_>) -> String {
     format!("expression '{}' resulted in error: {kind}", program.text())
 }
 
-fn out_of_cost(kind: ErrorKind<'_>) -> bool {
-    match kind {
-        ErrorKind::CostLimit => true,
-        ErrorKind::Variable { cause, .. } => out_of_cost(cause.kind),
-        _ => false,
-    }
-}
+#[cfg(test)]
+mod tests;

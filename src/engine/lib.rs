@@ -23,6 +23,7 @@ pub mod network;
 pub mod outcome;
 mod params;
 pub mod request;
+pub mod source_object;
 mod validate;
 
 pub use decision::Decision;

@@ -86,7 +86,8 @@ pub(crate) fn environment(around: Surroundings, types: &RootTypes) -> Env {
         env = if present { env.variable(name, ty) } else { env.variable(&format!("@{name}"), Type::Dyn) };
     }
     if around.patch_types {
-        env = env.structs(Arc::new(patch_types::PatchTypes));
+        let escape = stockade_cel::library::jsonpatch::functions();
+        env = env.structs(Arc::new(patch_types::PatchTypes)).functions(escape);
     }
     if around.host {
         env = env.functions(host_functions());

@@ -71,7 +71,8 @@ async fn admit(shared: Arc<Shared>, verb: Verb, request: Request<Body>) -> Respo
         operation = tracing::field::Empty,
         kind = tracing::field::Empty,
         namespace = tracing::field::Empty,
-        name = tracing::field::Empty,
+        // Not `name`: in JSON that is the span's own.
+        object = tracing::field::Empty,
         user = tracing::field::Empty,
     );
     let answer = async {

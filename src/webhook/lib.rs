@@ -30,22 +30,20 @@
 //!
 //! ```
 //! # use std::time::Instant;
-//! # use stockade_cel::Symbols;
-//! # use stockade_webhook::review::{self, AdmissionResponse};
-//! # use stockade_webhook::{BadReview, Outcome, Readiness, Reviewed, Reviewer, Verb};
-//! struct AllowAll(Symbols);
+//! # use stockade_engine::{Engine, FolderFacts};
+//! # use stockade_webhook::{BadReview, Readiness, Reviewed, Reviewer, Verb, review};
+//! struct Policies {
+//!     engine: Engine,
+//!     facts: FolderFacts,
+//! }
 //!
-//! impl Reviewer for AllowAll {
-//!     fn review(&self, _: Verb, body: &[u8], _deadline: Instant) -> Result<Reviewed, BadReview> {
-//!         review::with_arena(|arena| {
-//!             let request = review::decode(body, arena, &self.0)?;
-//!             request.record_in(&tracing::Span::current());
-//!             Ok(Reviewed { body: AdmissionResponse::allowed(request.uid).encode(), outcome: Outcome::Allowed })
-//!         })
+//! impl Reviewer for Policies {
+//!     fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Reviewed, BadReview> {
+//!         review::judge(&self.engine, &self.facts, verb, body, deadline, |_decision, _took| {})
 //!     }
 //!
 //!     fn readiness(&self) -> Readiness {
-//!         Readiness::ready().detail("policies: none")
+//!         Readiness::ready().detail(format!("policies: {} in force", self.engine.set().policies.len()))
 //!     }
 //! }
 //! ```

@@ -1,5 +1,6 @@
 //! AdmissionReview v1 (`k8s.io/api/admission/v1`): JSON to a borrowed request, and an answer to JSON.
 
+mod judge;
 mod request;
 mod response;
 
@@ -7,8 +8,9 @@ use std::cell::Cell;
 
 use bumpalo::Bump;
 
+pub use judge::{answer, judge};
 pub(crate) use request::bounded;
-pub use request::{AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation, UserInfo, decode, peek_uid};
+pub use request::{decode, peek_uid, record};
 pub use response::{AdmissionResponse, Status, Verdict, truncate_warnings};
 
 /// An arena that grew beyond this is given back after its request, so that one large object does not stay resident

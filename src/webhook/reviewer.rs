@@ -16,9 +16,8 @@ pub enum Verb {
 pub trait Reviewer: Send + Sync + 'static {
     /// One request.
     ///
-    /// `body` is the AdmissionReview as it came, at most the server's body limit. The implementation decodes it with
-    /// [`crate::review::decode`] (inside [`crate::review::with_arena`]) and encodes its answer with
-    /// [`crate::review::AdmissionResponse::encode`].
+    /// `body` is the AdmissionReview as it came, at most the server's body limit. Over an engine this is
+    /// [`crate::review::judge`].
     ///
     /// # Errors
     /// What is wrong with the request. Never a way to let it pass: the caller gets a refusal.

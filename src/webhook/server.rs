@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use crate::body::Budget;
-use crate::certs::{Certificates, Folder, MintOptions};
+use crate::certs::{Certificates, Folder, MintOptions, unix_now};
 use crate::connection::{self, Protocol};
 use crate::handlers::{self, AdmissionService};
 use crate::handshake;
@@ -242,20 +242,26 @@ async fn plain(listener: TcpListener, shared: Arc<Shared>, until: tokio_util::sy
 
 /// Looks at the certificate files again and again, and renews those that were minted here.
 async fn watch(shared: Arc<Shared>, certificates: Arc<Certificates>, renewal: Option<(Folder, MintOptions)>) {
+    /// Looks between two checks whether renewal is due: once a minute, also when it keeps failing.
+    const RENEWAL_EVERY: u64 = 60;
     let renewal = Arc::new(renewal);
+    let mut looks = 0_u64;
     loop {
         tokio::time::sleep(shared.limits.certificate_poll).await;
         let (shared, certificates, renewal) = (Arc::clone(&shared), Arc::clone(&certificates), Arc::clone(&renewal));
-        let look = move || {
+        let work = move || {
             if let Some((folder, options)) = renewal.as_ref()
-                && let Err(error) = folder.ensure(options)
+                && looks.is_multiple_of(RENEWAL_EVERY)
+                && folder.due(unix_now())
+                && let Err(error) = folder.rotate(options)
             {
                 tracing::error!(error = &error as &dyn std::error::Error, "certificate not renewed");
             }
             certificates.refresh_and_tell(&shared.metrics);
         };
         // Files may be on a slow disk. A panic in there is told by the runtime; the next look is made all the same.
-        let _ = tokio::task::spawn_blocking(look).await;
+        let _ = tokio::task::spawn_blocking(work).await;
+        looks += 1;
     }
 }
 

@@ -302,6 +302,43 @@ fn constants_that_always_fail_are_faults() {
 }
 
 #[test]
+fn constants_are_checked_with_the_libraries_of_kubernetes() {
+    let env = Env::kubernetes().variable("x", Type::Dyn).variable("l", Type::list(Type::Int));
+    for (text, expected) in [
+        ("duration('1h') > duration('1x')", "1:27 invalid duration argument"),
+        ("timestamp('2020')", "1:11 invalid timestamp argument"),
+        ("timestamp('2020-01-01T00:00:00Z') == timestamp(0)", "bool"),
+        ("type(ip('::1')) == net.IP", "bool"),
+        ("quantity('1').x", "1:14 unexpected failed resolution of 'kubernetes.Quantity'"),
+        ("'%s %d %%'.format(['a', 1])", "string"),
+        ("'%s'.format([[1, 'a', {2: x}]])", "string"),
+        ("'%s'.format([1, 'a'])", "1:12 too many arguments supplied to string.format (expected 1, got 2)"),
+        ("'%d %d'.format([1])", "1:15 index 1 out of range"),
+        ("'%d%'.format([1])", "1:13 unexpected end of string"),
+        (
+            "'%d'.format(['a'])",
+            "1:14 error during formatting: decimal clause can only be used on integers, was given string",
+        ),
+        (
+            "'%s'.format([[1, ip('::1')]])",
+            "1:20 error during formatting: string clause can only be used on strings, bools, bytes, ints, doubles, \
+             maps, lists, types, durations, and timestamps, was given net.IP",
+        ),
+        ("'%E'.format([0.5])", "1:12 could not parse formatting clause: unrecognized formatting clause \"E\""),
+        ("l.sortBy(e, -e)", "list(int)"),
+        ("l.transformMapEntry(i, v, {v: i})", "map(int, int)"),
+        ("optional.of(1).optMap(v, v + 1)", "optional_type(int)"),
+        (
+            "cel.bind(a, 1, a)",
+            "1:1 undeclared reference to 'cel' (in container '') | 1:9 undeclared reference to 'bind' (in container '') \
+             | 1:10 undeclared reference to 'a' (in container '') | 1:16 undeclared reference to 'a' (in container '')",
+        ),
+    ] {
+        assert_eq!(verdict(&env, text), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_type_that_doubles_with_each_macro_is_refused() {
     let doubling: String = (0..40).map(|i| format!(".map(v{i}, {{v{i}: v{i}}})")).collect();
     let found = verdict(&env(), &format!("[1]{doubling}"));

@@ -3,6 +3,7 @@
 use bumpalo::Bump;
 
 use super::format::Shown;
+use super::format_calls;
 use crate::ast::{Expr, ExprId, ExprKind, Literal};
 use crate::checked::Checked;
 use crate::env::{Env, Language};
@@ -53,6 +54,11 @@ impl Validator<'_> {
                 mixed = mixed || function == MIXED_LISTS;
                 if self.env.language.validate_literals {
                     self.constant_argument(function, args);
+                    if function == MIXED_LISTS
+                        && let Some((id, message)) = format_calls::fault(self.checked, expr)
+                    {
+                        self.issue(id, message);
+                    }
                 }
             }
             ExprKind::List { elements, optional } if !mixed => {

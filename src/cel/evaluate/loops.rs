@@ -154,7 +154,7 @@ impl<'a> Run<'a, '_> {
                 Err(e) => failure = failure.or(Some(e)),
             }
         }
-        self.tick(1)?;
+        self.tick(1 + l.init_cost)?;
         failure.map_or_else(|| Ok(Value::List(out.into_bump_slice())), Err)
     }
 
@@ -184,7 +184,7 @@ impl<'a> Run<'a, '_> {
                 Ok(value) => failure = self.insert(l, items, i, value, &mut out).err(),
             }
         }
-        self.tick(1)?;
+        self.tick(1 + l.init_cost)?;
         // Whatever failed came after the entries that are here.
         if let Some(key) = repeated_key(&out, self.scope().arena) {
             let kind = self.text(format_args!("insert failed: key {} already exists", Shown(key)));

@@ -93,12 +93,17 @@ impl<'a> Run<'a, '_> {
         }
     }
 
-    pub(super) fn equal(&mut self, _at: ExprId, negated: bool, sides: &'a [Node; 2]) -> Answer<'a> {
+    pub(super) fn equal(&mut self, at: ExprId, negated: bool, sides: &'a [Node; 2]) -> Answer<'a> {
         let (l, r) = self.operands(sides, |l, r| match l {
             Value::Opaque(_) if !negated => 1,
             _ => smaller(l, r),
         })?;
-        Ok(Value::Bool(l.equals(r) != negated))
+        // `==` of a library's value may be undefined; `!=` then counts it as unequal.
+        let equal = match l {
+            Value::Opaque(l) if !negated => l.strictly_equals(r).ok_or(ErrorKind::NoSuchOverload),
+            _ => Ok(l.equals(r)),
+        };
+        equal.map(|equal| Value::Bool(equal != negated)).map_err(|kind| self.fail(kind, at))
     }
 
     pub(super) fn negate(&mut self, at: ExprId, operand: &'a Node) -> Answer<'a> {

@@ -109,7 +109,12 @@ fn extreme<'a>(args: &[Value<'a>], beaten: Ordering, empty: &'static str) -> Ans
 }
 
 fn sum<'a>(args: &[Value<'a>], zero: Value<'a>) -> Answer<'a> {
-    items(args)?.iter().try_fold(zero, |sum, item| match (sum, *item) {
+    let items = items(args)?;
+    // Upstream looks at the first element to tell the type of a list.
+    if items.first().is_some_and(|first| first.type_name() != zero.type_name()) {
+        return Err(ErrorKind::NoSuchOverload);
+    }
+    items.iter().try_fold(zero, |sum, item| match (sum, *item) {
         (Value::Int(a), Value::Int(b)) => a.checked_add(b).map(Value::Int).ok_or(ErrorKind::Overflow("integer")),
         (Value::Uint(a), Value::Uint(b)) => {
             a.checked_add(b).map(Value::Uint).ok_or(ErrorKind::Overflow("unsigned integer"))
@@ -118,7 +123,7 @@ fn sum<'a>(args: &[Value<'a>], zero: Value<'a>) -> Answer<'a> {
         (Value::Duration(a), Value::Duration(b)) => {
             a.checked_add(b).map(Value::Duration).ok_or(ErrorKind::Overflow("duration"))
         }
-        _ => Err(ErrorKind::NoSuchOverload),
+        _ => Err(ErrorKind::Function("no such overload")),
     })
 }
 

@@ -20,6 +20,11 @@ fn too_long(most: usize) -> String {
     format!("must be no more than {most} bytes")
 }
 
+/// Upstream's older validators count bytes too but say otherwise.
+fn too_long_a_name(most: usize) -> String {
+    format!("must be no more than {most} characters")
+}
+
 /// `what` with examples and the pattern.
 fn mismatch(what: &str, pattern: &str, examples: &str) -> String {
     format!("{what} (e.g. {examples}, regex used for validation is '{pattern}')")
@@ -49,7 +54,7 @@ impl Rule {
     pub(super) fn faults(self, name: &[u8]) -> Vec<String> {
         let mut faults = Vec::new();
         if name.len() > self.most() {
-            faults.push(too_long(self.most()));
+            faults.push(too_long_a_name(self.most()));
         }
         match self {
             Rule::Dns1123Label if is_label(name) => {}
@@ -105,8 +110,12 @@ pub(super) fn label_key(key: &str) -> Vec<String> {
             if prefix.is_empty() {
                 faults.push("prefix part must be non-empty".to_owned());
             } else {
-                let wrong = Rule::Dns1123Subdomain.faults(prefix.as_bytes());
-                faults.extend(wrong.into_iter().map(|fault| format!("prefix part {fault}")));
+                let rule = Rule::Dns1123Subdomain;
+                let named = too_long_a_name(rule.most());
+                for wrong in rule.faults(prefix.as_bytes()) {
+                    let wrong = if wrong == named { too_long(rule.most()) } else { wrong };
+                    faults.push(format!("prefix part {wrong}"));
+                }
             }
             name
         }
@@ -158,7 +167,7 @@ mod tests {
     fn a_long_name_has_two_faults_when_it_is_wrong_too() {
         let name = format!("{}_", "a".repeat(63));
         let expected = [
-            "must be no more than 63 bytes",
+            "must be no more than 63 characters",
             "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
              character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
              validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",

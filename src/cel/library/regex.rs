@@ -30,19 +30,22 @@ pub fn functions() -> Vec<Function> {
     ]
 }
 
+/// What upstream says where it compiled the pattern beforehand: it names no function.
+const NO_OVERLOAD: ErrorKind<'static> = ErrorKind::Function("no such overload");
+
 /// For a pattern that is known only now.
 fn compiled<'a>(
     scope: &Scope<'a>,
     args: &[Value<'a>],
     code: for<'b> fn(&Regex, &Scope<'b>, &[Value<'b>]) -> Answer<'b>,
 ) -> Answer<'a> {
-    let [_, Value::String(pattern), ..] = *args else { return Err(ErrorKind::NoSuchOverload) };
+    let [Value::String(_), Value::String(pattern), ..] = *args else { return Err(ErrorKind::NoSuchOverload) };
     let regex = re2::compile(pattern).map_err(|why| fail(scope, format_args!("Illegal regex: {why}")))?;
     code(&regex, scope, args)
 }
 
 fn find<'a>(regex: &Regex, _: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
-    let [Value::String(text), _] = *args else { return Err(ErrorKind::NoSuchOverload) };
+    let [Value::String(text), _] = *args else { return Err(NO_OVERLOAD) };
     Ok(Value::String(regex.find(text).map_or("", |m| m.as_str())))
 }
 
@@ -50,7 +53,7 @@ fn find_all<'a>(regex: &Regex, scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<
     let (text, limit) = match *args {
         [Value::String(text), _] => (text, -1),
         [Value::String(text), _, Value::Int(limit)] => (text, limit),
-        _ => return Err(ErrorKind::NoSuchOverload),
+        _ => return Err(NO_OVERLOAD),
     };
     let mut found = ArenaVec::new_in(scope.arena);
     for m in regex.find_iter(text).take(usize::try_from(limit).unwrap_or(usize::MAX)) {

@@ -1,6 +1,6 @@
 //! Strings (cel-go `ext.Strings` version 2). Positions count code points.
 
-mod format;
+pub(crate) mod format;
 
 use bumpalo::collections::{String as ArenaString, Vec as ArenaVec};
 
@@ -246,6 +246,10 @@ fn join<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
         [Value::List(items), Value::String(separator)] => (items, separator),
         _ => return Err(ErrorKind::NoSuchOverload),
     };
+    // Upstream looks at the first element to tell the type of a list.
+    if !matches!(items.first(), None | Some(Value::String(_))) {
+        return Err(ErrorKind::NoSuchOverload);
+    }
     let mut size = separator.len().saturating_mul(items.len().saturating_sub(1));
     for item in items {
         let Value::String(text) = item else {

@@ -1,6 +1,6 @@
 //! What the libraries share: declaring functions, counting costs, making strings and errors in the arena.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::error::ErrorKind;
 use crate::functions::{Call, CostFn, Function, NativeFn, Overload, Scope};
@@ -103,29 +103,42 @@ fn tree(value: Value<'_>) -> u64 {
 /// Go's `%q`: quoted, with what Go does not print escaped.
 pub(super) struct Quoted<'s>(pub(super) &'s str);
 
+/// Go's `%q` of a string that may have been cut inside a character.
+pub(super) struct QuotedBytes<'s>(pub(super) &'s [u8]);
+
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
+        QuotedBytes(self.0.as_bytes()).fmt(f)
+    }
+}
+
+impl fmt::Display for QuotedBytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
-        for c in self.0.chars() {
-            match c {
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str("\\\\")?,
-                '\x07' => f.write_str("\\a")?,
-                '\x08' => f.write_str("\\b")?,
-                '\x0C' => f.write_str("\\f")?,
-                '\n' => f.write_str("\\n")?,
-                '\r' => f.write_str("\\r")?,
-                '\t' => f.write_str("\\t")?,
-                '\x0B' => f.write_str("\\v")?,
-                ' '..='~' => f.write_char(c)?,
-                c if c.is_ascii() => write!(f, "\\x{:02x}", u32::from(c))?,
-                c if printable(c) => f.write_char(c)?,
-                c if u32::from(c) < 0x1_0000 => write!(f, "\\u{:04x}", u32::from(c))?,
-                c => write!(f, "\\U{:08x}", u32::from(c))?,
-            }
+        for chunk in self.0.utf8_chunks() {
+            chunk.valid().chars().try_for_each(|c| write_escaped(f, c))?;
+            chunk.invalid().iter().try_for_each(|b| write!(f, "\\x{b:02x}"))?;
         }
         f.write_char('"')
+    }
+}
+
+fn write_escaped(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+    match c {
+        '"' => f.write_str("\\\""),
+        '\\' => f.write_str("\\\\"),
+        '\x07' => f.write_str("\\a"),
+        '\x08' => f.write_str("\\b"),
+        '\x0C' => f.write_str("\\f"),
+        '\n' => f.write_str("\\n"),
+        '\r' => f.write_str("\\r"),
+        '\t' => f.write_str("\\t"),
+        '\x0B' => f.write_str("\\v"),
+        ' '..='~' => f.write_char(c),
+        c if c.is_ascii() => write!(f, "\\x{:02x}", u32::from(c)),
+        c if printable(c) => f.write_char(c),
+        c if u32::from(c) < 0x1_0000 => write!(f, "\\u{:04x}", u32::from(c)),
+        c => write!(f, "\\U{:08x}", u32::from(c)),
     }
 }
 

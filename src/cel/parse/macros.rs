@@ -63,7 +63,9 @@ fn find(syntax: Syntax, function: &str, target: Option<&Expr>, args: usize) -> O
     match function {
         "all" if one || two => Some(Macro::Quantifier(MacroKind::All)),
         "exists" if one || two => Some(Macro::Quantifier(MacroKind::Exists)),
-        "exists_one" | "existsOne" if one || two => Some(Macro::Quantifier(MacroKind::ExistsOne)),
+        "exists_one" if one || two => Some(Macro::Quantifier(MacroKind::ExistsOne)),
+        // cel-go knows the newer name with two variables only.
+        "existsOne" if two => Some(Macro::Quantifier(MacroKind::ExistsOne)),
         "map" if one || args == 3 => Some(Macro::Map),
         "filter" if one => Some(Macro::Filter),
         "transformList" if transform => Some(Macro::TransformList),

@@ -158,6 +158,11 @@ fn macros_expand_as_in_cel_go() {
             "(fold i,v @result l false (c @not_strictly_false (c !_ @result)) (c _||_ @result p) @result)",
         ),
         ("l.exists_one(x, p)", "(fold x @result l 0 true (c _?_:_ p (c _+_ @result 1) @result) (c _==_ @result 1))"),
+        ("l.existsOne(x, p)", "(m existsOne l x p)"),
+        (
+            "l.existsOne(i, v, p)",
+            "(fold i,v @result l 0 true (c _?_:_ p (c _+_ @result 1) @result) (c _==_ @result 1))",
+        ),
         ("l.map(x, p, f)", "(fold x @result l [] true (c _?_:_ p (c _+_ @result [f]) @result) @result)"),
         ("l.filter(x, p)", "(fold x @result l [] true (c _?_:_ p (c _+_ @result [x]) @result) @result)"),
         ("l.transformList(i, v, f)", "(fold i,v @result l [] true (c _+_ @result [f]) @result)"),

@@ -31,7 +31,13 @@ impl<'p> Planner<'p> {
                 }
                 kind => kind,
             };
-            return Node::Loop(Box::new(Loop { at: e.id, kind, range, vars, filter, body }));
+            let init_cost = match kind {
+                _ if !self.env.unfolded => 0,
+                LoopKind::Collect { .. } => 10,
+                LoopKind::Values | LoopKind::Entries => 30,
+                LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne => 0,
+            };
+            return Node::Loop(Box::new(Loop { at: e.id, kind, range, vars, filter, body, init_cost }));
         }
         let accumulator = self.new_local();
         let init = self.expr(&c.accu_init);

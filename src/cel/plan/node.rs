@@ -238,6 +238,8 @@ pub(crate) struct Loop {
     pub(crate) filter: Option<Node>,
     /// Predicate, element, or map.
     pub(crate) body: Node,
+    /// Cost of the empty list or map that a loop starts with, where it is not folded.
+    pub(crate) init_cost: u64,
 }
 
 #[derive(Debug, Clone, Copy)]

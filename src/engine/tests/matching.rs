@@ -1,7 +1,8 @@
 //! The API server's own table of matchConstraints against requests.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test")]
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
-use std::path::PathBuf;
+#[path = "support/kit.rs"]
+mod kit;
 
 use bumpalo::Bump;
 use serde_json::{Value as Json, json};
@@ -19,18 +20,6 @@ impl<'a> NamespaceLabels<'a> for AnyNamespace {
     fn namespace(&self, _: &str) -> Result<Value<'a>, MatchError> {
         Ok(Value::Null)
     }
-}
-
-/// The rows, or none when the suite is not there.
-fn suite(name: &str) -> Vec<Json> {
-    let root = std::env::var_os("STOCKADE_CONFORMANCE")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"), PathBuf::from);
-    let Ok(text) = std::fs::read_to_string(root.join(name)) else {
-        assert!(std::env::var_os("CI").is_none(), "{name} is not under {}", root.display());
-        println!("left out: {name} (set STOCKADE_CONFORMANCE)");
-        return Vec::new();
-    };
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn strings(value: &Json) -> Vec<String> {
@@ -148,7 +137,7 @@ fn row_fault(row: &Json) -> Option<String> {
 
 #[test]
 fn every_row_of_the_api_servers_matching_table_holds() {
-    let rows = suite("k8s-apiserver/matching.jsonl");
+    let rows = kit::suite("k8s-apiserver/matching.jsonl");
     let faults: Vec<_> =
         rows.iter().filter_map(|row| Some(format!("{}: {}", row["id"].as_str().unwrap(), row_fault(row)?))).collect();
     assert_eq!(faults, [] as [String; 0]);

@@ -78,7 +78,8 @@ impl Folder {
         }
     }
 
-    /// Whether [`Self::ensure`] would renew: minted here, and two thirds of its time are over (or it cannot be read).
+    /// Whether [`Self::ensure`] would renew: minted here, and two thirds of its time are over. A certificate that cannot
+    /// be read is not: whatever is being done to it is not finished, or for a person to see.
     pub fn due(&self, now: i64) -> bool {
         if !self.authority_key().exists() {
             return false;
@@ -86,7 +87,7 @@ impl Folder {
         let facts = read(&self.certificate()).and_then(|pem| inspect(&pem));
         match facts.as_deref() {
             Ok([leaf, ..]) => now >= leaf.not_before + (leaf.not_after - leaf.not_before) / 3 * 2,
-            _ => true,
+            _ => false,
         }
     }
 

@@ -16,7 +16,7 @@ const INSERTION: usize = 12;
 
 /// `list.sort()`
 pub(super) fn sort<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
-    let [Value::List(items)] = *args else { return Err(ErrorKind::NoSuchOverload) };
+    let [Value::List(items)] = *args else { return Err(ErrorKind::Function("no such overload: sort")) };
     sorted(scope, items, items)
 }
 

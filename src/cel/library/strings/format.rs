@@ -1,7 +1,7 @@
 //! `string.format(list)` as cel-go's strings library below version 4 does it: numbers of `%f` and `%e` are written for
 //! the locale en_US by Go's `x/text`, whose reading of the precision is kept.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use bumpalo::collections::{String as ArenaString, Vec as ArenaVec};
 
@@ -53,9 +53,40 @@ pub(crate) struct Pieces<'f> {
     rest: &'f str,
 }
 
-/// Why a clause cannot be read, in cel-go's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ClauseError(pub(crate) String);
+/// Why a clause cannot be read; worded as cel-go words it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClauseError<'f> {
+    /// Nothing follows the percent sign.
+    End,
+    /// Nothing follows the precision.
+    EndOfPrecision,
+    /// The precision has no digits, or too many.
+    Precision(&'f str),
+    /// The byte of an unknown verb.
+    Verb(u8),
+}
+
+impl fmt::Display for ClauseError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == ClauseError::End {
+            return f.write_str("unexpected end of string");
+        }
+        f.write_str("could not parse formatting clause: ")?;
+        match *self {
+            ClauseError::End => Ok(()),
+            ClauseError::EndOfPrecision => {
+                f.write_str("error while parsing precision: could not find end of precision specifier")
+            }
+            ClauseError::Precision(digits) => {
+                let why = if digits.is_empty() { "invalid syntax" } else { "value out of range" };
+                write!(f, "error while parsing precision: error while converting precision to integer: ")?;
+                write!(f, "strconv.Atoi: parsing \"{digits}\": {why}")
+            }
+            // cel-go takes the byte for a character.
+            ClauseError::Verb(byte) => write!(f, "unrecognized formatting clause \"{}\"", char::from(byte)),
+        }
+    }
+}
 
 impl<'f> Pieces<'f> {
     pub(crate) fn new(format: &'f str) -> Self {
@@ -81,31 +112,23 @@ impl<'f> Pieces<'f> {
     }
 
     /// The clause that was announced: what it asks for, and its precision.
-    pub(crate) fn clause(&mut self) -> Result<(Verb, Option<u64>), ClauseError> {
-        let parse = |what: String| ClauseError(format!("could not parse formatting clause: {what}"));
+    pub(crate) fn clause(&mut self) -> Result<(Verb, Option<u64>), ClauseError<'f>> {
         let mut rest = self.rest.strip_prefix('%').unwrap_or(self.rest);
         if rest.is_empty() {
-            return Err(ClauseError("unexpected end of string".to_owned()));
+            return Err(ClauseError::End);
         }
         let mut precision = None;
         if let Some(digits) = rest.strip_prefix('.') {
             let len = digits.bytes().take_while(u8::is_ascii_digit).count();
             let (digits, tail) = digits.split_at(len);
-            let fault = |what: &str| parse(format!("error while parsing precision: {what}"));
             if tail.is_empty() {
-                return Err(fault("could not find end of precision specifier"));
+                return Err(ClauseError::EndOfPrecision);
             }
-            let number = digits.parse::<i64>().map_err(|_| {
-                let why = if digits.is_empty() { "invalid syntax" } else { "value out of range" };
-                fault(&format!(
-                    "error while converting precision to integer: strconv.Atoi: parsing \"{digits}\": {why}"
-                ))
-            })?;
+            let number = digits.parse::<i64>().map_err(|_| ClauseError::Precision(digits))?;
             precision = Some(number.unsigned_abs());
             rest = tail;
         }
-        let letter = rest.as_bytes().first().copied().unwrap_or_default();
-        let verb = match letter {
+        let verb = match rest.as_bytes().first().copied().unwrap_or_default() {
             b's' => Verb::String,
             b'd' => Verb::Decimal,
             b'f' => Verb::Fixed,
@@ -114,8 +137,7 @@ impl<'f> Pieces<'f> {
             b'x' => Verb::Hex { upper: false },
             b'X' => Verb::Hex { upper: true },
             b'o' => Verb::Octal,
-            // cel-go takes the byte for a character.
-            other => return Err(parse(format!("unrecognized formatting clause \"{}\"", char::from(other)))),
+            other => return Err(ClauseError::Verb(other)),
         };
         self.rest = &rest[1..];
         Ok((verb, precision))
@@ -154,8 +176,7 @@ pub(super) fn format<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
                     return Err(fail(scope, format_args!("index {at} out of range")));
                 };
                 at += 1;
-                let (verb, precision) =
-                    pieces.clause().map_err(|ClauseError(text)| fail(scope, format_args!("{text}")))?;
+                let (verb, precision) = pieces.clause().map_err(|error| fail(scope, format_args!("{error}")))?;
                 clause(scope, &mut out, verb, precision, value)?;
             }
         }

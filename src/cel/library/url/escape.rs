@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::library::support::Quoted;
+use crate::library::support::{Quoted, QuotedBytes};
 
 /// A part of a URL: characters beside letters, digits and `-._~` that stand for themselves in it.
 #[derive(Debug, Clone, Copy)]
@@ -120,7 +120,7 @@ fn escaped_byte(bytes: &[u8], at: usize) -> Option<u8> {
 
 fn check_escape(bytes: &[u8], at: usize, part: Part) -> Result<(), String> {
     let written = &bytes[at..(at + 3).min(bytes.len())];
-    let fault = || Err(format!("invalid URL escape {}", Quoted(&String::from_utf8_lossy(written))));
+    let fault = || Err(format!("invalid URL escape {}", QuotedBytes(written)));
     let Some(byte) = escaped_byte(bytes, at) else { return fault() };
     let percent = written == b"%25";
     match part.kind {

@@ -58,54 +58,62 @@ async fn what_is_not_json_is_http_400_with_its_place() {
     }
 }
 
+/// What the engine says of a review of another kind or version.
+fn no_review(api_version: &str, kind: &str) -> String {
+    format!("expected apiVersion admission.k8s.io/v1 and kind AdmissionReview, not {api_version:?} and {kind:?}")
+}
+
 #[tokio::test]
 async fn a_bad_envelope_is_refused_under_its_uid() {
+    let v1 = "admission.k8s.io/v1";
     let cases = [
-        ("/kind", Some(json!("Pod")), r#"kind: want AdmissionReview, got "Pod""#),
-        ("/kind", None, "kind: missing or empty"),
-        ("/kind", Some(json!(7)), "kind: want a string, got a number"),
-        ("/apiVersion", Some(json!("v1beta1")), r#"apiVersion: want admission.k8s.io/v1, got "v1beta1""#),
+        ("/kind", Some(json!("Pod")), no_review(v1, "Pod")),
+        ("/kind", None, no_review(v1, "")),
+        ("/kind", Some(json!(7)), "kind must be a string, not a number".into()),
+        ("/apiVersion", Some(json!("v1beta1")), no_review("v1beta1", "AdmissionReview")),
+        ("/apiVersion", None, no_review("", "AdmissionReview")),
         (
             "/request/operation",
             Some(json!("create")),
-            r#"request.operation: want CREATE, UPDATE, DELETE or CONNECT, got "create""#,
+            r#"request.operation must be CREATE, UPDATE, DELETE or CONNECT, not "create""#.into(),
         ),
-        ("/request/operation", None, "request.operation: missing or empty"),
-        ("/request/kind", None, "request.kind: missing or empty"),
-        ("/request/kind/version", Some(json!(1)), "request.kind.version: want a string, got a number"),
-        ("/request/resource", Some(json!("pods")), "request.resource: want an object, got a string"),
-        ("/request/resource/resource", Some(json!("")), "request.resource.resource: missing or empty"),
-        ("/request/object", Some(json!("Pod")), "request.object: want an object, got a string"),
-        ("/request/oldObject", Some(json!([])), "request.oldObject: want an object, got a list"),
-        ("/request/dryRun", Some(json!("yes")), "request.dryRun: want true or false, got a string"),
-        ("/request/userInfo/groups", Some(json!([1])), "request.userInfo.groups: want a list of strings, got a list"),
+        ("/request/operation", None, "request.operation is missing".into()),
+        ("/request/kind", None, "request.kind is missing".into()),
+        ("/request/kind/version", Some(json!(1)), "request.kind.version must be a string, not a number".into()),
+        ("/request/resource", Some(json!("pods")), "request.resource must be an object or null, not a string".into()),
+        ("/request/resource/resource", Some(json!("")), "request.resource.resource is missing".into()),
+        ("/request/object", Some(json!("Pod")), "request.object must be an object or null, not a string".into()),
+        ("/request/object", None, "request.object is missing, which CREATE needs".into()),
+        ("/request/operation", Some(json!("UPDATE")), "request.oldObject is missing, which UPDATE needs".into()),
+        ("/request/oldObject", Some(json!([])), "request.oldObject must be an object or null, not a list".into()),
+        ("/request/dryRun", Some(json!("yes")), "request.dryRun must be a boolean, not a string".into()),
         (
-            "/request/userInfo/extra",
-            Some(json!({"a": "b"})),
-            "request.userInfo.extra: want lists of strings, got a string",
+            "/request/userInfo/groups",
+            Some(json!([1])),
+            "request.userInfo.groups must be a list of strings, not a number".into(),
         ),
-        ("/request/userInfo", Some(json!(true)), "request.userInfo: want an object, got a boolean"),
+        ("/request/userInfo", Some(json!(true)), "request.userInfo must be an object or null, not a boolean".into()),
     ];
     for (path, value, fault) in cases {
-        assert_eq!(answer(with(path, value)).await, refusal(fault), "{path}");
+        assert_eq!(answer(with(path, value)).await, refusal(&fault), "{path}");
     }
 }
 
 #[tokio::test]
 async fn an_envelope_without_usable_uid_is_http_400() {
     let cases = [
-        (b"[]".to_vec(), "the body: want an AdmissionReview object, got a list"),
-        (b"null".to_vec(), "the body: want an AdmissionReview object, got null"),
-        (b"{}".to_vec(), "kind: missing or empty"),
-        (with("/request", None), "request: missing or empty"),
-        (with("/request", Some(json!([]))), "request: want an object, got a list"),
-        (with("/request/uid", None), "request.uid: missing or empty"),
-        (with("/request/uid", Some(json!(""))), "request.uid: missing or empty"),
-        (with("/request/uid", Some(json!(12))), "request.uid: want a string, got a number"),
-        (with("/request/uid", Some(json!("u".repeat(257)))), "request.uid: 257 bytes, at most 256 are taken"),
+        (b"[]".to_vec(), "AdmissionReview must be an object, not a list".into()),
+        (b"null".to_vec(), "AdmissionReview must be an object, not null".into()),
+        (b"{}".to_vec(), no_review("", "")),
+        (with("/request", None), "request is missing".into()),
+        (with("/request", Some(json!([]))), "request must be an object, not a list".into()),
+        (with("/request/uid", None), "request.uid is missing".into()),
+        (with("/request/uid", Some(json!(""))), "request.uid is missing".into()),
+        (with("/request/uid", Some(json!(12))), "request.uid must be a string, not a number".into()),
+        (with("/request/uid", Some(json!("u".repeat(257)))), "request.uid has 257 bytes; at most 256 are taken".into()),
     ];
     for (body, fault) in cases {
-        assert_eq!(answer(body).await, failure(400, "BadRequest", fault));
+        assert_eq!(answer(body).await, failure(400, "BadRequest", &fault));
     }
 }
 
@@ -140,4 +148,30 @@ async fn a_refusal_that_quotes_the_request_stays_short_and_escaped() {
     let (_, value) = answer(with("/kind", Some(json!("\u{1b}[31m\n".repeat(10_000))))).await;
     let message = value["response"]["status"]["message"].as_str().unwrap();
     assert!(message.len() < 4096 && !message.contains(['\u{1b}', '\n']), "{message}");
+}
+
+#[tokio::test]
+async fn a_review_cut_anywhere_is_never_allowed() {
+    let whole = pod_review("web").to_string().into_bytes();
+    for length in 0..whole.len() {
+        let (code, value) = answer(whole[..length].to_vec()).await;
+        assert_eq!((code, &value["kind"]), (StatusCode::BAD_REQUEST, &json!("Status")), "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_review_with_any_byte_broken_is_answered_and_never_a_fault_of_ours() {
+    let whole = pod_review("web").to_string().into_bytes();
+    for at in 0..whole.len() {
+        for byte in [0, b'"', b'}', b'[', b'\\', b'9', 0xc3, 0xff] {
+            let mut body = whole.clone();
+            body[at] = byte;
+            let (code, value) = answer(body).await;
+            let answered = match code {
+                StatusCode::OK => value["response"]["allowed"].is_boolean(),
+                code => code == StatusCode::BAD_REQUEST,
+            };
+            assert!(answered, "byte {at} = {byte}: {code} {value}");
+        }
+    }
 }

@@ -35,7 +35,7 @@ impl Reviewer for Scripted {
     fn review(&self, _: Verb, body: &[u8], _: Instant) -> Result<Reviewed, BadReview> {
         review::with_arena(|arena| {
             let request = review::decode(body, arena, &self.0)?;
-            request.record_in(&tracing::Span::current());
+            review::record(&request, &tracing::Span::current());
             let mut response = AdmissionResponse::allowed(request.uid);
             let outcome = match request.name {
                 "panic" => panic!("scripted"),

@@ -1,0 +1,84 @@
+//! What the tests of whole decisions share: policies from text, requests from objects, the conformance suites.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use serde_json::Value as Json;
+use stockade_cel::document::from_json;
+use stockade_engine::facts::ClusterFacts;
+use stockade_engine::{DecideOptions, Decision, Engine, FolderFacts, Request, RequestBuilder};
+use stockade_policy::compile::{Options, UnboundPolicy, compile};
+use stockade_policy::sources::PolicySources;
+
+/// Compiles policies and bindings; a policy without a binding is in force everywhere with Deny.
+pub(crate) fn try_engine(text: &str) -> Result<Engine, String> {
+    let mut sources = PolicySources::default();
+    sources.add("policies.yaml", text, true);
+    let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: false };
+    let compiled = compile(&sources, options).map_err(|d| format!("{d:?}"))?;
+    Ok(Engine::new(Arc::new(compiled.set)))
+}
+
+pub(crate) fn engine(text: &str) -> Engine {
+    try_engine(text).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// Facts of a cluster in which these objects exist.
+pub(crate) fn facts(objects: impl IntoIterator<Item = Json>) -> FolderFacts {
+    FolderFacts::new(objects).unwrap()
+}
+
+pub(crate) fn decide_review(
+    engine: &Engine,
+    review: &Json,
+    facts: &dyn ClusterFacts,
+    options: &DecideOptions,
+) -> Decision {
+    let arena = Bump::new();
+    let review = from_json(review, &arena, engine.symbols()).unwrap();
+    let request = Request::from_review(review).unwrap();
+    // The lifetime of the decision's borrows ends here; the decision itself owns what it holds.
+    engine.decide(&request, facts, &arena, options)
+}
+
+pub(crate) fn decide(engine: &Engine, request: RequestBuilder, facts: &dyn ClusterFacts) -> Decision {
+    decide_review(engine, &request.review().unwrap(), facts, &DecideOptions::default())
+}
+
+fn conformance() -> PathBuf {
+    std::env::var_os("STOCKADE_CONFORMANCE")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"), PathBuf::from)
+}
+
+/// A file that a row of a suite names.
+pub(crate) fn conformance_file(path: &str) -> String {
+    std::fs::read_to_string(conformance().join(path)).unwrap()
+}
+
+/// The rows of a suite, or none when it is not there; then CI fails and others are told.
+pub(crate) fn suite(name: &str) -> Vec<Json> {
+    let root = conformance();
+    let Ok(text) = std::fs::read_to_string(root.join(name)) else {
+        assert!(std::env::var_os("CI").is_none(), "{name} is not under {}", root.display());
+        println!("left out: {name} (set STOCKADE_CONFORMANCE)");
+        return Vec::new();
+    };
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Whether every member of `part` is in `whole`; lists must be of one length.
+pub(crate) fn is_within(part: &Json, whole: &Json) -> bool {
+    match (part, whole) {
+        (Json::Object(part), Json::Object(whole)) => {
+            part.iter().all(|(key, value)| whole.get(key).is_some_and(|w| is_within(value, w)))
+        }
+        (Json::Array(part), Json::Array(whole)) => {
+            part.len() == whole.len() && part.iter().zip(whole).all(|(p, w)| is_within(p, w))
+        }
+        _ => part == whole,
+    }
+}

@@ -1,0 +1,125 @@
+//! The whole path of a request: bytes, decision, bytes.
+
+use std::time::{Duration, Instant};
+
+use stockade_engine::decision::{Decision, Finding, FindingAction, FindingResult};
+use stockade_engine::{ClusterFacts, DecideOptions, Engine};
+
+use super::{AdmissionResponse, Status, decode, record, with_arena};
+use crate::reviewer::{BadReview, Outcome, Reviewed, Verb};
+
+/// Decodes a body, has the engine decide it and encodes the answer; what a [`crate::Reviewer`] over an engine does
+/// for each request. `observe` sees the decision and the
+/// time it took, for findings and metrics. The current span gets the request's facts.
+///
+/// # Errors
+/// As [`decode`].
+pub fn judge(
+    engine: &Engine,
+    facts: &dyn ClusterFacts,
+    verb: Verb,
+    body: &[u8],
+    deadline: Instant,
+    observe: impl FnOnce(&Decision, Duration),
+) -> Result<Reviewed, BadReview> {
+    with_arena(|arena| {
+        let request = decode(body, arena, engine.symbols())?;
+        record(&request, &tracing::Span::current());
+        let verb = match verb {
+            Verb::Validate => stockade_engine::Verb::Validate,
+            Verb::Mutate => stockade_engine::Verb::Mutate,
+        };
+        let started = Instant::now();
+        let decision = engine.decide(&request, facts, arena, &DecideOptions { verb, deadline: Some(deadline) });
+        observe(&decision, started.elapsed());
+        Ok(answer(request.uid, &decision))
+    })
+}
+
+/// A decision as AdmissionReview.
+pub fn answer(uid: &str, decision: &Decision) -> Reviewed {
+    let refused = |status| AdmissionResponse::denied(uid, status);
+    let patch = (!decision.patch.is_empty()).then(|| serde_json::to_vec(&decision.patch));
+    let (mut response, outcome) = match (&decision.status, &patch) {
+        (Some(status), _) => {
+            let by_error = decision.findings.iter().any(is_refusal_by_error);
+            let status = Status { code: status.code, reason: &status.reason, message: &status.message };
+            (refused(status), if by_error { Outcome::Errored } else { Outcome::Denied })
+        }
+        // Neither happens; if it ever does, it must not admit.
+        (None, _) if !decision.allowed => (refused(UNEXPLAINED), Outcome::Errored),
+        (None, Some(Err(_))) => (refused(UNEXPLAINED), Outcome::Errored),
+        (None, Some(Ok(patch))) => {
+            (AdmissionResponse { patch: Some(patch), ..AdmissionResponse::allowed(uid) }, Outcome::Mutated)
+        }
+        (None, None) => (AdmissionResponse::allowed(uid), Outcome::Allowed),
+    };
+    response.warnings = decision.warnings.iter().map(String::as_str).collect();
+    response.audit_annotations = decision.audit_annotations.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    Reviewed { body: response.encode(), outcome }
+}
+
+const UNEXPLAINED: Status<'_> =
+    Status { code: 500, reason: "InternalError", message: "the policy engine gave no usable decision" };
+
+fn is_refusal_by_error(finding: &Finding) -> bool {
+    finding.action == FindingAction::Deny && finding.result == FindingResult::Error
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+    use stockade_engine::decision;
+
+    use super::*;
+
+    fn allowed() -> Decision {
+        Decision {
+            allowed: true,
+            status: None,
+            warnings: vec!["old API".to_owned()],
+            audit_annotations: BTreeMap::from([("p/k".to_owned(), "v".to_owned())]),
+            patch: Vec::new(),
+            object: None,
+            findings: Vec::new(),
+        }
+    }
+
+    fn answered(decision: &Decision) -> (Value, Outcome) {
+        let reviewed = answer("u", decision);
+        let mut review: Value = serde_json::from_slice(&reviewed.body).unwrap();
+        (review["response"].take(), reviewed.outcome)
+    }
+
+    #[test]
+    fn a_decision_becomes_a_response() {
+        let rest = json!({"uid": "u", "warnings": ["old API"], "auditAnnotations": {"p/k": "v"}});
+        let with = |more: Value| {
+            let mut all = rest.clone();
+            all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            all
+        };
+        assert_eq!(answered(&allowed()), (with(json!({"allowed": true})), Outcome::Allowed));
+
+        let mutated = Decision { patch: vec![json!({"op": "remove", "path": "/a"})], ..allowed() };
+        let patch = "W3sib3AiOiJyZW1vdmUiLCJwYXRoIjoiL2EifV0=";
+        let want = with(json!({"allowed": true, "patchType": "JSONPatch", "patch": patch}));
+        assert_eq!(answered(&mutated), (want, Outcome::Mutated));
+
+        let status = decision::Status { code: 403, reason: "Forbidden".to_owned(), message: "no".to_owned() };
+        let denied = Decision { allowed: false, status: Some(status), ..mutated };
+        let failure = json!({"status": "Failure", "message": "no", "reason": "Forbidden", "code": 403});
+        let want = with(json!({"allowed": false, "status": failure}));
+        assert_eq!(answered(&denied), (want, Outcome::Denied));
+    }
+
+    #[test]
+    fn a_decision_that_contradicts_itself_is_refused() {
+        let nameless = Decision { allowed: false, ..allowed() };
+        let (response, outcome) = answered(&nameless);
+        assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(500)));
+        assert_eq!(outcome, Outcome::Errored);
+    }
+}
