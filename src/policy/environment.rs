@@ -1,6 +1,6 @@
 //! The CEL environments of policies (apiserver `pkg/admission/plugin/cel/compile.go`).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use stockade_cel::{Env, Type};
 
@@ -80,7 +80,7 @@ pub(crate) fn environment(around: Surroundings, types: &RootTypes) -> Env {
         (around.authorizer, opaque(AUTHORIZER_TYPE, around.authorizer)),
         (around.authorizer, opaque(RESOURCE_CHECK_TYPE, around.authorizer)),
     ];
-    let mut env = Env::kubernetes().structs(Arc::new(request_types::RequestTypes));
+    let mut env = base().clone();
     for (name, (present, ty)) in ROOTS.into_iter().zip(roots) {
         // '@' cannot start a name in an expression.
         env = if present { env.variable(name, ty) } else { env.variable(&format!("@{name}"), Type::Dyn) };
@@ -112,4 +112,10 @@ pub(crate) fn variable_type(output: &Type) -> Type {
         Type::Map(key, value) => Type::map(variable_type(key), variable_type(value)),
         _ => Type::Dyn,
     }
+}
+
+/// What all environments share, built once: a type check builds one environment for each policy and kind.
+fn base() -> &'static Env {
+    static BASE: OnceLock<Env> = OnceLock::new();
+    BASE.get_or_init(|| Env::kubernetes().structs(Arc::new(request_types::RequestTypes)))
 }
