@@ -46,7 +46,7 @@ pub(crate) struct Surroundings {
     pub(crate) params: bool,
     /// `authorizer` and `authorizer.requestResource`
     pub(crate) authorizer: bool,
-    /// `Object{…}`, `JSONPatch{…}` and `jsonpatch.escapeKey`
+    /// `Object{…}`, `JSONPatch{…}` and `jsonpatch.escapeKey(…)`
     pub(crate) patch_types: bool,
     /// The libraries `cluster` and `network`.
     pub(crate) host: bool,

@@ -68,6 +68,7 @@ impl Compiler<'_> {
         if self.diagnostics.len() > faults {
             return None;
         }
+        let reads = reads::of_policy(source, self.diagnostics);
         Some(Policy {
             name: source.name.as_str().into(),
             flavour: source.flavour,
@@ -101,7 +102,7 @@ impl Compiler<'_> {
             param_kind: source.param_kind.clone(),
             bindings: self.inline_binding().into_iter().collect(),
             type_warnings: Vec::new(),
-            reads: reads::of_policy(source),
+            reads,
         })
     }
 
@@ -185,7 +186,7 @@ impl Compiler<'_> {
             Err(issues) => issues,
         };
         for issue in &issues.list {
-            let span = text.node.locate(&self.source.file, issue.span);
+            let span = text.node.locate(&self.source.file, help::widened(issue, text.as_str()));
             let mut d =
                 Diagnostic::at(Severity::Error, &self.source.file, span, issue.message.as_str()).field(&text.path);
             d.help = help::for_issue(&issue.message, self.source, place);

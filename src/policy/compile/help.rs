@@ -1,6 +1,7 @@
 //! What to do about the compile errors that people meet most.
 
-use stockade_cel::Type;
+use stockade_cel::source::Span;
+use stockade_cel::{Issue, Type};
 
 use super::expressions::Place;
 use crate::compiled::Flavour;
@@ -37,6 +38,14 @@ pub(super) fn for_issue(message: &str, source: &PolicySource, place: Place) -> O
             closest(root, known).map(|n| format!("did you mean `{n}`?"))
         }
     }
+}
+
+/// What an issue is about when that is more than its place: the whole of an unknown name.
+pub(super) fn widened(issue: &Issue, text: &str) -> Span {
+    let Some(name) = quoted(&issue.message, "undeclared reference to '") else { return issue.span };
+    let start = issue.span.start;
+    let written = text.get(start as usize..).is_some_and(|rest| rest.starts_with(name));
+    if written { Span::new(start, start + name.len() as u32) } else { issue.span }
 }
 
 /// Help for an expression of the wrong type.

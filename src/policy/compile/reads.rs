@@ -2,20 +2,34 @@
 
 use stockade_cel::ast::{Expr, ExprKind, Literal};
 use stockade_cel::parse::{Syntax, parse};
+use stockade_cel::source::Span;
 
 use crate::compiled::{Flavour, ParamKind};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::host_library::{CLUSTER_GET, CLUSTER_LIST};
 use crate::source::{MutationSource, PolicySource, Text};
 
-/// Kinds read by any expression, sorted, each once. The functions of `network` read NetworkPolicies and Namespaces.
-pub(super) fn of_policy(source: &PolicySource) -> Vec<ParamKind> {
+/// Kinds read by any expression, sorted, each once. The functions of `network` read NetworkPolicies. A call whose
+/// kind is no constant is warned of: nobody can watch the cluster for it.
+pub(super) fn of_policy(source: &PolicySource, diagnostics: &mut Diagnostics) -> Vec<ParamKind> {
     if source.flavour != Flavour::Admission {
         return Vec::new();
     }
     let mut reads = Vec::new();
     for text in texts(source) {
-        if let Ok(ast) = parse(text.as_str(), Syntax::KUBERNETES) {
-            walk(&ast.root, &mut reads);
+        let Ok(ast) = parse(text.as_str(), Syntax::KUBERNETES) else { continue };
+        let mut found = Vec::new();
+        walk(&ast.root, &mut found);
+        for read in found {
+            match read {
+                Read::Kind(kind) => reads.push(kind),
+                Read::Unknown(span) => {
+                    let span = text.node.locate(&source.file, span);
+                    let message = "the kind that is read is no constant: the cluster cannot be watched for it";
+                    let d = Diagnostic::at(Severity::Warning, &source.file, span, message).field(&text.path);
+                    diagnostics.push(d.help("write apiVersion and kind as literal strings"));
+                }
+            }
         }
     }
     reads.sort_by(|a, b| (&a.api_version, &a.kind).cmp(&(&b.api_version, &b.kind)));
@@ -34,13 +48,20 @@ fn texts(source: &PolicySource) -> impl Iterator<Item = &Text> {
     conditions.chain(variables).chain(validations.flatten()).chain(annotations).chain(mutations)
 }
 
+/// One call that reads the cluster.
+enum Read {
+    Kind(ParamKind),
+    /// Place of the call.
+    Unknown(Span),
+}
+
 /// Recursion is bounded by the parser's depth limit.
-fn walk(expr: &Expr, reads: &mut Vec<ParamKind>) {
+fn walk(expr: &Expr, reads: &mut Vec<Read>) {
     match &expr.kind {
         ExprKind::Literal(_) | ExprKind::Ident(_) => {}
         ExprKind::Select { operand, .. } => walk(operand, reads),
         ExprKind::Call { target, function, args } => {
-            reads.extend(read_by(target.as_deref(), function, args));
+            reads.extend(read_by(expr.span, target.as_deref(), function, args));
             target.iter().for_each(|t| walk(t, reads));
             args.iter().for_each(|a| walk(a, reads));
         }
@@ -58,21 +79,22 @@ fn walk(expr: &Expr, reads: &mut Vec<ParamKind>) {
     }
 }
 
-fn read_by(target: Option<&Expr>, function: &str, args: &[Expr]) -> Option<ParamKind> {
+fn read_by(span: Span, target: Option<&Expr>, function: &str, args: &[Expr]) -> Option<Read> {
     let ExprKind::Ident(library) = &target?.kind else { return None };
     if library == "network" {
-        return Some(ParamKind { api_version: "networking.k8s.io/v1".to_owned(), kind: "NetworkPolicy".to_owned() });
+        let kind = ParamKind { api_version: "networking.k8s.io/v1".to_owned(), kind: "NetworkPolicy".to_owned() };
+        return Some(Read::Kind(kind));
     }
     let name = format!("{library}.{function}");
     if name != CLUSTER_GET && name != CLUSTER_LIST {
         return None;
     }
-    match args {
-        [
-            Expr { kind: ExprKind::Literal(Literal::String(a)), .. },
-            Expr { kind: ExprKind::Literal(Literal::String(k)), .. },
-            ..,
-        ] => Some(ParamKind { api_version: a.clone(), kind: k.clone() }),
+    let constant = |i: usize| match args.get(i).map(|a| &a.kind) {
+        Some(ExprKind::Literal(Literal::String(text))) => Some(text.clone()),
         _ => None,
-    }
+    };
+    Some(match (constant(0), constant(1)) {
+        (Some(api_version), Some(kind)) => Read::Kind(ParamKind { api_version, kind }),
+        _ => Read::Unknown(span),
+    })
 }

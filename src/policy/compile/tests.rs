@@ -59,14 +59,14 @@ fn every_compile_error_points_into_the_file_whatever_the_style() {
      --> p.yaml:6:43
       |
     6 |   matchConditions: [{name: c, expression: variables.x}]
-      |                                           ^
+      |                                           ^^^^^^^^^
       = help: matchConditions cannot use variables: they are judged before them
 
     error: spec.variables[0].expression: undeclared reference to 'objct' (in container '')
      --> p.yaml:8:34
       |
     8 |   - {name: replicas, expression: objct.spec.replicas}
-      |                                  ^
+      |                                  ^^^^^
       = help: did you mean `object`?
 
     error: spec.validations[0].expression: undefined field 'replica'
@@ -80,14 +80,14 @@ fn every_compile_error_points_into_the_file_whatever_the_style() {
       --> p.yaml:14:35
        |
     14 |     messageExpression: "'\"a\"' + authorizer"
-       |                                   ^
+       |                                   ^^^^^^^^^^
        = help: `authorizer` is not available in a messageExpression
 
     error: spec.validations[1].expression: undeclared reference to 'params' (in container '')
       --> p.yaml:15:51
        |
     15 |   - expression: 'object.metadata.name == ''x'' && params.a'
-       |                                                   ^
+       |                                                   ^^^^^^
        = help: declare `spec.paramKind`, and `paramRef` in the binding
 
     error: spec.validations[2].expression: must evaluate to bool but got dyn
@@ -218,7 +218,7 @@ fn an_admission_policy_calls_the_host_libraries_and_tells_what_it_reads() {
         "variables: [{name: quota, expression: \"cluster.list('v1', 'ResourceQuota', request.namespace)\"}]\n\
          validations:\n\
          - expression: network.ingress(object).isolated() && size(variables.quota) > 0\n\
-         - expression: size(cluster.list('example.com/v1', 'Team')) > 0\n",
+         - expression: cluster.get('example.com/v1', 'Team', '', 'x').hasValue()\n",
     );
     let own = text.replace("admissionregistration.k8s.io/v1", "stockade.dev/v1alpha1").replace("Validating", "");
     let compiled = accepted(&own, Options { type_check: false, ..Options::default() });
@@ -230,7 +230,7 @@ fn an_admission_policy_calls_the_host_libraries_and_tells_what_it_reads() {
      --> p.yaml:6:42
       |
     6 |   variables: [{name: quota, expression: "cluster.list('v1', 'ResourceQuota', request.namespace)"}]
-      |                                          ^
+      |                                          ^^^^^^^
       = help: this library is available in `stockade.dev/v1alpha1` AdmissionPolicy only
 
     error: spec.variables[0].expression: undeclared reference to 'list' (in container '')
@@ -243,7 +243,7 @@ fn an_admission_policy_calls_the_host_libraries_and_tells_what_it_reads() {
      --> p.yaml:8:17
       |
     8 |   - expression: network.ingress(object).isolated() && size(variables.quota) > 0
-      |                 ^
+      |                 ^^^^^^^
       = help: this library is available in `stockade.dev/v1alpha1` AdmissionPolicy only
 
     error: spec.validations[0].expression: undeclared reference to 'ingress' (in container '')
@@ -259,17 +259,17 @@ fn an_admission_policy_calls_the_host_libraries_and_tells_what_it_reads() {
       |                                                 ^
 
     error: spec.validations[1].expression: undeclared reference to 'cluster' (in container '')
-     --> p.yaml:9:22
+     --> p.yaml:9:17
       |
-    9 |   - expression: size(cluster.list('example.com/v1', 'Team')) > 0
-      |                      ^
+    9 |   - expression: cluster.get('example.com/v1', 'Team', '', 'x').hasValue()
+      |                 ^^^^^^^
       = help: this library is available in `stockade.dev/v1alpha1` AdmissionPolicy only
 
-    error: spec.validations[1].expression: undeclared reference to 'list' (in container '')
-     --> p.yaml:9:34
+    error: spec.validations[1].expression: undeclared reference to 'get' (in container '')
+     --> p.yaml:9:28
       |
-    9 |   - expression: size(cluster.list('example.com/v1', 'Team')) > 0
-      |                                  ^
+    9 |   - expression: cluster.get('example.com/v1', 'Team', '', 'x').hasValue()
+      |                            ^
     "#);
 }
 
@@ -328,4 +328,62 @@ fn expressions_that_do_not_fit_a_schema_are_warned_of() {
     10 |   - expression: object.spec.template.spec.containers.all(c, c.imag != '')
        |                                                              ^
     "#);
+}
+
+#[test]
+fn a_read_of_a_kind_that_is_no_constant_is_warned_of() {
+    let text = validating("a", "validations: [{expression: \"size(cluster.list('v1', request.name)) > 0\"}]")
+        .replace("admissionregistration.k8s.io/v1", "stockade.dev/v1alpha1")
+        .replace("Validating", "");
+    let compiled = accepted(&text, Options { type_check: false, ..Options::default() });
+    insta::assert_snapshot!(compiled.diagnostics, @r#"
+    warning: spec.validations[0].expression: the kind that is read is no constant: the cluster cannot be watched for it
+     --> p.yaml:6:36
+      |
+    6 |   validations: [{expression: "size(cluster.list('v1', request.name)) > 0"}]
+      |                                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      = help: write apiVersion and kind as literal strings
+    "#);
+}
+
+#[test]
+fn diagnostics_have_a_form_for_machines() {
+    let text = validating("a", "validations: [{expression: objct.a == 1}]");
+    let faults = compile(&load(&text), Options::default()).unwrap_err();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&faults).unwrap(), @r#"
+    [
+      {
+        "severity": "error",
+        "file": "p.yaml",
+        "line": 6,
+        "column": 30,
+        "field": "spec.validations[0].expression",
+        "message": "undeclared reference to 'objct' (in container '')",
+        "help": "did you mean `object`?",
+        "excerpt": {
+          "text": "  validations: [{expression: objct.a == 1}]",
+          "indent": 29,
+          "width": 5
+        }
+      }
+    ]
+    "#);
+}
+
+#[test]
+fn whatever_is_cut_from_a_policy_it_is_refused_or_still_whole() {
+    let text = validating(
+        "a",
+        "variables: [{name: x, expression: \"object.a == 1 ? 'ü' : \\\"\\u00e9\\\"\"}]\n\
+         validations:\n\
+         - expression: >-\n    variables.x ==\n      'a'\n  message: |\n    a\n\
+         - {expression: 'true', messageExpression: '''a'' + \"b\"'}",
+    );
+    let options = Options { type_check: false, ..Options::default() };
+    let whole = |text: &str| compile(&load(text), options).is_ok_and(|c| c.set.policies.len() == 1);
+    assert!(whole(&text));
+    let accepted: Vec<usize> =
+        text.char_indices().map(|(at, _)| at).filter(|&at| whole(&text[..at]) || whole(&text[at..])).collect();
+    let checked = text.find("'a'\n").unwrap();
+    assert!(accepted.iter().all(|&at| at == 0 || at > checked), "{accepted:?}");
 }

@@ -79,7 +79,11 @@ fn annotations(reader: &mut Reader<'_>, field: &Field<'_>) -> Metadata {
             "remediation" => &mut metadata.remediation,
             "severity" => {
                 if !SEVERITIES.contains(&text) {
-                    reader.unsupported(&value, &SEVERITIES);
+                    // The API server takes any annotation; only we read meaning into this one.
+                    let message = format!("unknown severity {text:?}: known are {}", SEVERITIES.join(", "));
+                    let d = Diagnostic::at(Severity::Warning, reader.file, value.node.span, message);
+                    reader.diagnostics.push(d.field(&value.path));
+                    continue;
                 }
                 &mut metadata.severity
             }

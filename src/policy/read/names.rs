@@ -39,15 +39,20 @@ const CEL_RESERVED: [&str; 21] = [
     "while",
 ];
 
-fn too_long(limit: usize) -> String {
-    format!("must be no more than {limit} bytes")
+/// Names of objects are limited in "characters", parts of labels in "bytes": upstream words one limit in two ways.
+fn too_long(limit: usize, unit: &str) -> String {
+    format!("must be no more than {limit} {unit}")
 }
 
 /// `example.com`, up to 253 bytes.
 pub(crate) fn dns_subdomain(name: &str) -> Vec<String> {
+    subdomain(name, "characters")
+}
+
+fn subdomain(name: &str, unit: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if name.len() > 253 {
-        faults.push(too_long(253));
+        faults.push(too_long(253, unit));
     }
     if !name.split('.').all(is_lower_label) {
         faults.push(SUBDOMAIN.to_owned());
@@ -65,7 +70,7 @@ fn is_lower_label(label: &str) -> bool {
 pub(crate) fn dns1035_label(name: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if name.len() > 63 {
-        faults.push(too_long(63));
+        faults.push(too_long(63, "characters"));
     }
     if !is_lower_label(name) || name.starts_with(|c: char| c.is_ascii_digit()) {
         faults.push(LABEL_1035.to_owned());
@@ -87,7 +92,7 @@ pub(crate) fn qualified_name(name: &str) -> Vec<String> {
             if first.is_empty() {
                 faults.push("prefix part must be non-empty".to_owned());
             } else {
-                faults.extend(dns_subdomain(first).into_iter().map(|m| format!("prefix part {m}")));
+                faults.extend(subdomain(first, "bytes").into_iter().map(|m| format!("prefix part {m}")));
             }
             local
         }
@@ -96,7 +101,7 @@ pub(crate) fn qualified_name(name: &str) -> Vec<String> {
     if local.is_empty() {
         faults.push("name part must be non-empty".to_owned());
     } else if local.len() > 63 {
-        faults.push(format!("name part {}", too_long(63)));
+        faults.push(format!("name part {}", too_long(63, "bytes")));
     }
     if !is_label_text(local) {
         faults.push(format!("name part {QUALIFIED}"));
@@ -108,7 +113,7 @@ pub(crate) fn qualified_name(name: &str) -> Vec<String> {
 pub(crate) fn label_value(value: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if value.len() > 63 {
-        faults.push(too_long(63));
+        faults.push(too_long(63, "bytes"));
     }
     if !value.is_empty() && !is_label_text(value) {
         faults.push(LABEL_VALUE.to_owned());
@@ -157,7 +162,7 @@ mod tests {
         for bad in ["", "A", "-a", "a..b", "a-", "a_b", "ü"] {
             assert_eq!(dns_subdomain(bad), [SUBDOMAIN], "{bad}");
         }
-        assert_eq!(dns_subdomain(&"a".repeat(254)), ["must be no more than 253 bytes"]);
+        assert_eq!(dns_subdomain(&"a".repeat(254)), ["must be no more than 253 characters"]);
         assert_eq!(dns1035_label("1a"), [LABEL_1035]);
         assert_eq!(qualified_name("/a"), ["prefix part must be non-empty"]);
         assert_eq!(qualified_name("a/").len(), 2);
