@@ -18,7 +18,7 @@ use crate::facts::ClusterFacts;
 use crate::host::FactsHost;
 use crate::index::Index;
 use crate::matcher::{Match, MatchError, Matcher};
-use crate::mutate::mutate;
+use crate::mutate::{Mutated, mutate};
 use crate::outcome::Outcome;
 use crate::request::{Operation, Request};
 use crate::validate::validate;
@@ -151,11 +151,11 @@ impl Engine {
         let mut out = Outcome::default();
         let prepare = || candidates.iter().filter_map(|&n| self.prepared(n));
         let mutated = match options.verb {
-            Verb::Validate => *request,
+            Verb::Validate => Mutated { request: *request, object: request.object },
             Verb::Mutate | Verb::Both => mutate(prepare, request, &context, &mut out),
         };
         if options.verb != Verb::Mutate && out.denial.is_none() {
-            validate(prepare(), &mutated, &context, &mut out);
+            validate(prepare(), &mutated.request, &context, &mut out);
         }
         let unchanged = match (request.object.as_object(), mutated.object.as_object()) {
             (Some(before), Some(after)) => std::ptr::eq(before, after),
@@ -199,11 +199,11 @@ impl<'c> Prepared<'c> {
     }
 }
 
-fn decision(mut out: Outcome, patch: &[PatchOperation<'_>], mutated: &Request<'_>, verb: Verb) -> Decision {
+fn decision(mut out: Outcome, patch: &[PatchOperation<'_>], mutated: &Mutated<'_>, verb: Verb) -> Decision {
     let denial = out.denial.take();
     let allowed = denial.is_none();
     // A refused request is not changed, and a webhook has no use for a copy of the object: it sends the patch.
-    let shows_object = allowed && verb == Verb::Both && mutated.operation != Operation::Delete;
+    let shows_object = allowed && verb == Verb::Both && mutated.request.operation != Operation::Delete;
     let object = match mutated.object {
         stockade_cel::Value::Null => None,
         object => shows_object.then(|| serde_json::to_value(object).unwrap_or_default()),

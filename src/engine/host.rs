@@ -1,12 +1,16 @@
 //! Answers the libraries `cluster` and `network` (declared in [`stockade_policy::host_library`]) from cluster facts.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
 use stockade_cel::functions::{Host, Scope};
 use stockade_cel::opaque::Opaque;
 use stockade_cel::{ErrorKind, Value};
 use stockade_policy::host_library as library;
+use stockade_policy::selector::LabelSelector;
 
 use crate::facts::{ClusterFacts, Fact, Into, Kind};
-use crate::network::{self, Direction};
+use crate::network::{self, Direction, NotReadable};
 use crate::request::Members;
 
 /// Most objects that one `cluster.list` answers with.
@@ -18,6 +22,17 @@ pub const MAX_READ_BYTES: usize = 128 << 20;
 /// The host of one request's evaluations.
 pub struct FactsHost<'f> {
     facts: &'f dyn ClusterFacts,
+    /// What was read of the NetworkPolicies of a namespace: policies ask for one Pod after the other.
+    network: Mutex<HashMap<String, Arc<[Reading]>>>,
+}
+
+/// What matters of one NetworkPolicy.
+struct Reading {
+    name: String,
+    selector: Result<LabelSelector, NotReadable>,
+    /// Whether it allows everything, when it isolates in that direction.
+    ingress: Option<bool>,
+    egress: Option<bool>,
 }
 
 type Answer<'a> = Result<Value<'a>, ErrorKind<'a>>;
@@ -27,7 +42,7 @@ type Answer<'a> = Result<Value<'a>, ErrorKind<'a>>;
 impl<'f> FactsHost<'f> {
     /// Answers from these facts.
     pub fn new(facts: &'f dyn ClusterFacts) -> Self {
-        Self { facts }
+        Self { facts, network: Mutex::default() }
     }
 
     fn get<'a>(&self, args: [&'a str; 4], scope: &Scope<'a>) -> Answer<'a> {
@@ -63,13 +78,29 @@ impl<'f> FactsHost<'f> {
         Ok(selecting.into_bump_slice())
     }
 
+    /// The NetworkPolicies of a namespace, read once a request.
+    fn readings<'a>(&self, namespace: &str, scope: &Scope<'a>) -> Result<Arc<[Reading]>, ErrorKind<'a>> {
+        let known = self.network.lock().ok().and_then(|n| n.get(namespace).cloned());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let list = self.list(network::NETWORK_POLICY, namespace, scope)?;
+        let readings: Arc<[Reading]> = list.iter().map(|p| Reading::of(*p)).collect();
+        if let Ok(mut network) = self.network.lock() {
+            network.insert(namespace.to_owned(), Arc::clone(&readings));
+        }
+        Ok(readings)
+    }
+
     fn isolation<'a>(&self, pod: Value<'a>, direction: Direction, scope: &Scope<'a>) -> Answer<'a> {
+        let pod = network::Pod::of(pod).map_err(|e| fault(&e, scope))?;
         let mut names = bumpalo::collections::Vec::new_in(scope.arena);
         let mut allows_all = false;
-        for policy in self.selecting(pod, scope)? {
-            if network::isolates(*policy, direction) {
-                names.push(policy.path(&["metadata", "name"]).unwrap_or(Value::String("")));
-                allows_all |= network::allows_all(*policy, direction);
+        for reading in self.readings(pod.namespace, scope)?.iter() {
+            let Some(open) = reading.in_direction(direction) else { continue };
+            if pod.is_matched(reading.selector.as_ref().map_err(|e| fault(e, scope))?) {
+                names.push(Value::String(scope.arena.alloc_str(&reading.name)));
+                allows_all |= open;
             }
         }
         names.sort_by_key(|n| n.as_str().unwrap_or(""));
@@ -79,6 +110,27 @@ impl<'f> FactsHost<'f> {
         members.push(library::ISOLATION_ALLOWS_ALL, Value::Bool(allows_all));
         let opaque = Opaque::Host { type_name: library::ISOLATION, data: members.finish() };
         Ok(Value::Opaque(scope.arena.alloc(opaque)))
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    fn of(policy: Value<'_>) -> Self {
+        let open = |d| network::isolates(policy, d).then(|| network::allows_all(policy, d));
+        Self {
+            name: policy.path(&["metadata", "name"]).and_then(Value::as_str).unwrap_or("").to_owned(),
+            selector: network::pod_selector(policy),
+            ingress: open(Direction::Ingress),
+            egress: open(Direction::Egress),
+        }
+    }
+
+    fn in_direction(&self, direction: Direction) -> Option<bool> {
+        match direction {
+            Direction::Ingress => self.ingress,
+            Direction::Egress => self.egress,
+        }
     }
 }
 
@@ -131,7 +183,7 @@ fn not_ready<'a>(kind: &str, scope: &Scope<'a>) -> ErrorKind<'a> {
     ErrorKind::Function(scope.arena.alloc_str(&text))
 }
 
-fn fault<'a>(error: &network::NotReadable, scope: &Scope<'a>) -> ErrorKind<'a> {
+fn fault<'a>(error: &NotReadable, scope: &Scope<'a>) -> ErrorKind<'a> {
     ErrorKind::Function(scope.arena.alloc_str(&error.to_string()))
 }
 

@@ -10,6 +10,7 @@ mod conflicts;
 mod context;
 pub mod conversion;
 pub mod decision;
+mod defaults;
 pub mod engine;
 pub mod equivalents;
 mod evaluate;

@@ -11,6 +11,7 @@ use crate::conditions;
 use crate::conflicts::Conflicts;
 use crate::context::{Context, Seen};
 use crate::decision::{FindingAction, FindingResult, Status};
+use crate::defaults::Defaults;
 use crate::engine::Prepared;
 use crate::evaluate::Run;
 use crate::matcher::{Match, MatchError};
@@ -38,19 +39,34 @@ struct PolicyError {
     reason: &'static str,
 }
 
+/// What mutations make of a request.
+pub(crate) struct Mutated<'c> {
+    /// As later policies see it.
+    pub(crate) request: Request<'c>,
+    /// The object as the policies made it, without defaults that the API server fills by itself.
+    pub(crate) object: Value<'c>,
+}
+
 /// Mutates the request's object. `prepare` gives the candidates anew for each pass.
 pub(crate) fn mutate<'c, I: Iterator<Item = Prepared<'c>>>(
     prepare: impl Fn() -> I,
     request: &Request<'c>,
     context: &Context<'c>,
     out: &mut Outcome,
-) -> Request<'c> {
+) -> Mutated<'c> {
     let mut request = *request;
     // A deleted object is not changed; upstream's plugin does not handle DELETE.
     if request.operation == Operation::Delete {
-        return request;
+        return Mutated { request, object: request.object };
     }
-    let mut passes = Passes { context, out, conflicts: Conflicts::default(), invoked: Vec::new(), again: None };
+    let mut passes = Passes {
+        context,
+        out,
+        conflicts: Conflicts::default(),
+        invoked: Vec::new(),
+        again: None,
+        defaults: Defaults::default(),
+    };
     for _ in 0..2 {
         let changed = passes.pass(prepare(), &mut request);
         if !changed || passes.out.denial.is_some() {
@@ -60,7 +76,7 @@ pub(crate) fn mutate<'c, I: Iterator<Item = Prepared<'c>>>(
     }
     let conflicts = std::mem::take(&mut passes.conflicts);
     conflicts.report(passes.out);
-    request
+    Mutated { request, object: passes.defaults.without(request.object, context.into()) }
 }
 
 struct Passes<'c, 'x> {
@@ -71,6 +87,8 @@ struct Passes<'c, 'x> {
     invoked: Vec<Key<'c>>,
     /// In the second pass: those that may run.
     again: Option<HashSet<Key<'c>>>,
+    /// Fills defaults into what mutations add.
+    defaults: Defaults,
 }
 
 impl<'c> Passes<'c, '_> {
@@ -191,7 +209,10 @@ impl<'c> Passes<'c, '_> {
             let (rule, line) = (format!("mutations[{number}]"), expression_line(mutation));
             match self.apply(mutation, &now, policy, param, namespace) {
                 Ok(new) => {
-                    (object, patched) = (new, true);
+                    // Only built-in kinds have defaults here, and those are never seen in another version.
+                    let own_kind = matched.kind == request.kind;
+                    object = if own_kind { self.defaults.fill(object, new, self.context.into()) } else { new };
+                    patched = true;
                 }
                 Err(patch::MutationError::Policy(error)) => self.failed(place, &rule, line, error, errors),
                 Err(patch::MutationError::Request(status)) => {

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use stockade_cel::{Object, Value};
+use stockade_policy::selector::{LabelSelector, Operator, Requirement};
 
 use crate::facts::Kind;
 
@@ -70,6 +71,11 @@ impl<'a> Pod<'a> {
             host_network: pod.path(&["spec", "hostNetwork"]).and_then(Value::as_bool).unwrap_or(false),
         })
     }
+
+    /// Whether a podSelector of its namespace really selects it.
+    pub fn is_matched(&self, selector: &LabelSelector) -> bool {
+        !self.host_network && selector.matches(self.labels)
+    }
 }
 
 /// Whether a NetworkPolicy selects a Pod.
@@ -78,47 +84,53 @@ impl<'a> Pod<'a> {
 /// A podSelector that cannot be read.
 pub fn selects(policy: Value<'_>, pod: &Pod<'_>) -> Result<bool, NotReadable> {
     let namespace = policy.path(&["metadata", "namespace"]).and_then(Value::as_str);
-    if pod.host_network || namespace != Some(pod.namespace) {
+    if namespace != Some(pod.namespace) {
         return Ok(false);
     }
-    match policy.path(&["spec", "podSelector"]) {
-        None | Some(Value::Null) => Ok(true),
-        Some(selector @ Value::Object(_)) => selector_matches(selector, pod.labels),
-        Some(_) => Err(NotReadable::MalformedSelector),
-    }
+    Ok(pod.is_matched(&pod_selector(policy)?))
 }
 
-fn selector_matches(selector: Value<'_>, labels: Option<&Object<'_>>) -> Result<bool, NotReadable> {
-    let label = |key: &str| labels.and_then(|l| l.get(key)).and_then(Value::as_str);
+/// The podSelector of a NetworkPolicy; one without selects all Pods of its namespace.
+///
+/// # Errors
+/// It is not a label selector.
+pub fn pod_selector(policy: Value<'_>) -> Result<LabelSelector, NotReadable> {
+    let selector = match policy.path(&["spec", "podSelector"]) {
+        None | Some(Value::Null) => return Ok(LabelSelector::default()),
+        Some(selector @ Value::Object(_)) => selector,
+        Some(_) => return Err(NotReadable::MalformedSelector),
+    };
+    let mut requirements = Vec::new();
     match selector.get("matchLabels") {
         None | Some(Value::Null) => {}
         Some(Value::Object(wanted)) => {
-            if !wanted.entries().iter().all(|e| e.value.as_str().is_some_and(|v| label(e.key) == Some(v))) {
-                return Ok(false);
+            for e in wanted.entries() {
+                let values = vec![text(Some(e.value))?];
+                requirements.push(Requirement { key: e.key.to_owned(), operator: Operator::In, values });
             }
         }
         Some(_) => return Err(NotReadable::MalformedSelector),
     }
     let expressions = match selector.get("matchExpressions") {
-        None | Some(Value::Null) => return Ok(true),
+        None | Some(Value::Null) => &[],
         Some(v) => v.as_list().ok_or(NotReadable::MalformedSelector)?,
     };
     for e in expressions {
-        let key = e.get("key").and_then(Value::as_str).ok_or(NotReadable::MalformedSelector)?;
-        let values = e.get("values").and_then(Value::as_list).unwrap_or(&[]);
-        let among = |v: &str| values.iter().any(|w| w.as_str() == Some(v));
-        let holds = match e.get("operator").and_then(Value::as_str) {
-            Some("In") => label(key).is_some_and(among),
-            Some("NotIn") => !label(key).is_some_and(among),
-            Some("Exists") => label(key).is_some(),
-            Some("DoesNotExist") => label(key).is_none(),
-            other => return Err(NotReadable::UnknownOperator(other.unwrap_or("").to_owned())),
+        let operator = match text(e.get("operator"))?.as_str() {
+            "In" => Operator::In,
+            "NotIn" => Operator::NotIn,
+            "Exists" => Operator::Exists,
+            "DoesNotExist" => Operator::DoesNotExist,
+            other => return Err(NotReadable::UnknownOperator(other.to_owned())),
         };
-        if !holds {
-            return Ok(false);
-        }
+        let values = list_of(*e, "values").iter().map(|v| text(Some(*v))).collect::<Result<_, _>>()?;
+        requirements.push(Requirement { key: text(e.get("key"))?, operator, values });
     }
-    Ok(true)
+    Ok(LabelSelector { requirements })
+}
+
+fn text(value: Option<Value<'_>>) -> Result<String, NotReadable> {
+    value.and_then(Value::as_str).map(str::to_owned).ok_or(NotReadable::MalformedSelector)
 }
 
 /// Whether a NetworkPolicy is about a direction. Without policyTypes it is about ingress, and about egress when it

@@ -115,3 +115,57 @@ fn validations_judge_the_mutated_object() {
     assert!(!judge(&validation).allowed);
     assert!(judge(&(validation + &mutation)).allowed);
 }
+
+#[test]
+fn what_a_mutation_adds_has_its_defaults_for_those_after_it() {
+    let added =
+        json_patch(r#"[JSONPatch{op: "add", path: "/spec/containers/-", value: {"name": "d", "image": "j:1"}}]"#);
+    let seen = json_patch(
+        r#"[JSONPatch{op: "add", path: "/metadata/labels/pull", value: object.spec.containers[1].imagePullPolicy}]"#,
+    );
+    let engine = kit::engine(&(mutating("a", "Never", &added) + &mutating("b", "Never", &seen)));
+    let presented = RequestBuilder::new().object(stockade_schema::normalise::normalise(pod()));
+    assert_eq!(label(&kit::decide(&engine, presented, &kit::facts([])), "pull"), json!("IfNotPresent"));
+}
+
+/// An AdmissionPolicy that labels Pods and wants a NetworkPolicy to isolate them.
+const ADMISSION_POLICY: &str = r#"
+apiVersion: stockade.dev/v1alpha1
+kind: AdmissionPolicy
+metadata: {name: isolated}
+spec:
+  actions: [Deny]
+  matchConstraints:
+    resourceRules: [{apiGroups: [""], apiVersions: ["*"], operations: [CREATE], resources: [pods]}]
+  mutations:
+    - patchType: JSONPatch
+      jsonPatch: {expression: '[JSONPatch{op: "add", path: "/metadata/labels/net", value: "on"}]'}
+  validations:
+    - expression: network.ingress(object).isolated() && !network.ingress(object).allowsAll()
+      message: not isolated
+    - expression: cluster.get("v1", "ConfigMap", request.namespace, "web").hasValue()
+      message: no ConfigMap
+"#;
+
+fn network_policy(labels: &Json, spec: &Json) -> Json {
+    let mut spec = spec.clone();
+    spec["podSelector"] = json!({"matchLabels": labels});
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "np", "namespace": "shop"}, "spec": spec})
+}
+
+#[test]
+fn an_admission_policy_mutates_validates_and_reads_the_cluster() {
+    let engine = kit::engine(ADMISSION_POLICY);
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web", "namespace": "shop"}});
+    let judge = |objects: Vec<Json>| {
+        let decision = kit::decide(&engine, RequestBuilder::new().object(pod()), &kit::facts(objects));
+        decision.status.as_ref().map_or_else(|| label(&decision, "net").to_string(), |s| s.message.clone())
+    };
+    // The selector matches what the policy's own mutation made of the labels.
+    let isolating = network_policy(&json!({"net": "on"}), &json!({}));
+    let open = network_policy(&json!({"app": "web"}), &json!({"ingress": [{}]}));
+    assert_eq!(judge(vec![config.clone(), isolating.clone()]), "\"on\"");
+    assert_eq!(judge(vec![isolating]), "AdmissionPolicy 'isolated' denied request: no ConfigMap");
+    assert_eq!(judge(vec![config, open]), "AdmissionPolicy 'isolated' denied request: not isolated");
+}
