@@ -72,7 +72,7 @@ pub enum ExprKind {
     List {
         /// Elements in order.
         elements: Vec<Expr>,
-        /// Indices of elements written with `?`.
+        /// Indices of elements written with `?`, ascending.
         optional: Vec<u32>,
     },
     /// `{k: v, ?k: v}`

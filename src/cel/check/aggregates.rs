@@ -13,7 +13,7 @@ impl Checker<'_> {
         let mut joined = None;
         for (i, element) in elements.iter_mut().enumerate() {
             self.check(element);
-            let ty = self.maybe_optional(element, optional.contains(&(i as u32)));
+            let ty = self.maybe_optional(element, optional.binary_search(&(i as u32)).is_ok());
             joined = Some(self.join(joined, ty));
         }
         let element = joined.unwrap_or_else(|| self.unifier.fresh());

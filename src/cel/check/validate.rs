@@ -62,7 +62,8 @@ impl Validator<'_> {
                 }
             }
             ExprKind::List { elements, optional } if !mixed => {
-                let types: Vec<_> = (0..).zip(elements).map(|(i, e)| self.element(e, optional.contains(&i))).collect();
+                let types: Vec<_> =
+                    (0..).zip(elements).map(|(i, e)| self.element(e, optional.binary_search(&i).is_ok())).collect();
                 self.same(&types, true);
             }
             ExprKind::Map { entries } if !mixed => {

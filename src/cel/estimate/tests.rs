@@ -60,6 +60,16 @@ fn what_nothing_bounds_costs_the_most_there_is() {
     assert_eq!(bounds("s == s", &UnknownSizes), Bounds::new(3, 1_844_674_407_370_955_266));
 }
 
+#[test]
+fn the_deepest_trees_fit_a_threads_stack() {
+    let sum = vec!["1"; 251].join("+");
+    assert_eq!(bounds(&sum, &UnknownSizes), Bounds::fixed(250));
+    let nested = format!("{}1{}", "[1].map(x,".repeat(100), ")".repeat(100));
+    assert_eq!(bounds(&nested, &UnknownSizes).min, bounds(&nested, &UnknownSizes).max);
+    let chain = format!("x{}", ".a".repeat(250));
+    assert_eq!(bounds(&chain, &UnknownSizes), Bounds::fixed(1));
+}
+
 #[rustfmt::skip]
 const ESTIMATES: &[(&str, u64, u64)] = &[
     ("1", 0, 0),
