@@ -19,7 +19,7 @@ mod workloads;
 /// A JSON object.
 type Members = Map<String, Json>;
 
-/// The object as admission sees it on CREATE. What only the cluster can know (names generated, addresses, owner of
+/// The object as mutating admission sees it on CREATE. What only the cluster can know (names generated, addresses, owner of
 /// tokens) is left out, as are the results of admission plugins (default tolerations, service account tokens).
 ///
 /// Values that do not fit the schema stay as they are; deeper than [`MAX_DOCUMENT_DEPTH`] nothing is changed.
@@ -48,6 +48,7 @@ fn prepare(kind: &str, root: TypeId, object: &mut Members) {
         "Secret" => secret(object),
         "Namespace" => namespace(object),
         "ReplicationController" => workloads::replication_controller(object),
+        "DaemonSet" => workloads::template_generation(object),
         "NetworkPolicy" => workloads::network_policy(object),
         "HorizontalPodAutoscaler" => workloads::autoscaler(object, group.contains(".v2.")),
         "CustomResourceDefinition" => workloads::custom_resource_definition(object),
@@ -100,6 +101,9 @@ fn present_field(field: &Field, members: &mut Members, depth: usize) {
     let shape = field.ty.shape();
     match field.presence {
         Presence::Pointer => {}
+        Presence::Nullable => {
+            members.entry(field.name).or_insert(Json::Null);
+        }
         Presence::NeverZero => {
             if value.is_some_and(is_empty) {
                 members.shift_remove(field.name);
@@ -124,11 +128,12 @@ fn present_field(field: &Field, members: &mut Members, depth: usize) {
 /// Fills a default that the document declares: one that is no zero value, or any where absence is told from zero.
 fn declared_default(field: &Field, members: &mut Members) {
     let Some(default) = field.default.and_then(|text| serde_json::from_str::<Json>(text).ok()) else { return };
+    let pointer = matches!(field.presence, Presence::Pointer | Presence::Nullable);
     let absent = match members.get(field.name) {
         None => true,
-        Some(value) => field.presence != Presence::Pointer && is_empty(value),
+        Some(value) => !pointer && is_empty(value),
     };
-    if absent && (field.presence == Presence::Pointer || !is_empty(&default)) {
+    if absent && (pointer || !is_empty(&default)) {
         members.insert(field.name.to_owned(), default);
     }
 }
@@ -214,9 +219,6 @@ fn namespace(object: &mut Members) {
         if let Some(labels) = child(object, "metadata").and_then(|metadata| child(metadata, "labels")) {
             labels.insert("kubernetes.io/metadata.name".to_owned(), name);
         }
-    }
-    if let Some(spec) = child(object, "spec") {
-        set(spec, "finalizers", || serde_json::json!(["kubernetes"]));
     }
     if let Some(status) = child(object, "status") {
         set(status, "phase", || Json::from("Active"));

@@ -118,6 +118,8 @@ pub enum Presence {
     Always,
     /// When it was set, be it to zero.
     Pointer,
+    /// Always: a value, be it zero, or null when it was not set.
+    Nullable,
     /// Unless it is zero, a struct too.
     NeverZero,
 }

@@ -100,6 +100,7 @@ impl GoTypes {
             }
             let pointer = words.next().unwrap_or_default().starts_with('*');
             let mark = match (pointer, options.contains(&"omitzero"), options.contains(&"omitempty")) {
+                (true, false, false) => "*",
                 (true, ..) => "&",
                 (false, true, _) => "-",
                 (false, false, false) => "+",

@@ -2,7 +2,8 @@
 //!
 //! One fact a line, separated by tabs, `-` for empty:
 //! - `T name [~atomic]` a struct type; its fields follow. `T name =type` another name of a type.
-//! - `F name type [!] [mark] [=default]` a field: `!` required, how Go writes it (`&` a pointer: zero is kept; `+`
+//! - `F name type [!] [mark] [=default]` a field: `!` required, how Go writes it (`&` a pointer: zero is kept; `*` one
+//!   that is null when unset; `+`
 //!   always; `-` never when zero; none: by type), default as JSON.
 //! - `K group version kind type` a kind.
 //! - `R group version plural singular kind N|C verbs short-names` a resource, namespaced or cluster-wide.
@@ -142,6 +143,7 @@ impl Types {
                 None => match word {
                     "!" => field.required = true,
                     "&" => field.presence = Presence::Pointer,
+                    "*" => field.presence = Presence::Nullable,
                     "+" => field.presence = Presence::Always,
                     "-" => field.presence = Presence::NeverZero,
                     _ => return None,

@@ -31,6 +31,13 @@ pub(super) fn daemon_set(spec: &mut Members) {
     }
 }
 
+/// A DaemonSet: the field of an earlier version that is kept as an annotation.
+pub(super) fn template_generation(set: &mut Members) {
+    if let Some(annotations) = child(set, "metadata").and_then(|metadata| child(metadata, "annotations")) {
+        annotations.entry("deprecated.daemonset.template.generation").or_insert(Json::from("0"));
+    }
+}
+
 /// `spec` of a StatefulSet.
 pub(super) fn stateful_set(spec: &mut Members) {
     let Some(strategy) = child(spec, "updateStrategy") else { return };
@@ -129,6 +136,13 @@ pub(super) fn network_policy(policy: &mut Members) {
 /// A HorizontalPodAutoscaler of v1 or v2.
 pub(super) fn autoscaler(autoscaler: &mut Members, v2: bool) {
     if !v2 {
+        // The default metric of v2, unless an annotation holds others.
+        let others = |m: &Json| !m["annotations"]["autoscaling.alpha.kubernetes.io/metrics"].is_null();
+        if !autoscaler.get("metadata").is_some_and(others)
+            && let Some(spec) = child(autoscaler, "spec")
+        {
+            set_absent(spec, "targetCPUUtilizationPercentage", || json!(80));
+        }
         return;
     }
     let Some(spec) = child(autoscaler, "spec") else { return };
@@ -153,6 +167,8 @@ pub(super) fn autoscaler(autoscaler: &mut Members, v2: bool) {
 /// A CustomResourceDefinition.
 pub(super) fn custom_resource_definition(definition: &mut Members) {
     let Some(spec) = child(definition, "spec") else { return };
+    let versions = spec.get("versions").and_then(Json::as_array);
+    let stored = versions.and_then(|v| v.iter().find(|v| v["storage"] == true)).map(|v| v["name"].clone());
     set_absent(spec, "conversion", || json!({"strategy": "None"}));
     if let Some(names) = child(spec, "names") {
         let kind = text(names, "kind").to_owned();
@@ -160,5 +176,8 @@ pub(super) fn custom_resource_definition(definition: &mut Members) {
         if !kind.is_empty() {
             set(names, "listKind", || Json::from(format!("{kind}List")));
         }
+    }
+    if let (Some(stored), Some(status)) = (stored, child(definition, "status")) {
+        set(status, "storedVersions", || json!([stored]));
     }
 }
