@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::Value as Json;
 use stockade_engine::engine::Engine;
 use stockade_engine::request::{Operation, RequestBuilder};
+use stockade_engine::source_object::carry_over;
 use stockade_report::ReviewReport;
 use stockade_schema::normalise::normalise;
 
@@ -30,8 +31,11 @@ pub(crate) fn run(args: &ReviewArgs, quiet: bool) -> Result<Exit> {
         Some(path) => inputs::document(path)?,
         None => made(args, namespace.as_ref())?,
     };
-    let decision = judge::judge(&engine, &facts, &review)?;
+    let mut decision = judge::judge(&engine, &facts, &review)?;
     let allowed = decision.allowed;
+    if let (Some(path), Some(mutated)) = (&args.object, &decision.object) {
+        decision.object = Some(carry_over(&inputs::object(path)?.value, &review["request"]["object"], mutated));
+    }
     super::print(&ReviewReport(decision), args.output)?;
     Ok(if allowed { Exit::Clean } else { Exit::Findings })
 }
