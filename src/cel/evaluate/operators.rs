@@ -99,10 +99,7 @@ impl<'a> Run<'a, '_> {
             _ => smaller(l, r),
         })?;
         // `==` of a library's value may be undefined; `!=` then counts it as unequal.
-        let equal = match l {
-            Value::Opaque(l) if !negated => l.strictly_equals(r).ok_or(ErrorKind::NoSuchOverload),
-            _ => Ok(l.equals(r)),
-        };
+        let equal = if negated { Ok(l.equals(r)) } else { l.strictly_equals(r).ok_or(ErrorKind::NoSuchOverload) };
         equal.map(|equal| Value::Bool(equal != negated)).map_err(|kind| self.fail(kind, at))
     }
 

@@ -7,7 +7,7 @@ use bumpalo::collections::{String as ArenaString, Vec as ArenaVec};
 use super::support::{Answer, fail, native, reserve, traversals, traverse_once, traverse_twice, tree_cost};
 use crate::error::ErrorKind;
 use crate::functions::{Function, Scope};
-use crate::render::Text;
+use crate::render::Shown;
 use crate::value::Value;
 
 /// The functions of this library.
@@ -253,7 +253,7 @@ fn join<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let mut size = separator.len().saturating_mul(items.len().saturating_sub(1));
     for item in items {
         let Value::String(text) = item else {
-            return Err(fail(scope, format_args!("join: invalid input: {}", Text(*item))));
+            return Err(fail(scope, format_args!("join: invalid input: {}", Shown(*item))));
         };
         size = size.saturating_add(text.len());
     }

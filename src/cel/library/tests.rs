@@ -231,11 +231,16 @@ fn values_of_the_libraries_are_not_comparable_with_others() {
     errors(&[
         ("dyn(quantity('1')) == dyn(1)", "no such overload"),
         ("quantity('1') == quantity('0').add(1)", "no such overload"),
+        ("optional.of(dyn(quantity('1'))) == optional.of(dyn(1))", "no such overload"),
     ]);
     values(&[
         ("quantity('0').add(1) == quantity('1')", "true"),
         ("dyn(quantity('1')) != dyn(1)", "true"),
         ("dyn(1) == dyn(quantity('1'))", "false"),
         ("dyn(quantity('1')) == null", "false"),
+        // Inside lists and maps upstream takes what cannot be compared for equal.
+        ("[dyn(quantity('1'))] == [dyn(1)]", "true"),
+        ("{'a': quantity('1')} == {'a': quantity('0').add(1)}", "true"),
+        ("[quantity('1')] == [quantity('2')]", "false"),
     ]);
 }

@@ -20,12 +20,29 @@ impl<'a> Value<'a> {
             (Value::Type(a), Value::Type(b)) => a == b,
             (Value::Optional(Some(a)), Value::Optional(Some(b))) => a.equals(*b),
             (Value::Opaque(a), Value::Opaque(b)) => a.equals(b),
-            (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.equals(*b)),
+            (Value::List(a), Value::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.does_not_differ(*b))
+            }
             (Value::Object(a), Value::Object(b)) => objects_equal(a, b),
             (Value::Struct(a), Value::Struct(b)) => a.type_name == b.type_name && objects_equal(&a.fields, &b.fields),
             (Value::Object(_) | Value::Map(_), Value::Object(_) | Value::Map(_)) => maps_equal(self, other),
             _ => compare_numbers(self, other) == Some(Ordering::Equal),
         }
+    }
+
+    /// What `==` answers; `None` where upstream answers `no such overload` (see [`crate::opaque::Opaque::strictly_equals`]).
+    pub fn strictly_equals(self, other: Value<'_>) -> Option<bool> {
+        match (self, other) {
+            (Value::Opaque(a), _) => a.strictly_equals(other),
+            (Value::Optional(Some(a)), Value::Optional(Some(b))) => a.strictly_equals(*b),
+            _ => Some(self.equals(other)),
+        }
+    }
+
+    /// Whether two elements do not make the lists or maps unequal that they are in: upstream stops only at those that
+    /// are unequal, not at those that cannot be compared.
+    fn does_not_differ(self, other: Value<'_>) -> bool {
+        self.strictly_equals(other) != Some(false)
     }
 
     /// Order of two values of one type, or of two numbers.
@@ -134,7 +151,7 @@ impl<'a> Value<'a> {
 }
 
 fn objects_equal(a: &Object<'_>, b: &Object<'_>) -> bool {
-    a.len() == b.len() && a.entries().iter().all(|e| b.get(e.key).is_some_and(|v| e.value.equals(v)))
+    a.len() == b.len() && a.entries().iter().all(|e| b.get(e.key).is_some_and(|v| e.value.does_not_differ(v)))
 }
 
 fn maps_equal(a: Value<'_>, b: Value<'_>) -> bool {
@@ -142,7 +159,7 @@ fn maps_equal(a: Value<'_>, b: Value<'_>) -> bool {
     if b.map_len() != Some(len) {
         return false;
     }
-    (0..len).all(|i| a.map_entry(i).is_some_and(|(k, v)| b.lookup(k).is_some_and(|other| v.equals(other))))
+    (0..len).all(|i| a.map_entry(i).is_some_and(|(k, v)| b.lookup(k).is_some_and(|other| v.does_not_differ(other))))
 }
 
 /// Order of two numbers of any types; `None` for NaN and for what is not a number.
