@@ -9,7 +9,7 @@ use stockade_cel::source::Span;
 use crate::source_file::SourceFile;
 
 /// Most diagnostics that one load keeps: a machine-made file repeats itself, and nobody reads more.
-pub const MAX_DIAGNOSTICS: usize = 1000;
+pub const MAX_DIAGNOSTICS: usize = 500;
 
 /// Characters of a source line that are shown: a JSON file may be one line of megabytes.
 const SHOWN_COLUMNS: usize = 160;
@@ -124,12 +124,17 @@ fn excerpt(file: &SourceFile, span: Span) -> Excerpt {
     let marked = file.slice(span).lines().next().map_or(0, |l| l.trim_end().chars().count());
     let marked = marked.clamp(1, length.saturating_sub(before).max(1));
     let skipped = if length > SHOWN_COLUMNS { before.saturating_sub(SHOWN_COLUMNS / 2) } else { 0 };
-    let text = line.chars().skip(skipped).take(SHOWN_COLUMNS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = line.chars().skip(skipped).take(SHOWN_COLUMNS).map(|c| if is_hidden(c) { ' ' } else { c }).collect();
     Excerpt {
         text,
         indent: (before - skipped) as u32,
         width: marked.min(SHOWN_COLUMNS - (before - skipped).min(SHOWN_COLUMNS - 1)) as u32,
     }
+}
+
+/// Characters that would move the terminal's cursor or turn its writing direction.
+fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Display for Severity {
@@ -181,6 +186,12 @@ impl Diagnostics {
             self.list.pop();
             self.list.push(diagnostic);
         }
+    }
+
+    /// Whether another error would be dropped. To be asked before one is made: each looks up its line, and a file may
+    /// be one line of megabytes with a fault in every byte.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_DIAGNOSTICS && self.has_errors()
     }
 
     /// Adds all of another.

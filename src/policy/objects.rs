@@ -68,6 +68,9 @@ pub(crate) fn loaded(file: &SourceFile, item: &Item<'_>) -> LoadedObject {
 
 /// Takes lists apart. Lists inside lists are followed as deep as documents may nest.
 pub(crate) fn flatten<'n>(file: &SourceFile, node: &'n Node, out: &mut Vec<Item<'n>>, diagnostics: &mut Diagnostics) {
+    if diagnostics.is_full() {
+        return;
+    }
     let Content::Mapping(members) = &node.content else {
         let message = format!("expected an object, found {}", node.describe());
         diagnostics.push(Diagnostic::at(Severity::Error, file, node.span, message));

@@ -104,6 +104,9 @@ impl<'n> Members<'n> {
     pub(crate) fn finish(self, reader: &mut Reader<'_>) {
         let Content::Mapping(members) = &self.field.node.content else { return };
         for member in members.iter().filter(|m| !self.known.contains(&m.key.as_str())) {
+            if reader.diagnostics.is_full() {
+                return;
+            }
             let path = self.field.child_path(&member.key);
             let mut d =
                 Diagnostic::at(Severity::Error, reader.file, member.key_span, format!("unknown field {path:?}"));
@@ -135,7 +138,9 @@ impl<'f> Reader<'f> {
     }
 
     pub(crate) fn report_at(&mut self, span: Span, path: &str, message: impl Into<String>) {
-        self.diagnostics.push(Diagnostic::at(Severity::Error, self.file, span, message).field(path));
+        if !self.diagnostics.is_full() {
+            self.diagnostics.push(Diagnostic::at(Severity::Error, self.file, span, message).field(path));
+        }
     }
 
     /// `Invalid value: "x": detail`
@@ -165,6 +170,9 @@ impl<'f> Reader<'f> {
 
     /// `Unsupported value: "x": supported values: "a", "b"`
     pub(crate) fn unsupported(&mut self, field: &Field<'_>, supported: &[&'static str]) {
+        if self.diagnostics.is_full() {
+            return;
+        }
         let values: Vec<_> = supported.iter().map(|v| format!("{v:?}")).collect();
         let message = format!("Unsupported value: {}: supported values: {}", shown(field.node), values.join(", "));
         let mut d = Diagnostic::at(Severity::Error, self.file, field.node.span, message).field(&field.path);
@@ -175,6 +183,9 @@ impl<'f> Reader<'f> {
     }
 
     fn wrong_type(&mut self, field: &Field<'_>, wanted: &str) {
+        if self.diagnostics.is_full() {
+            return;
+        }
         let written = self.file.slice(field.node.span).to_owned();
         let message = format!("expected {wanted}, found {}", field.node.describe());
         let mut d = Diagnostic::at(Severity::Error, self.file, field.node.span, message).field(&field.path);

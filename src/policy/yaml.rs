@@ -17,7 +17,11 @@ mod scalar;
 pub const MAX_DEPTH: usize = 200;
 
 /// Most nodes of one file after aliases are expanded: nine lines of aliases of aliases make billions.
-pub const MAX_NODES: usize = 4_000_000;
+pub const MAX_NODES: usize = 2_000_000;
+
+/// YAML 1.1, which `kubectl` reads, ends a line here; YAML 1.2 does not. What one reader takes for a key may be part of
+/// a text to the other, so such a file is refused.
+const AMBIGUOUS_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 
 /// Most broken documents of one file that are told of: each costs a fresh start.
 const MAX_FAULTS: usize = 50;
@@ -40,6 +44,13 @@ pub fn parse(file: &SourceFile) -> (Vec<Node>, Diagnostics) {
             }
             Err(_) => {}
         }
+    }
+    if let Some((at, c)) = file.text().char_indices().find(|(_, c)| AMBIGUOUS_BREAKS.contains(c)) {
+        let span = Span::new(at as u32, (at + c.len_utf8()) as u32);
+        let message = format!("YAML: U+{:04X} is a line break to some readers of YAML and none to others", c as u32);
+        let d = Diagnostic::at(Severity::Error, file, span, message);
+        diagnostics.push(d.help("write it as an escape in a string in double quotes"));
+        return (Vec::new(), diagnostics);
     }
     let mut documents = Vec::new();
     let mut base = 0;
@@ -241,7 +252,9 @@ impl<'f> Builder<'f> {
 
     fn key(&mut self, key: String, span: Span, merge: bool) -> Result<(), Fault> {
         let Some(open) = self.stack.last_mut() else { return Ok(()) };
-        if let (Some(&first), Content::Mapping(members), false) = (open.seen.get(&key), &open.node.content, merge) {
+        if let (Some(&first), Content::Mapping(members), false) = (open.seen.get(&key), &open.node.content, merge)
+            && !self.diagnostics.is_full()
+        {
             let line = self.file.position(members[first].key_span.start).line;
             let message = format!("key {key:?} already set in line {line}");
             self.diagnostics.push(Diagnostic::at(Severity::Error, self.file, span, message));

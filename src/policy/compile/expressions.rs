@@ -186,6 +186,9 @@ impl Compiler<'_> {
             Err(issues) => issues,
         };
         for issue in &issues.list {
+            if self.diagnostics.is_full() {
+                break;
+            }
             let span = text.node.locate(&self.source.file, help::widened(issue, text.as_str()));
             let mut d =
                 Diagnostic::at(Severity::Error, &self.source.file, span, issue.message.as_str()).field(&text.path);

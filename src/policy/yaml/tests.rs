@@ -146,3 +146,24 @@ fn a_place_inside_a_string_is_found_in_the_file_whatever_the_style() {
         ]
     );
 }
+
+#[test]
+fn line_breaks_that_readers_disagree_on_are_refused() {
+    let text = "a: b\u{2028}kind: Pod\n";
+    insta::assert_snapshot!(faults("a.yaml", text), @r#"
+    error: YAML: U+2028 is a line break to some readers of YAML and none to others
+     --> a.yaml:1:5
+      |
+    1 | a: b kind: Pod
+      |     ^
+      = help: write it as an escape in a string in double quotes
+    "#);
+    assert_eq!(faults("a.json", "{\"a\": \"\u{2028}\"}"), "");
+}
+
+#[test]
+fn a_fault_in_every_byte_of_one_long_line_is_told_in_time() {
+    let text = format!("{{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{}1]}}", "1, ".repeat(300_000));
+    let faults = crate::objects::load_objects("a.json", &text).unwrap_err();
+    assert_eq!(faults.len(), crate::diagnostic::MAX_DIAGNOSTICS);
+}
