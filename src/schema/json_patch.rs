@@ -2,7 +2,8 @@
 //!
 //! Its peculiarities are kept, because verdicts hang on them: a missing member of an object reads as null, so that
 //! `replace` of it adds it and `copy` of it copies null; negative indexes count from the end; a path without a leading
-//! slash loses its first part.
+//! slash loses its first part. One is not: a null that an operation of the same patch has put in reads as a missing
+//! value here, and there as an empty object.
 
 use bumpalo::Bump;
 use serde::Serialize;
@@ -247,9 +248,11 @@ impl<'a> State<'a, '_> {
             node.map_or(Value::Null, |node| node.freeze(arena, symbols))
         };
         match (found, o.value) {
-            // A missing operand is the library's null; a null that was written out equals nothing.
+            // A missing operand is the library's null; a null that was written out does not equal a missing value.
             (Value::Null, None) => Ok(()),
             (Value::Null, Some(_)) | (_, None) => Err(failed()),
+            // A null that was written out reads as an empty object or list.
+            (found, Some(Value::Null)) if is_empty(found) => Ok(()),
             (found, Some(value)) if crate::json::equal(found, value) => Ok(()),
             _ => Err(failed()),
         }
@@ -262,6 +265,13 @@ impl<'a> State<'a, '_> {
         let size = crate::json::measure(value, MAX_ADDED_BYTES - self.added, depth).ok_or(PatchError::TooLarge)?;
         self.added += size.bytes;
         Ok(())
+    }
+}
+
+fn is_empty(value: Value<'_>) -> bool {
+    match value {
+        Value::List(items) => items.is_empty(),
+        other => crate::json::object(other).is_some_and(stockade_cel::Object::is_empty),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reads what a real kube-apiserver says of its kinds and writes `data/kubernetes.txt` (format: see `kinds/parse.rs`).
 //!
-//! Run by `make generate`: `cargo run -p stockade-schema --example generate`.
+//! Run by `make generate`: `cargo run -p stockade-schema --example generate`; with `-- --check` it writes nothing and
+//! fails when the file is stale.
 
 mod go_types;
 mod server;
@@ -31,6 +32,12 @@ fn main() -> std::io::Result<()> {
     }
     write_resources(&mut out, &server)?;
     let target = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/kubernetes.txt");
+    if std::env::args().any(|argument| argument == "--check") {
+        return match std::fs::read_to_string(&target)? == out {
+            true => Ok(()),
+            false => Err(std::io::Error::other(format!("{} is stale: run make generate", target.display()))),
+        };
+    }
     std::fs::write(target, out)
 }
 

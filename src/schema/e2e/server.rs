@@ -1,19 +1,13 @@
-//! A real etcd and kube-apiserver on loopback, for the generator and the comparison with our own answers.
+//! A real etcd and kube-apiserver on loopback with their default APIs, for the generator.
 //!
-//! Binaries come from `STOCKADE_TOOLS` (default `~/.cache/stockade/tools/bin`); `kubectl` is the HTTP client.
+//! Binaries come from `$STOCKADE_CACHE/tools/bin` (default `~/.cache/stockade/tools/bin`), where `e2e/tools/build` puts
+//! them; `kubectl` is the HTTP client.
 
 use std::fs;
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-/// Admission plugins that would add to an object what defaulting alone does not.
-const PLUGINS_OFF: &str = "ServiceAccount,DefaultTolerationSeconds,Priority,DefaultStorageClass,DefaultIngressClass,\
-    RuntimeClass,NamespaceLifecycle,PodSecurity,LimitRanger,ResourceQuota,StorageObjectInUseProtection,\
-    TaintNodesByCondition,CertificateApproval,CertificateSigning,CertificateSubjectRestriction,\
-    ClusterTrustBundleAttest,PersistentVolumeClaimResize,PodTopologyLabels";
 
 /// How long the server may take until `/readyz` answers; about 5 s on an idle machine.
 const READY_WITHIN: Duration = Duration::from_secs(180);
@@ -29,7 +23,8 @@ pub(crate) struct Server {
 impl Server {
     /// Starts both and waits until the server is ready.
     pub(crate) fn start() -> std::io::Result<Self> {
-        let tools = std::env::var_os("STOCKADE_TOOLS").map_or_else(default_tools, PathBuf::from);
+        let cache = std::env::var_os("STOCKADE_CACHE").map_or_else(default_cache, PathBuf::from);
+        let tools = cache.join("tools/bin");
         let dir = std::env::temp_dir().join(format!("stockade-schema-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
         let (etcd, peer, api) = (free_port()?, free_port()?, free_port()?);
@@ -70,7 +65,6 @@ impl Server {
                 "--service-account-issuer=https://kubernetes.default.svc",
                 &format!("--service-account-key-file={}", server.path("sa.key")),
                 &format!("--service-account-signing-key-file={}", server.path("sa.key")),
-                &format!("--disable-admission-plugins={PLUGINS_OFF}"),
             ],
         )?;
         server.wait_until_ready()?;
@@ -83,23 +77,7 @@ impl Server {
         answer(&out)
     }
 
-    /// Answer to a POST of a JSON document, or the server's refusal as error text.
-    #[allow(dead_code, reason = "used by the comparison only, not by the generator")]
-    pub(crate) fn post(&self, path: &str, body: &serde_json::Value) -> std::io::Result<serde_json::Value> {
-        let mut child = self
-            .kubectl(&["create", "--raw", path, "-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(&serde_json::to_vec(body)?)?;
-        }
-        answer(&child.wait_with_output()?)
-    }
-
     /// Folder of the binaries.
-    #[allow(dead_code, reason = "used by the generator only")]
     pub(crate) fn tools(&self) -> &Path {
         &self.tools
     }
@@ -165,8 +143,8 @@ fn answer(out: &Output) -> std::io::Result<serde_json::Value> {
     Ok(serde_json::from_slice(&out.stdout)?)
 }
 
-fn default_tools() -> PathBuf {
-    Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/stockade/tools/bin")
+fn default_cache() -> PathBuf {
+    Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/stockade")
 }
 
 fn free_port() -> std::io::Result<u16> {

@@ -91,6 +91,7 @@ fn the_librarys_peculiarities_are_kept() {
         (json!({"x": 1}), json!([{"op": "remove", "path": "spec/x"}]), json!({})),
         (json!({}), json!([{"op": "test", "path": "/none"}]), json!({})),
         (json!({}), json!([{"op": "add", "path": "/a"}]), json!({"a": null})),
+        (json!({"a": {}}), json!([{"op": "test", "path": "/a", "value": null}]), json!({"a": {}})),
     ];
     for (document, patch, expected) in cases {
         assert_eq!(run(&document, &patch), Ok(expected), "{patch}");
