@@ -2,7 +2,9 @@
 
 mod cel_spec;
 mod cost;
+mod estimate;
 mod exceptions;
 mod library;
 mod rows;
+mod types;
 mod values;
