@@ -16,8 +16,11 @@ mod scalar;
 /// Deepest nesting of a document; nothing that the API server stores is this deep.
 pub const MAX_DEPTH: usize = 200;
 
-/// Most nodes of one file after aliases are expanded: nine lines of aliases of aliases make billions.
+/// Most nodes of one file.
 pub const MAX_NODES: usize = 2_000_000;
+
+/// Most nodes of one file that aliases repeat: nine lines of aliases of aliases make billions.
+pub const MAX_ALIASED_NODES: usize = 100_000;
 
 /// YAML 1.1, which `kubectl` reads, ends a line here; YAML 1.2 does not. What one reader takes for a key may be part of
 /// a text to the other, so such a file is refused.
@@ -99,6 +102,8 @@ struct Builder<'f> {
     stack: Vec<Open>,
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
+    /// Nodes that aliases repeated.
+    aliased: usize,
     diagnostics: Diagnostics,
     root: Option<Node>,
 }
@@ -118,6 +123,7 @@ impl<'f> Builder<'f> {
             stack: Vec::new(),
             anchors: HashMap::new(),
             nodes: 0,
+            aliased: 0,
             diagnostics: Diagnostics::default(),
             root: None,
         }
@@ -159,10 +165,10 @@ impl<'f> Builder<'f> {
         Fault { diagnostic, offset: span.start as usize }
     }
 
-    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Fault> {
-        self.nodes += nodes;
+    fn count(&mut self, span: Span) -> Result<(), Fault> {
+        self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(self.fault(span, format!("more than {MAX_NODES} values after expanding aliases")));
+            return Err(self.fault(span, format!("more than {MAX_NODES} values")));
         }
         Ok(())
     }
@@ -175,7 +181,7 @@ impl<'f> Builder<'f> {
         tag: Option<&Tag>,
         span: Span,
     ) -> Result<(), Fault> {
-        self.count(1, span)?;
+        self.count(span)?;
         let style = match style {
             ScalarStyle::Plain => Style::Plain,
             ScalarStyle::SingleQuoted => Style::Single,
@@ -206,7 +212,7 @@ impl<'f> Builder<'f> {
     }
 
     fn open(&mut self, content: Content, anchor: usize, span: Span) -> Result<(), Fault> {
-        self.count(1, span)?;
+        self.count(span)?;
         if self.stack.len() >= MAX_DEPTH {
             return Err(self.fault(span, format!("nested more than {MAX_DEPTH} deep")));
         }
@@ -238,7 +244,10 @@ impl<'f> Builder<'f> {
         if self.stack.len() + deep > MAX_DEPTH {
             return Err(self.fault(span, format!("nested more than {MAX_DEPTH} deep")));
         }
-        self.count(size, span)?;
+        self.aliased += size;
+        if self.aliased > MAX_ALIASED_NODES {
+            return Err(self.fault(span, format!("aliases repeat more than {MAX_ALIASED_NODES} values")));
+        }
         let Some((node, _)) = self.anchors.get(&anchor) else { return Ok(()) };
         let node = node.clone();
         if let Some(Open { node: Node { content: Content::Mapping(_), .. }, key: None, .. }) = self.stack.last() {
