@@ -74,6 +74,24 @@ pub fn parse(file: &SourceFile) -> (Vec<Node>, Diagnostics) {
     (documents, diagnostics)
 }
 
+const QUOTE_HELP: &str = "write the text in quotes, or as a block after `|-`";
+
+/// What to do about the faults that people meet most, recognised by the parser's words.
+fn help_for(info: &str) -> Option<&'static str> {
+    let hints = [
+        ("mapping values are not allowed", QUOTE_HELP),
+        ("trailing content", QUOTE_HELP),
+        ("unexpected character", QUOTE_HELP),
+        ("scanning a tag", QUOTE_HELP),
+        ("block sequence entries are not allowed", QUOTE_HELP),
+        ("scanning an anchor or alias", "`*` and `&` mean aliases and anchors: write them in quotes, as in \"*\""),
+        ("unknown anchor", "`*` means an alias: write it in quotes, as in \"*\""),
+        ("tab", "indent with spaces"),
+        ("did not find expected key", "check that this line is indented like those around it"),
+    ];
+    hints.into_iter().find(|(words, _)| info.contains(words)).map(|(_, help)| help)
+}
+
 /// What ends a document, and where reading may go on after it.
 struct Fault {
     diagnostic: Box<Diagnostic>,
@@ -134,7 +152,9 @@ impl<'f> Builder<'f> {
         for event in Parser::new_from_str(&file.text()[self.base..]) {
             let (event, span) = event.map_err(|e| {
                 let at = self.offset(*e.marker());
-                self.fault(Span::new(at, at), format!("YAML: {}", e.info()))
+                let mut fault = self.fault(Span::new(at, at), format!("YAML: {}", e.info()));
+                fault.diagnostic.help = help_for(e.info()).map(str::to_owned);
+                fault
             })?;
             let span = Span::new(self.offset(span.start), self.offset(span.end));
             match event {
@@ -188,6 +208,9 @@ impl<'f> Builder<'f> {
             ScalarStyle::DoubleQuoted => Style::Double,
             ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
         };
+        if let Some(local) = tag.filter(|t| !t.is_yaml_core_schema()) {
+            self.local_tag(local, span);
+        }
         let tag = tag.filter(|t| t.is_yaml_core_schema()).map(|t| t.suffix.as_str());
         let wants_key =
             self.stack.last().is_some_and(|o| matches!(o.node.content, Content::Mapping(_)) && o.key.is_none());
@@ -209,6 +232,18 @@ impl<'f> Builder<'f> {
             self.anchors.insert(anchor, (node.clone(), 1));
         }
         self.value(node, 1)
+    }
+
+    /// `expression: !has(a) && b` is, to YAML, the text `b` with a tag: the expression would lose its negation.
+    fn local_tag(&mut self, tag: &Tag, span: Span) {
+        if self.diagnostics.is_full() {
+            return;
+        }
+        let word = |s: &str| s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        let severity = if word(&tag.suffix) { Severity::Warning } else { Severity::Error };
+        let message = format!("YAML: `{tag}` is read as a tag, not as text");
+        let d = Diagnostic::at(severity, self.file, span, message);
+        self.diagnostics.push(d.help(QUOTE_HELP));
     }
 
     fn open(&mut self, content: Content, anchor: usize, span: Span) -> Result<(), Fault> {

@@ -16,10 +16,10 @@ fn scalars_are_read_as_kubectl_reads_them() {
     let text = "[yes, No, on, OFF, y, 'yes', ~, null, null, 017, 08, 0o17, 0x1F, 0b11, 1_000, 1.0, 1e3, 1.5, .5, -3, +3, \
                 18446744073709551615, 2001-01-01, 1.2.3, 1:30, !!str 1, !!float 1, '1', 0x, 12e03, \
                 9223372036854775808, '', 1e400, .5e1, 0B11, 0X1f, 0O7, -0b11, -0x1, 1__2, _1, 0_7, !!int '3', \
-                !local x, !!binary aGk=, 1., .1.2, ++1, +.5, -.5, !!bool 'yes', -9223372036854775808]";
+                !!binary aGk=, 1., .1.2, ++1, +.5, -.5, !!bool 'yes', -9223372036854775808]";
     let expected = r#"[true, false, true, false, true, "yes", null, null, null, 15, 8, 15, 31, 3, 1000, 1, 1000, 1.5, 0.5, -3, 3,
         18446744073709551615, "2001-01-01", "1.2.3", "1:30", "1", 1, "1", "0x", 12000, 9223372036854775808, "",
-        "1e400", 5, 3, 31, 7, -3, -1, 12, "_1", 7, 3, "x", "hi", 1, ".1.2", "++1", 0.5, -0.5, true,
+        "1e400", 5, 3, 31, 7, -3, -1, 12, "_1", 7, 3, "hi", 1, ".1.2", "++1", 0.5, -0.5, true,
         -9223372036854775808]"#;
     let expected: Value = serde_json::from_str(expected).unwrap();
     assert_eq!(read(text), [expected]);
@@ -82,6 +82,7 @@ fn a_broken_document_does_not_hide_the_next() {
       |
     3 | b: ü: c
       |     ^
+      = help: write the text in quotes, or as a block after `|-`
     "#);
 }
 
@@ -166,4 +167,54 @@ fn a_fault_in_every_byte_of_one_long_line_is_told_in_time() {
     let text = format!("{{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{}1]}}", "1, ".repeat(300_000));
     let faults = crate::objects::load_objects("a.json", &text).unwrap_err();
     assert_eq!(faults.len(), crate::diagnostic::MAX_DIAGNOSTICS);
+}
+
+#[test]
+fn what_yaml_makes_of_unquoted_expressions_is_explained() {
+    let texts =
+        ["a: !has(object.x) && b\n", "a: [*]\n", "a: 'x' == y\n", "a: b ? c : d\n", "a:\n  b: 1\n c: 2\n", "a: !x y\n"];
+    let shown: Vec<_> = texts.iter().map(|t| faults("a.yaml", t)).collect();
+    insta::assert_snapshot!(shown.join("\n\n"), @r#"
+    error: YAML: `!has(object.x)` is read as a tag, not as text
+     --> a.yaml:1:4
+      |
+    1 | a: !has(object.x) && b
+      |    ^^^^^^^^^^^^^^^^^^^
+      = help: write the text in quotes, or as a block after `|-`
+
+    error: YAML: while scanning an anchor or alias, did not find expected alphabetic or numeric character
+     --> a.yaml:1:5
+      |
+    1 | a: [*]
+      |     ^
+      = help: `*` and `&` mean aliases and anchors: write them in quotes, as in "*"
+
+    error: YAML: invalid trailing content after double-quoted scalar
+     --> a.yaml:1:8
+      |
+    1 | a: 'x' == y
+      |        ^
+      = help: write the text in quotes, or as a block after `|-`
+
+    error: YAML: mapping values are not allowed in this context
+     --> a.yaml:1:10
+      |
+    1 | a: b ? c : d
+      |          ^
+      = help: write the text in quotes, or as a block after `|-`
+
+    error: YAML: while parsing a block mapping, did not find expected key
+     --> a.yaml:3:2
+      |
+    3 |  c: 2
+      |  ^
+      = help: check that this line is indented like those around it
+
+    warning: YAML: `!x` is read as a tag, not as text
+     --> a.yaml:1:4
+      |
+    1 | a: !x y
+      |    ^^^^
+      = help: write the text in quotes, or as a block after `|-`
+    "#);
 }
