@@ -61,3 +61,6 @@ impl<'a> Evaluation<'a> {
         Outcome { result: answer.map_err(|e| *e), cost: cost.saturating_add(self.context.lazy_cost.get()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,24 @@ impl Opaque<'_> {
         }
     }
 
+    /// Name of upstream's own type of it, which some messages show.
+    pub(crate) fn go_type(&self) -> &'static str {
+        match self {
+            Opaque::Ip(_) => "cel.IP",
+            Opaque::Cidr(_) => "cel.CIDR",
+            Opaque::Url(_) => "cel.URL",
+            Opaque::Quantity(_) => "cel.Quantity",
+            Opaque::Semver(_) => "cel.Semver",
+            Opaque::Format(_) => "*cel.Format",
+            Opaque::Authorizer(_) => "library.authorizerVal",
+            Opaque::PathCheck(_) => "library.pathCheckVal",
+            Opaque::GroupCheck(_) => "library.groupCheckVal",
+            Opaque::ResourceCheck(_) => "library.resourceCheckVal",
+            Opaque::Decision(_) => "library.decisionVal",
+            Opaque::Host { type_name, .. } => type_name,
+        }
+    }
+
     /// Size by which upstream's cost tracker charges; 1 for what has no size.
     pub fn cost_size(&self) -> u64 {
         match self {

@@ -20,8 +20,8 @@ impl<'a> Run<'a, '_> {
             self.scope().arena.alloc_slice_fill_copy(c.args.len(), Value::Null)
         };
         // Upstream evaluates both of two arguments whatever becomes of the first, but stops at the first error among
-        // more, or where the pattern is compiled beforehand.
-        let stops = c.args.len() > 2 || c.regex.is_some();
+        // more, where the pattern is compiled beforehand, and where the overload is chosen at run time.
+        let stops = c.args.len() > 2 || c.regex.is_some() || (c.overload.is_empty() && c.name != "matches");
         let mut failure = None;
         for (i, node) in c.args.iter().enumerate() {
             match self.eval(node) {
@@ -73,7 +73,11 @@ impl<'a> Run<'a, '_> {
     /// The error of a function that is defined for other types, with the types it met.
     fn no_overload(&self, name: &str, args: &[Value<'a>]) -> ErrorKind<'a> {
         // Functions that upstream dispatches by what the value can do say no more than their name.
+        let receiver = matches!(args.first(), Some(Value::String(_) | Value::Timestamp(_) | Value::Duration(_)));
         if matches!(name, "size" | "matches") {
+            if receiver {
+                return ErrorKind::NoSuchOverload;
+            }
             return self.text(format_args!("no such overload: {name}"));
         }
         let mut types = bumpalo::collections::String::new_in(self.scope().arena);

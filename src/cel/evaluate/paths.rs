@@ -191,8 +191,12 @@ impl<'a> Run<'a, '_> {
                         self.find_key(value, key)
                     }
                     // What a document holds is in Go's own types when it gets here.
-                    Value::List(_) => Err(ErrorKind::Function("invalid qualifier type: []interface {}")),
-                    Value::Object(_) => Err(ErrorKind::Function("invalid qualifier type: map[string]interface {}")),
+                    Value::List(_) if matches!(node, Node::Path(_)) => {
+                        Err(ErrorKind::Function("invalid qualifier type: []interface {}"))
+                    }
+                    Value::Object(_) if matches!(node, Node::Path(_)) => {
+                        Err(ErrorKind::Function("invalid qualifier type: map[string]interface {}"))
+                    }
                     Value::Null => Err(ErrorKind::Function("invalid qualifier type: <nil>")),
                     _ => Err(self.text(format_args!("invalid qualifier type: {}", go_type(key)))),
                 }

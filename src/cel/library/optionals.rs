@@ -111,6 +111,10 @@ fn last<'a>(_: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
 
 fn unwrap<'a>(scope: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let [Value::List(items)] = args else { return Err(ErrorKind::NoSuchOverload) };
+    // Upstream tells the type of a list by its first element.
+    if items.first().is_some_and(|v| !matches!(v, Value::Optional(_))) {
+        return Err(ErrorKind::NoSuchOverload);
+    }
     let mut out = ArenaVec::with_capacity_in(items.len(), scope.arena);
     for item in *items {
         match item {

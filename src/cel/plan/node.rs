@@ -376,6 +376,6 @@ pub(crate) fn go_type(v: Value<'_>) -> &'static str {
         Value::Struct(_) => "*dynamic.ObjectVal",
         Value::Optional(_) => "*types.Optional",
         Value::Type(_) => "*types.Type",
-        Value::Opaque(_) => "*library.value",
+        Value::Opaque(o) => o.go_type(),
     }
 }
