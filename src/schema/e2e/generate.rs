@@ -23,7 +23,7 @@ fn main() -> std::io::Result<()> {
         text(&version, "gitVersion")
     );
     let (schemas, kinds) = read_openapi(&server)?;
-    let mut go = GoTypes::new(server.tools().with_file_name("kubernetes"));
+    let mut go = GoTypes::new(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e/tools/kubernetes"));
     for (name, schema) in &schemas {
         write_type(&mut out, name, schema, &go.marks(name)?);
     }

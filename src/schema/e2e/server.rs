@@ -77,11 +77,6 @@ impl Server {
         answer(&out)
     }
 
-    /// Folder of the binaries.
-    pub(crate) fn tools(&self) -> &Path {
-        &self.tools
-    }
-
     fn kubectl(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.tools.join("kubectl"));
         command
