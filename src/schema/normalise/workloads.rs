@@ -106,7 +106,9 @@ pub(super) fn job(job: &mut Members) {
     set_absent(spec, "manualSelector", || Json::from(false));
     let policy = if absent(spec, "podFailurePolicy") { "TerminatingOrFailed" } else { "Failed" };
     set_absent(spec, "podReplacementPolicy", || Json::from(policy));
-    let labels = spec.get("template").map(|t| t["metadata"]["labels"].clone());
+    // Labels that the server itself has put there do not come from a file.
+    let written = |labels: &Json| labels["batch.kubernetes.io/controller-uid"].is_null();
+    let labels = spec.get("template").map(|t| t["metadata"]["labels"].clone()).filter(written);
     labels_from_template(job, labels);
 }
 
