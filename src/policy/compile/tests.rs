@@ -310,23 +310,25 @@ fn expressions_that_do_not_fit_a_schema_are_warned_of() {
       |                  ^
       = help: add a ValidatingAdmissionPolicyBinding
 
-    warning: spec.validations[0].expression: found no matching overload for '_>_' applied to '(int, string)' (when the object is a apps/v1 Deployment)
+    warning: spec.validations[0].expression: found no matching overload for '_>_' applied to '(int, string)' in apps/v1 Deployment
      --> p.yaml:8:38
       |
     8 |   - expression: object.spec.replicas > '1'
       |                                      ^
 
-    warning: spec.validations[0].messageExpression: undefined field 'foo' (when the object is a apps/v1 Deployment)
+    warning: spec.validations[0].messageExpression: undefined field 'foo' in apps/v1 Deployment
      --> p.yaml:9:42
       |
     9 |     messageExpression: string(object.spec.foo)
       |                                          ^
+      = help: there is no such field: guard it with `has(…)`, or narrow the rules to kinds that have it
 
-    warning: spec.validations[1].expression: undefined field 'imag' (when the object is a apps/v1 Deployment)
+    warning: spec.validations[1].expression: undefined field 'imag' in apps/v1 Deployment
       --> p.yaml:10:62
        |
     10 |   - expression: object.spec.template.spec.containers.all(c, c.imag != '')
        |                                                              ^
+       = help: there is no such field: guard it with `has(…)`, or narrow the rules to kinds that have it
     "#);
 }
 

@@ -1,11 +1,12 @@
 //! Warnings of expressions that do not fit the schema of a kind they will meet, as the API server puts them into
 //! `status.typeChecking` (apiserver `plugin/policy/validating/typechecking.go`): never errors, since a policy may
-//! guard what its schema does not tell.
+//! guard what its schema does not tell. One difference: upstream's check does not know `authorizer.requestResource`
+//! and warns of every use; ours knows it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use stockade_cel::{Env, Symbols, Type};
+use stockade_cel::{Env, Issue, Symbols, Type};
 use stockade_schema::Kinds;
 
 use crate::compiled::{Flavour, TypeWarning};
@@ -42,8 +43,21 @@ pub(super) fn check(source: &PolicySource, diagnostics: &mut Diagnostics) -> Vec
         kinds_to_check(source).into_iter().filter_map(|gvk| Some((gvk, kind_environment(source, gvk)?))).collect();
     let mut warnings = Vec::new();
     for text in texts {
-        let found: Vec<String> =
-            kinds.iter().filter_map(|(gvk, env)| warn(text, *gvk, env, source, diagnostics)).collect();
+        let mut found = Vec::new();
+        let mut places: Vec<(Issue, Vec<String>)> = Vec::new();
+        for ((group, version, kind), env) in &kinds {
+            let Err(issues) = env.compile(text.as_str(), &mut Symbols::new()) else { continue };
+            found.push(format!("{group}/{version}, Kind={kind}: {issues}\n"));
+            let slash = if group.is_empty() { "" } else { "/" };
+            for issue in issues.list {
+                let name = format!("{group}{slash}{version} {kind}");
+                match places.iter_mut().find(|(known, _)| *known == issue) {
+                    Some((_, names)) => names.push(name),
+                    None => places.push((issue, vec![name])),
+                }
+            }
+        }
+        report(text, &places, source, diagnostics);
         if !found.is_empty() {
             warnings.push(TypeWarning { field: text.path.clone(), warning: found.join("\n") });
         }
@@ -51,22 +65,17 @@ pub(super) fn check(source: &PolicySource, diagnostics: &mut Diagnostics) -> Vec
     warnings
 }
 
-/// One expression against one kind.
-fn warn(
-    text: &Text,
-    (group, version, kind): GroupVersionKind,
-    env: &Env,
-    source: &PolicySource,
-    diagnostics: &mut Diagnostics,
-) -> Option<String> {
-    let issues = env.compile(text.as_str(), &mut Symbols::new()).err()?;
-    for issue in &issues.list {
+/// One diagnostic for each place, naming all kinds it was found for.
+fn report(text: &Text, places: &[(Issue, Vec<String>)], source: &PolicySource, diagnostics: &mut Diagnostics) {
+    for (issue, kinds) in places {
         let span = text.node.locate(&source.file, issue.span);
-        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        let message = format!("{} (when the object is a {api_version} {kind})", issue.message);
-        diagnostics.push(Diagnostic::at(Severity::Warning, &source.file, span, message).field(&text.path));
+        let message = format!("{} in {}", issue.message, kinds.join(", "));
+        let mut d = Diagnostic::at(Severity::Warning, &source.file, span, message).field(&text.path);
+        if issue.message.starts_with("undefined field") {
+            d = d.help("there is no such field: guard it with `has(…)`, or narrow the rules to kinds that have it");
+        }
+        diagnostics.push(d);
     }
-    Some(format!("{group}/{version}, Kind={kind}: {issues}\n"))
 }
 
 /// The environment in which `object` has the kind's own type. Variables take the types that they have there.

@@ -14,7 +14,9 @@ pub(crate) fn read_labels(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(St
             reader.report_at(entry.key_span, &field.path, format!("Invalid value: {:?}: {fault}", entry.key));
         }
         let value = Field { node: &entry.value, path: field.path.clone() };
-        let Some(text) = reader.string(&value) else { continue };
+        // Go reads null into a map of strings as the empty string.
+        let text = if entry.value.is_null() { Some("") } else { reader.string(&value) };
+        let Some(text) = text else { continue };
         for fault in names::label_value(text) {
             reader.invalid(&value, &fault);
         }

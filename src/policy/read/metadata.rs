@@ -69,6 +69,9 @@ fn annotations(reader: &mut Reader<'_>, field: &Field<'_>) -> Metadata {
         for fault in names::qualified_name(&entry.key.to_lowercase()) {
             reader.report_at(entry.key_span, &field.path, format!("Invalid value: {:?}: {fault}", entry.key));
         }
+        if entry.value.is_null() {
+            continue;
+        }
         let value = Field { node: &entry.value, path: format!("{}[{}]", field.path, entry.key) };
         let Some(text) = reader.string(&value) else { continue };
         let Some(name) = entry.key.strip_prefix(ANNOTATION_PREFIX) else { continue };
