@@ -90,8 +90,9 @@ impl Checker<'_> {
                 continue;
             }
             let mut variables = Vec::new();
-            let params: Vec<_> = overload.params.iter().map(|p| self.unifier.instantiate(p, &mut variables)).collect();
+            // The result first: variables are numbered as cel-go numbers them, and messages show the numbers.
             let declared = self.unifier.instantiate(&overload.result, &mut variables);
+            let params: Vec<_> = overload.params.iter().map(|p| self.unifier.instantiate(p, &mut variables)).collect();
             if !self.unifier.assignable_all(&types, &params) {
                 continue;
             }
