@@ -16,11 +16,11 @@ use crate::decision::Decision;
 use crate::equivalents::Equivalents;
 use crate::facts::ClusterFacts;
 use crate::host::FactsHost;
-use crate::index::Index;
-use crate::matcher::{Match, MatchError, Matcher};
+use crate::index::{Index, NamespaceFacts};
+use crate::matcher::{Match, MatchError, Matcher, has_namespace, selected_namespace};
 use crate::mutate::{Mutated, mutate};
 use crate::outcome::Outcome;
-use crate::request::{Operation, Request};
+use crate::request::{Operation, Request, labels};
 use crate::validate::validate;
 
 /// A policy set ready to decide. Immutable; swap the whole behind an `Arc` when policies change.
@@ -138,7 +138,6 @@ impl Engine {
         arena: &'a Bump,
         options: &DecideOptions,
     ) -> Decision {
-        let candidates = self.index.candidates(request, &self.equivalents, arena);
         let host = FactsHost::new(facts);
         let authorizer = facts.authorizer().map(|a| RequestAuthorizer::new(a, request));
         let scope = Scope {
@@ -149,13 +148,13 @@ impl Engine {
         };
         let context = Context::new(facts, scope, options.deadline, request);
         let mut out = Outcome::default();
-        let prepare = || candidates.iter().filter_map(|&n| self.prepared(n));
+        let prepare = preparing(&context, |request| self.candidates(request, &context));
         let mutated = match options.verb {
             Verb::Validate => Mutated { request: *request, object: request.object },
             Verb::Mutate | Verb::Both => mutate(prepare, request, &context, &mut out),
         };
         if options.verb != Verb::Mutate && out.denial.is_none() {
-            validate(prepare(), &mutated.request, &context, &mut out);
+            validate(prepare(&mutated.request), &mutated.request, &context, &mut out);
         }
         let unchanged = match (request.object.as_object(), mutated.object.as_object()) {
             (Some(before), Some(after)) => std::ptr::eq(before, after),
@@ -163,6 +162,20 @@ impl Engine {
         };
         let patch = if unchanged { Vec::new() } else { json_patch::diff(request.object, mutated.object, arena) };
         decision(out, &patch, &mutated, options.verb)
+    }
+
+    /// What a request has to be matched against, in order.
+    fn candidates<'c>(
+        &'c self,
+        request: &Request<'c>,
+        context: &Context<'c>,
+    ) -> impl Iterator<Item = Prepared<'c>> + use<'c> {
+        let namespace = || match has_namespace(request).then(|| selected_namespace(request, context)) {
+            Some(Ok(namespace)) => NamespaceFacts::Labels(labels(namespace)),
+            Some(Err(_)) | None => NamespaceFacts::Unknown,
+        };
+        let numbers = self.index.candidates(request, namespace, &self.equivalents, context.arena());
+        numbers.iter().filter_map(|&n| self.prepared(n))
     }
 
     fn prepared(&self, number: u32) -> Option<Prepared<'_>> {
@@ -173,6 +186,15 @@ impl Engine {
             equivalents: &self.equivalents,
         })
     }
+}
+
+/// The closure itself; its signature says that requests live as long as the context, which a closure cannot.
+fn preparing<'c, I, F>(_: &Context<'c>, prepare: F) -> F
+where
+    F: Fn(&Request<'c>) -> I,
+    I: Iterator<Item = Prepared<'c>>,
+{
+    prepare
 }
 
 // === impl Prepared ===

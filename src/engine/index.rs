@@ -4,31 +4,39 @@ use std::collections::HashMap;
 
 use bumpalo::Bump;
 use rustc_hash::FxBuildHasher;
+use stockade_cel::Object;
 use stockade_policy::compiled::Policy;
 use stockade_policy::matching::{MatchPolicy, RuleWithOperations};
-use stockade_policy::selector::Operator;
+use stockade_policy::selector::{LabelSelector, Operator, Requirement};
 
 use crate::equivalents::Equivalents;
-use crate::request::{Operation, Request};
+use crate::matcher::selector::fault;
+use crate::request::{Operation, Request, labels};
 
-/// Policies by group and resource, wildcards in buckets of their own, each with the operations and namespaces it
-/// could be about. Candidates still have to be matched; what is not a candidate cannot match.
+/// Policies by group and resource, wildcards in buckets of their own, each by the operations and labels it could be
+/// about. Candidates still have to be matched; what is not a candidate cannot match.
 #[derive(Debug, Default)]
 pub struct Index {
     exact: HashMap<String, HashMap<String, Bucket, FxBuildHasher>, FxBuildHasher>,
     any_group: HashMap<String, Bucket, FxBuildHasher>,
     any_resource: HashMap<String, Bucket, FxBuildHasher>,
     any: Bucket,
+    /// Whether some policy is found by the labels of its namespace.
+    reads_namespaces: bool,
 }
 
 /// Policies about one group and resource.
 #[derive(Debug, Default)]
 struct Bucket {
-    /// Of any namespace, or cluster-scoped.
     everywhere: Vec<Entry>,
-    /// Of policies that select namespaces by name alone (`kubernetes.io/metadata.name`).
-    by_namespace: HashMap<String, Vec<Entry>, FxBuildHasher>,
+    /// Those that need a label of the namespace to have one of some values.
+    by_namespace: ByLabel,
+    /// Those that need a label of the object or the old object to have one of some values.
+    by_object: ByLabel,
 }
+
+/// Entries by label key and value.
+type ByLabel = HashMap<String, HashMap<String, Vec<Entry>, FxBuildHasher>, FxBuildHasher>;
 
 /// One policy in a bucket.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +48,15 @@ struct Entry {
     equivalent: bool,
 }
 
-/// The label that every namespace has with its name as value, set by the API server.
-const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// What is known of the namespace that namespace selectors are about.
+#[derive(Debug, Clone, Copy)]
+pub enum NamespaceFacts<'a> {
+    /// Its labels.
+    Labels(Option<&'a Object<'a>>),
+    /// Nothing that could rule a policy out: a cluster-scoped object, or a namespace that could not be read, which is
+    /// for the matcher to report.
+    Unknown,
+}
 
 // === impl Index ===
 
@@ -54,22 +69,23 @@ impl Index {
                 continue;
             }
             let constraints = &policy.match_constraints;
-            let namespaces = names_alone(policy);
+            let needed = Needed::of(policy);
+            index.reads_namespaces |= matches!(needed, Needed::OfNamespace(_));
             let number = number as u32;
             let equivalent = constraints.match_policy == MatchPolicy::Equivalent;
             if constraints.resource_rules.is_empty() {
                 let entry = Entry { policy: number, operations: u8::MAX, equivalent };
-                index.any.insert(entry, namespaces);
+                index.any.insert(entry, needed);
             }
             for rule in &constraints.resource_rules {
                 let entry = Entry { policy: number, operations: operations(rule), equivalent };
-                index.insert(rule, entry, namespaces);
+                index.insert(rule, entry, needed);
             }
         }
         index
     }
 
-    fn insert(&mut self, rule: &RuleWithOperations, entry: Entry, namespaces: Option<&[String]>) {
+    fn insert(&mut self, rule: &RuleWithOperations, entry: Entry, needed: Needed<'_>) {
         for group in &rule.api_groups {
             for resource in &rule.resources {
                 let resource = resource.split_once('/').map_or(resource.as_str(), |(r, _)| r);
@@ -79,18 +95,24 @@ impl Index {
                     (g, "*") => self.any_resource.entry(g.to_owned()).or_default(),
                     (g, r) => self.exact.entry(g.to_owned()).or_default().entry(r.to_owned()).or_default(),
                 };
-                bucket.insert(entry, namespaces);
+                bucket.insert(entry, needed);
             }
         }
     }
 
-    /// Numbers of the policies that could match, ascending, each once. Allocates in the arena only.
-    pub fn candidates<'a>(&self, request: &Request<'_>, equivalents: &Equivalents, arena: &'a Bump) -> &'a [u32] {
+    /// Numbers of the policies that could match, ascending, each once. Allocates in the arena only. `namespace` is
+    /// asked at most once, and only when some policy depends on it.
+    pub fn candidates<'a, 'r>(
+        &self,
+        request: &Request<'r>,
+        namespace: impl FnOnce() -> NamespaceFacts<'r>,
+        equivalents: &Equivalents,
+        arena: &'a Bump,
+    ) -> &'a [u32] {
         let mut found = bumpalo::collections::Vec::new_in(arena);
-        // A Namespace being written is judged by its own labels, which need not say its name.
-        let namespace = if request.resource.resource == "namespaces" { None } else { Some(request.namespace) };
-        let namespace = namespace.filter(|n| !n.is_empty());
-        let wanted = Wanted { operation: bit(request.operation), namespace, equivalent: false };
+        let namespace = if self.reads_namespaces { namespace() } else { NamespaceFacts::Unknown };
+        let objects = [labels(request.object), labels(request.old_object)];
+        let wanted = Wanted { operation: bit(request.operation), namespace, objects, equivalent: false };
         self.collect(request.resource.group, request.resource.resource, wanted, &mut found);
         let others = equivalents.of(request.resource.group, request.resource.resource, request.sub_resource);
         for (i, other) in others.iter().enumerate() {
@@ -121,22 +143,49 @@ impl Index {
 #[derive(Clone, Copy)]
 struct Wanted<'r> {
     operation: u8,
-    /// None where a selector of namespace names says nothing.
-    namespace: Option<&'r str>,
+    namespace: NamespaceFacts<'r>,
+    objects: [Option<&'r Object<'r>>; 2],
     equivalent: bool,
+}
+
+/// One label that must have one of some values for a policy to match.
+#[derive(Clone, Copy)]
+enum Needed<'p> {
+    Nothing,
+    OfNamespace(&'p Requirement),
+    OfObject(&'p Requirement),
+}
+
+// === impl Needed ===
+
+impl<'p> Needed<'p> {
+    /// A selector that is faulty is left to the matcher, which reports it.
+    fn of(policy: &'p Policy) -> Self {
+        let constraints = &policy.match_constraints;
+        if fault(&constraints.namespace_selector).is_some() || fault(&constraints.object_selector).is_some() {
+            return Self::Nothing;
+        }
+        let one = |s: &'p LabelSelector| s.requirements.iter().find(|r| r.operator == Operator::In);
+        match (one(&constraints.namespace_selector), one(&constraints.object_selector)) {
+            (Some(requirement), _) => Self::OfNamespace(requirement),
+            (None, Some(requirement)) => Self::OfObject(requirement),
+            (None, None) => Self::Nothing,
+        }
+    }
 }
 
 // === impl Bucket ===
 
 impl Bucket {
-    fn insert(&mut self, entry: Entry, namespaces: Option<&[String]>) {
-        match namespaces {
-            None => self.everywhere.push(entry),
-            Some(names) => {
-                for name in names {
-                    self.by_namespace.entry(name.clone()).or_default().push(entry);
-                }
-            }
+    fn insert(&mut self, entry: Entry, needed: Needed<'_>) {
+        let (map, requirement) = match needed {
+            Needed::Nothing => return self.everywhere.push(entry),
+            Needed::OfNamespace(requirement) => (&mut self.by_namespace, requirement),
+            Needed::OfObject(requirement) => (&mut self.by_object, requirement),
+        };
+        let values = map.entry(requirement.key.clone()).or_default();
+        for value in &requirement.values {
+            values.entry(value.clone()).or_default().push(entry);
         }
     }
 
@@ -144,26 +193,24 @@ impl Bucket {
         let hit = |e: &&Entry| e.operations & wanted.operation != 0 && (!wanted.equivalent || e.equivalent);
         into.extend(self.everywhere.iter().filter(hit).map(|e| e.policy));
         match wanted.namespace {
-            Some(name) => {
-                let named = self.by_namespace.get(name).into_iter().flatten();
-                into.extend(named.filter(hit).map(|e| e.policy));
+            NamespaceFacts::Labels(labels) => {
+                into.extend(labelled(&self.by_namespace, labels).filter(hit).map(|e| e.policy));
             }
-            // Cluster-scoped objects and Namespaces themselves: a namespace selector does not rule them out here.
-            None => into.extend(self.by_namespace.values().flatten().filter(hit).map(|e| e.policy)),
+            NamespaceFacts::Unknown => {
+                let all = self.by_namespace.values().flat_map(HashMap::values).flatten();
+                into.extend(all.filter(hit).map(|e| e.policy));
+            }
+        }
+        for labels in wanted.objects {
+            into.extend(labelled(&self.by_object, labels).filter(hit).map(|e| e.policy));
         }
     }
 }
 
-/// The only namespaces, by name, that a policy could be about; none when that cannot be said. A selector that is
-/// faulty is left to the matcher, which reports it.
-fn names_alone(policy: &Policy) -> Option<&[String]> {
-    let selector = &policy.match_constraints.namespace_selector;
-    if crate::matcher::selector::fault(selector).is_some() {
-        return None;
-    }
-    let requirements = &selector.requirements;
-    let by_name = requirements.iter().find(|r| r.key == NAMESPACE_NAME_LABEL && r.operator == Operator::In)?;
-    (requirements.len() == 1 && !by_name.values.is_empty()).then_some(&by_name.values)
+/// Entries that some label finds.
+fn labelled<'i>(map: &'i ByLabel, labels: Option<&'i Object<'i>>) -> impl Iterator<Item = &'i Entry> {
+    let labels = labels.filter(|_| !map.is_empty()).map_or(&[][..], Object::entries);
+    labels.iter().filter_map(|l| map.get(l.key)?.get(l.value.as_str()?)).flatten()
 }
 
 fn operations(rule: &RuleWithOperations) -> u8 {

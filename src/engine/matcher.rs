@@ -169,23 +169,14 @@ impl Matcher {
         request: &Request<'a>,
         namespaces: &dyn NamespaceLabels<'a>,
     ) -> Result<bool, MatchError> {
-        let of_namespaces = request.resource.resource == "namespaces";
-        if request.namespace.is_empty() && !of_namespaces {
+        if !has_namespace(request) {
             return Ok(true);
         }
         self.namespace_selector.check()?;
         if self.namespace_selector.selector.is_empty() {
             return Ok(true);
         }
-        // A Namespace that is being written is judged as it will be; a deleted one, or one whose subresource is
-        // written, as it is.
-        let written = matches!(request.operation, Operation::Create | Operation::Update);
-        let namespace = if of_namespaces && request.sub_resource.is_empty() && written {
-            request.object
-        } else {
-            namespaces.namespace(request.namespace)?
-        };
-        Ok(self.namespace_selector.selector.matches(labels(namespace)))
+        Ok(self.namespace_selector.selector.matches(labels(selected_namespace(request, namespaces)?)))
     }
 
     fn match_object(&self, request: &Request<'_>) -> Result<bool, MatchError> {
@@ -197,6 +188,25 @@ impl Matcher {
             matches!(object, Value::Object(_)) && self.object_selector.selector.matches(labels(object))
         };
         Ok(selected(request.object) || selected(request.old_object))
+    }
+}
+
+/// Whether namespace selectors are about the request at all: they are not about cluster-scoped objects, Namespaces
+/// excepted.
+pub(crate) fn has_namespace(request: &Request<'_>) -> bool {
+    !request.namespace.is_empty() || request.resource.resource == "namespaces"
+}
+
+/// The Namespace that namespace selectors are about. One that is being written is judged as it will be; a deleted one,
+/// or one whose subresource is written, as it is.
+pub(crate) fn selected_namespace<'a>(
+    request: &Request<'a>,
+    namespaces: &dyn NamespaceLabels<'a>,
+) -> Result<Value<'a>, MatchError> {
+    let of_namespaces = request.resource.resource == "namespaces" && request.sub_resource.is_empty();
+    match request.operation {
+        Operation::Create | Operation::Update if of_namespaces => Ok(request.object),
+        _ => namespaces.namespace(request.namespace),
     }
 }
 

@@ -47,9 +47,9 @@ pub(crate) struct Mutated<'c> {
     pub(crate) object: Value<'c>,
 }
 
-/// Mutates the request's object. `prepare` gives the candidates anew for each pass.
+/// Mutates the request's object. `prepare` gives the candidates anew for each pass, as labels change.
 pub(crate) fn mutate<'c, I: Iterator<Item = Prepared<'c>>>(
-    prepare: impl Fn() -> I,
+    prepare: impl Fn(&Request<'c>) -> I,
     request: &Request<'c>,
     context: &Context<'c>,
     out: &mut Outcome,
@@ -68,7 +68,7 @@ pub(crate) fn mutate<'c, I: Iterator<Item = Prepared<'c>>>(
         defaults: Defaults::default(),
     };
     for _ in 0..2 {
-        let changed = passes.pass(prepare(), &mut request);
+        let changed = passes.pass(prepare(&request), &mut request);
         if !changed || passes.out.denial.is_some() {
             break;
         }

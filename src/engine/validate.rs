@@ -169,6 +169,9 @@ impl<'c> Judge<'c, '_> {
             (_, Err(error)) => return self.conclude(0, "auditAnnotations", 0, Verdict::Errored(error)),
         };
         for (number, (validation, verdict)) in self.policy.validations.iter().zip(verdicts).enumerate() {
+            if matches!(verdict, Verdict::Admitted) {
+                continue;
+            }
             let rule = format!("validations[{number}]");
             self.conclude(number, &rule, validation.expression.line, verdict);
         }

@@ -44,10 +44,18 @@ fn policy(groups: &str, resources: &str, operations: &str) -> Policy {
     }
 }
 
+fn requires(key: &str, values: &[&str]) -> LabelSelector {
+    let values = values.iter().map(|n| (*n).to_owned()).collect();
+    LabelSelector { requirements: vec![Requirement { key: key.into(), operator: Operator::In, values }] }
+}
+
 fn in_namespaces(mut policy: Policy, names: &[&str]) -> Policy {
-    let values = names.iter().map(|n| (*n).to_owned()).collect();
-    let requirement = Requirement { key: NAMESPACE_NAME_LABEL.into(), operator: Operator::In, values };
-    policy.match_constraints.namespace_selector = LabelSelector { requirements: vec![requirement] };
+    policy.match_constraints.namespace_selector = requires("kubernetes.io/metadata.name", names);
+    policy
+}
+
+fn about_objects(mut policy: Policy, apps: &[&str]) -> Policy {
+    policy.match_constraints.object_selector = requires("app", apps);
     policy
 }
 
@@ -55,7 +63,13 @@ fn candidates(policies: &[Policy], request: RequestBuilder) -> Vec<u32> {
     let (arena, symbols) = (Bump::new(), Symbols::new());
     let review = from_json(&request.review().unwrap(), &arena, &symbols).unwrap();
     let request = Request::from_review(review).unwrap();
-    Index::new(policies).candidates(&request, &Equivalents::builtin(), &arena).to_vec()
+    let namespace = json!({"metadata": {"labels": {"kubernetes.io/metadata.name": request.namespace}}});
+    let namespace = from_json(&namespace, &arena, &symbols).unwrap();
+    let facts = || match request.namespace {
+        "" | "unreadable" => NamespaceFacts::Unknown,
+        _ => NamespaceFacts::Labels(labels(namespace)),
+    };
+    Index::new(policies).candidates(&request, facts, &Equivalents::builtin(), &arena).to_vec()
 }
 
 fn object(api_version: &str, kind: &str) -> RequestBuilder {
@@ -93,7 +107,7 @@ fn equivalents_in_another_group_are_candidates_unless_the_match_is_exact() {
 }
 
 #[test]
-fn policies_of_other_namespaces_by_name_are_no_candidates() {
+fn policies_of_other_namespaces_are_no_candidates() {
     let policies = [
         in_namespaces(policy("", "pods", "*"), &["shop", "bank"]),
         in_namespaces(policy("", "pods", "*"), &["bank"]),
@@ -102,4 +116,23 @@ fn policies_of_other_namespaces_by_name_are_no_candidates() {
     assert_eq!(candidates(&policies, object("v1", "Pod").namespace("shop")), [0]);
     assert_eq!(candidates(&policies, object("v1", "Pod").namespace("bank")), [0, 1, 2]);
     assert_eq!(candidates(&policies, object("v1", "Node")), [2], "cluster-scoped objects match any selector");
+    assert_eq!(
+        candidates(&policies, object("v1", "Pod").namespace("unreadable")),
+        [0, 1, 2],
+        "for the matcher to tell"
+    );
+}
+
+#[test]
+fn policies_about_other_objects_by_label_are_no_candidates() {
+    let policies = [
+        about_objects(policy("", "pods", "*"), &["web"]),
+        about_objects(policy("", "pods", "*"), &["db"]),
+        policy("", "pods", "*"),
+    ];
+    let pod = |app| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "labels": {"app": app}}});
+    let created = RequestBuilder::new().object(pod("web"));
+    assert_eq!(candidates(&policies, created.clone()), [0, 2]);
+    assert_eq!(candidates(&policies, created.old_object(pod("db"))), [0, 1, 2]);
+    assert_eq!(candidates(&policies, object("v1", "Pod")), [2]);
 }
