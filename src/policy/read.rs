@@ -6,6 +6,7 @@ use stockade_cel::source::Span;
 
 use crate::compiled::{Flavour, Origin, ParameterNotFoundAction};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::objects::Item;
 use crate::source::{BindingSource, PolicySource};
 use crate::source_file::SourceFile;
 use crate::tree::{Content, Node};
@@ -294,13 +295,15 @@ const MUTATING_BINDING: &str = "MutatingAdmissionPolicyBinding";
 const ADMISSION: &str = "AdmissionPolicy";
 
 /// Reads one object when it is of a policy kind.
-pub(crate) fn read_object(reader: &mut Reader<'_>, node: &Node) -> Loaded {
+pub(crate) fn read_object(reader: &mut Reader<'_>, item: &Item<'_>) -> Loaded {
+    let node = item.node;
     let root = Field::root(node);
-    let (Some(api_version), Some(kind)) =
-        (node.get("apiVersion").and_then(Node::as_str), node.get("kind").and_then(Node::as_str))
-    else {
-        return Loaded::Other;
+    let written = |name: &str| node.get(name).and_then(Node::as_str);
+    let (api_version, kind) = match &item.defaults {
+        Some((api_version, kind)) => (Some(api_version.as_str()), Some(kind.as_str())),
+        None => (written("apiVersion"), written("kind")),
     };
+    let (Some(api_version), Some(kind)) = (api_version, kind) else { return Loaded::Other };
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     if !is_policy_kind(reader, node, group, version, kind) {
         return if matches!(group, REGISTRATION_GROUP | STOCKADE_GROUP) && !WEBHOOK_KINDS.contains(&kind) {

@@ -168,7 +168,7 @@ impl PolicySources {
         }
         let mut reader = Reader::new(&file);
         for item in items {
-            match read_object(&mut reader, item.node) {
+            match read_object(&mut reader, &item) {
                 Loaded::Policy(policy) => self.policies.push(*policy),
                 Loaded::Binding(binding) => self.bindings.push(*binding),
                 Loaded::Other => self.objects.push(loaded(&file, &item)),

@@ -493,3 +493,19 @@ fn test_cases_and_hidden_files_of_a_folder_are_left_out() {
         ]
     );
 }
+
+#[test]
+fn policies_of_a_list_are_read_even_when_their_kind_is_told_by_the_list_alone() {
+    let text = r#"apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyList
+items:
+- metadata: {name: a}
+  spec:
+    matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [pods]}]}
+    validations: [{expression: "true"}]
+"#;
+    let sources = read(text);
+    assert!(sources.diagnostics.is_empty(), "{}", sources.diagnostics);
+    assert_eq!((sources.policies.len(), sources.objects.len()), (1, 0));
+    assert_eq!((sources.policies[0].name.as_str(), sources.policies[0].origin.line), ("a", 4));
+}

@@ -218,3 +218,17 @@ fn what_yaml_makes_of_unquoted_expressions_is_explained() {
       = help: write the text in quotes, or as a block after `|-`
     "#);
 }
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_move_no_place() {
+    let text = "\u{feff}a: |-\r\n  x\r\n  y MARK\r\nb: >-\r\n  x\r\n  y MARK\r\n";
+    let file = SourceFile::new("a.yaml", text);
+    let (documents, diagnostics) = parse(&file);
+    assert!(diagnostics.is_empty(), "{diagnostics}");
+    let places = ["a", "b"].map(|key| {
+        let node = documents[0].get(key).unwrap();
+        let at = node.as_str().unwrap().find("MARK").unwrap() as u32;
+        file.position(node.locate(&file, Span::new(at, at + 4)).start).to_string()
+    });
+    assert_eq!(places, ["3:5", "6:5"]);
+}
