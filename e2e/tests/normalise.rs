@@ -88,15 +88,13 @@ fn note(differences: &mut BTreeMap<String, String>, what: &str, server: &Value, 
 /// A new webhook is asked only after a moment.
 fn wait_until_asked(cluster: &Cluster, recorder: &Recorder) {
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}});
-    for attempt in 0..300 {
+    let asked = (0..300).any(|attempt| {
         let case = format!("probe-{attempt}");
         let url = format!("/api/v1/namespaces/default/configmaps?dryRun=All&fieldManager={case}");
         cluster.client.post(&url, &map);
-        if recorder.take(&case).mutating.is_some() {
-            return;
-        }
-    }
-    panic!("the recording webhook is not asked");
+        recorder.take(&case).mutating.is_some()
+    });
+    assert!(asked, "the recording webhook is not asked");
 }
 
 /// All distinct objects of all YAML files below a folder.
