@@ -110,3 +110,10 @@ fn an_error_points_at_the_sub_expression_that_made_it() {
     let span = program.span(error.at);
     assert_eq!(&expr[span.start as usize..span.end as usize], "object.metadata.none");
 }
+
+#[test]
+fn a_program_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Program>();
+    shared::<Env>();
+}
