@@ -1,5 +1,7 @@
 //! Code and cost of the language's own functions. Operators are evaluated by the evaluator itself.
 
+use memchr::memmem;
+
 use crate::error::ErrorKind;
 use crate::functions::{Call, CostFn, Function, NativeFn, Scope, constant_cost};
 use crate::library::conversions;
@@ -31,7 +33,7 @@ fn code(name: &str) -> Call {
         "string" => conversions::to_string,
         "timestamp" => conversions::to_timestamp,
         "uint" => conversions::to_uint,
-        "contains" => |_, args| strings(args, |s, t| s.contains(t)),
+        "contains" => |_, args| strings(args, |s, t| memmem::find(s.as_bytes(), t.as_bytes()).is_some()),
         "startsWith" => |_, args| strings(args, |s, t| s.starts_with(t)),
         "endsWith" => |_, args| strings(args, |s, t| s.ends_with(t)),
         "matches" => return Call::Pattern(matches, matches_compiled),
