@@ -7,13 +7,17 @@ SHELL := /bin/bash
 STOCKADE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stockade
 export STOCKADE_CACHE
 export CARGO_TARGET_DIR ?= $(STOCKADE_CACHE)/target
-TOOLS := $(STOCKADE_CACHE)/tools/bin
 CARGO := cargo
 
-.PHONY: help toolchain run test lint fmt e2e bench fuzz generate tools
+# Tools from crates.io, in the cache, each at a pinned version.
+CARGO_ROOT := $(STOCKADE_CACHE)/tools/cargo
+CARGO_DENY := $(CARGO_ROOT)/bin/cargo-deny
+CARGO_FUZZ := $(CARGO_ROOT)/bin/cargo-fuzz
+
+.PHONY: help toolchain run test lint fmt e2e bench fuzz generate
 
 help: ## list the verbs
-	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 toolchain:
 	@if command -v rustup >/dev/null; then \
@@ -28,9 +32,31 @@ test: toolchain ## all tests that need no cluster, and the tests of the policy p
 	$(CARGO) test --locked --workspace --exclude stockade-e2e
 	$(CARGO) run --locked --quiet -- test policies
 
-lint: toolchain ## formatting, clippy, licences and sources of dependencies
+lint: toolchain $(CARGO_DENY) ## formatting, clippy, licences and sources of dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO_DENY) --offline --locked check --hide-inclusion-graph licenses bans sources
 
 fmt: toolchain ## format everything
 	$(CARGO) fmt --all
+
+e2e: toolchain ## against a real kube-apiserver and etcd, built from their Go modules on first use
+	e2e/tools/build
+	$(CARGO) build --locked
+	$(CARGO) test --locked -p stockade-e2e -- --nocapture
+
+generate: toolchain ## write generated files anew: what the API server knows of its kinds
+	e2e/tools/build
+	$(CARGO) run --locked -p stockade-schema --example generate
+
+# No sanitizer: there is no unsafe code to find faults in, and the fuzzers run several times faster without.
+FUZZ_SECONDS ?= 600
+fuzz: toolchain $(CARGO_FUZZ) ## each fuzz target for FUZZ_SECONDS (default 600), one after the other
+	cd fuzz && for target in cel review policy json_patch; do \
+	  RUSTC_BOOTSTRAP=1 PATH="$(dir $(CARGO_FUZZ)):$$PATH" $(CARGO) fuzz run -s none $$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1; done
+
+$(CARGO_DENY): | toolchain
+	$(CARGO) install --locked --root $(CARGO_ROOT) cargo-deny@0.20.2
+$(CARGO_FUZZ): | toolchain
+	$(CARGO) install --locked --root $(CARGO_ROOT) cargo-fuzz@0.13.2
