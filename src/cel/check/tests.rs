@@ -346,6 +346,24 @@ fn a_type_that_doubles_with_each_macro_is_refused() {
 }
 
 #[test]
+fn variables_that_multiply_each_other_end_in_a_verdict() {
+    let env = env();
+    for outermost_first in [true, false] {
+        let mut tests: Vec<_> =
+            (0..40).map(|i| format!("a{i} == {{a{0}: a{0}}} && b{i} == {{b{0}: b{0}}}", i + 1)).collect();
+        if !outermost_first {
+            tests.reverse();
+        }
+        let loops = (0..=40).rev().fold(format!("{} && a0 == b0", tests.join(" && ")), |inner, i| {
+            format!("[].all(a{i}, [].all(b{i}, {inner}))")
+        });
+        let found = verdict(&env, &loops);
+        let refused = ["has more than 1000 parts", "found no matching overload for '_==_'"];
+        assert!(refused.iter().any(|text| found.contains(text)), "{found}");
+    }
+}
+
+#[test]
 fn more_faults_than_the_limit_are_counted() {
     let found = verdict(&env(), &format!("[{}]", vec!["y"; 300].join(",")));
     assert!(found.ends_with("201 more errors were truncated"), "{found}");

@@ -10,7 +10,13 @@ pub(super) struct Unifier {
     bindings: Vec<Option<Type>>,
     /// Bindings that were replaced, so that a trial can be taken back.
     replaced: Vec<(u32, Option<Type>)>,
+    /// Types compared in the current trial.
+    steps: usize,
 }
+
+/// Most types one trial compares: variables that stand for types with variables can multiply them. Two types of the
+/// largest size take a tenth of it. A trial that takes more fails.
+const MAX_STEPS: usize = 20 * MAX_TYPE_SIZE;
 
 impl Unifier {
     /// A new type variable.
@@ -37,6 +43,7 @@ impl Unifier {
     /// Whether each of `from` may stand where the like-placed of `to` is expected. Variables are bound when all may.
     pub(super) fn assignable_all(&mut self, from: &[Type], to: &[Type]) -> bool {
         let before = self.replaced.len();
+        self.steps = 0;
         if from.len() == to.len() && from.iter().zip(to).all(|(f, t)| self.fits(f, t)) {
             return true;
         }
@@ -54,6 +61,10 @@ impl Unifier {
     }
 
     fn fits(&mut self, from: &Type, to: &Type) -> bool {
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            return false;
+        }
         if is_variable(to) {
             match self.stands_for(from, to) {
                 (true, _) => return true,
@@ -100,12 +111,16 @@ impl Unifier {
     }
 
     /// Whether a variable is part of a type, so that binding it to that type would never end.
-    fn occurs(&self, variable: &Type, ty: &Type) -> bool {
-        if variable == ty {
+    fn occurs(&mut self, variable: &Type, ty: &Type) -> bool {
+        self.steps += 1;
+        if variable == ty || self.steps > MAX_STEPS {
             return true;
         }
         match ty {
-            Type::Variable(_) => self.find(ty).is_some_and(|bound| self.occurs(variable, bound)),
+            Type::Variable(_) => match self.find(ty).cloned() {
+                Some(bound) => self.occurs(variable, &bound),
+                None => false,
+            },
             Type::List(inner) | Type::Optional(inner) | Type::Type(inner) => self.occurs(variable, inner),
             Type::Map(key, value) => self.occurs(variable, key) || self.occurs(variable, value),
             _ => false,
