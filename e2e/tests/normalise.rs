@@ -115,7 +115,7 @@ fn objects(folder: &Path) -> Vec<(PathBuf, Value)> {
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
             collect(&path, files);
@@ -150,7 +150,7 @@ fn placed(mut object: Value, namespaced: bool) -> (Value, String) {
 fn without_cluster(mut object: Value) -> Value {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.retain(|key, _| !SET_BY_SERVER.contains(&key.as_str()));
-        if text(&Value::Object(metadata.clone()), "/generateName") != "" {
+        if metadata.get("generateName").and_then(Value::as_str).is_some_and(|name| !name.is_empty()) {
             metadata.shift_remove("name");
         }
         drop_items(metadata, "finalizers", |item| {
