@@ -9,6 +9,7 @@ use stockade_cel::document::decode;
 use stockade_schema::{Kinds, Scope};
 
 use crate::facts::{ClusterFacts, Fact, Into, Kind};
+use crate::request::Members;
 
 /// Objects that exist, by kind and namespace. Holds their JSON; each request decodes what it reads into its arena.
 ///
@@ -211,15 +212,23 @@ fn label_with_name(metadata: &mut Json, name: &str) {
     }
 }
 
+/// A Namespace as the API server makes it, built in the arena: most requests to a folder of facts need one.
 fn synthesized_namespace<'a>(name: &str, into: Into<'a>) -> Value<'a> {
-    let object = json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
-        "spec": {"finalizers": ["kubernetes"]},
-        "status": {"phase": "Active"},
-    });
-    stockade_cel::document::from_json(&object, into.arena, into.symbols).unwrap_or(Value::Null)
+    let object = |members: &[(&'a str, Value<'a>)]| {
+        let mut object = Members::new(into.arena, into.symbols);
+        members.iter().for_each(|(key, value)| object.push(key, *value));
+        object.finish()
+    };
+    let name = Value::String(into.arena.alloc_str(name));
+    let labels = object(&[("kubernetes.io/metadata.name", name)]);
+    let finalizers = Value::List(into.arena.alloc_slice_copy(&[Value::String("kubernetes")]));
+    object(&[
+        ("apiVersion", Value::String("v1")),
+        ("kind", Value::String("Namespace")),
+        ("metadata", object(&[("name", name), ("labels", labels)])),
+        ("spec", object(&[("finalizers", finalizers)])),
+        ("status", object(&[("phase", Value::String("Active"))])),
+    ])
 }
 
 #[cfg(test)]

@@ -9,8 +9,14 @@ use crate::decision::{Finding, FindingAction, FindingResult, Status};
 /// Most findings of one request; what is beyond is counted in a last one.
 pub const MAX_FINDINGS: usize = 1_000;
 
-/// Longest value of one audit annotation in bytes (upstream `maxAuditAnnotationValueLength`).
-const MAX_ANNOTATION_BYTES: usize = 10 * 1024;
+/// Most warnings of one request. The API server shows 4,096 bytes of them.
+pub const MAX_WARNINGS: usize = 1_000;
+
+/// Longest value that one binding and params give to an audit annotation (upstream `maxAuditAnnotationValueLength`).
+const MAX_VALUE_BYTES: usize = 10 * 1024;
+
+/// Longest annotation, which joins the values of all bindings and params. Upstream has no such bound.
+const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
 
 /// Gathered so far.
 #[derive(Debug, Default)]
@@ -37,16 +43,16 @@ impl Outcome {
         self.denial.get_or_insert(status);
     }
 
-    /// Adds a warning that is not there yet.
+    /// Adds a warning that is not there yet, while there is room.
     pub(crate) fn warn(&mut self, text: String) {
-        if !self.warnings.contains(&text) {
+        if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&text) {
             self.warnings.push(text);
         }
     }
 
     /// Adds an annotation; one that is there already stays, as upstream.
     pub(crate) fn annotate(&mut self, key: String, mut value: String) {
-        truncate(&mut value, MAX_ANNOTATION_BYTES);
+        value.truncate(shortened(&value, MAX_ANNOTATION_BYTES).len());
         self.audit_annotations.entry(key).or_insert(value);
     }
 
@@ -146,13 +152,16 @@ pub(crate) fn invalid(message: String) -> Status {
     Status { code: 422, reason: "Invalid".to_owned(), message }
 }
 
-/// Shortens at a character boundary.
-fn truncate(text: &mut String, most: usize) {
-    if text.len() > most {
-        let mut end = most;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
+/// A value of an audit annotation, not longer than upstream lets it be.
+pub(crate) fn annotation_value(text: &str) -> &str {
+    shortened(text, MAX_VALUE_BYTES)
+}
+
+/// The first bytes, up to a character boundary.
+fn shortened(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
     }
+    &text[..end]
 }

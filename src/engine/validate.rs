@@ -13,7 +13,7 @@ use crate::decision::{FindingAction, FindingResult, Status};
 use crate::engine::Prepared;
 use crate::evaluate::Run;
 use crate::matcher::{Match, MatchError};
-use crate::outcome::{Outcome, Place, configuration_error, invalid};
+use crate::outcome::{Outcome, Place, annotation_value, configuration_error, invalid};
 use crate::params;
 use crate::request::Request;
 
@@ -281,6 +281,7 @@ impl<'c> Judge<'c, '_> {
     }
 
     fn publish(&mut self, annotation: &'c AuditAnnotation, value: &str) {
+        let value = annotation_value(value);
         if value.is_empty() {
             return;
         }
