@@ -130,30 +130,51 @@ fn nesting_up_to_the_limits_of_the_parser_fits_the_stack() {
     }
 }
 
-#[test]
-fn variables_that_select_each_other_a_thousand_deep_end_in_an_error() {
-    let message = on_request_stack(|| {
-        let members: Vec<(String, Type)> = (0..1000).map(|i| (format!("v{i}"), Type::Dyn)).collect();
+/// How the last of 300 variables ends, each of which wraps the one before it five times.
+fn chain(before: &'static str, after: &'static str) -> String {
+    on_request_stack(move || {
+        let members: Vec<(String, Type)> = (0..300).map(|i| (format!("v{i}"), Type::Dyn)).collect();
         let mut symbols = Symbols::new();
         let env = Env::kubernetes().lazy_variables(members);
         let mut compile = |text: &str| env.compile(text, &mut symbols).expect("compiles");
         let mut lazy: Vec<Program> = vec![compile("dyn(1)")];
-        lazy.extend((1..1000).map(|i| compile(&format!("dyn([variables.v{}].map(x, x + 1)[0])", i - 1))));
-        let first = compile("variables.v20");
-        let last = compile("variables.v999");
+        let link = |i: usize| format!("{}variables.v{}{}", before.repeat(5), i - 1, after.repeat(5));
+        lazy.extend((1..300).map(|i| compile(&link(i))));
+        let first = compile("variables.v3");
+        let last = compile("variables.v299");
         let arena = Bump::new();
         let scope = Scope { arena: &arena, symbols: &symbols, authorizer: None, host: None };
         let mut evaluation = Evaluation::new(scope, &[], &lazy);
         let shallow = evaluation.evaluate(&first, u64::MAX);
-        assert_eq!(shallow.result.ok().and_then(stockade_cel::Value::as_int), Some(21));
+        assert_eq!(shallow.result.ok().and_then(stockade_cel::Value::as_int), Some(1));
         let deep = evaluation.evaluate(&last, u64::MAX).result.expect_err("too deep");
         let mut kind = deep.kind;
         while let ErrorKind::Variable { cause, .. } = kind {
             kind = cause.kind;
         }
         kind.to_string()
-    });
-    assert_eq!(message, "evaluation nests too deeply");
+    })
+}
+
+#[test]
+fn variables_that_select_each_other_hundreds_deep_end_in_an_error() {
+    let wrappers = [
+        ("dyn(", ")"),
+        ("dyn([", "][0])"),
+        ("dyn({'a': ", "}['a'])"),
+        ("(dyn(true) ? ", " : dyn(0))"),
+        ("dyn([1].map(x, ", ")[0])"),
+        ("dyn([1].transformList(i, v, ", ")[0])"),
+        ("dyn([1].transformMap(i, v, ", ")[0])"),
+        ("optional.of(", ").value()"),
+        ("optional.none().orValue(", ")"),
+        ("dyn(1 * ", ")"),
+        ("(dyn([1].exists(x, ", " == 1)) ? dyn(1) : dyn(2))"),
+        ("optional.of(1).optMap(x, ", ").value()"),
+    ];
+    for (before, after) in wrappers {
+        assert_eq!(chain(before, after), "evaluation nests too deeply", "{before}…{after}");
+    }
 }
 
 #[test]
