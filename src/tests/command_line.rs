@@ -1,0 +1,197 @@
+//! The command line as a user meets it: files in, whole output compared.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const POLICY: &str = "\
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: no-host-network
+spec:
+  matchConstraints:
+    resourceRules:
+      - {apiGroups: [''], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [pods]}
+  validations:
+    - expression: '!object.spec.?hostNetwork.orValue(false)'
+      reason: Forbidden
+      message: host network is not for you
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: everywhere
+spec:
+  policyName: no-host-network
+  validationActions: [Deny]
+";
+
+const BAD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {hostNetwork: true, containers: [{name: web, image: web}]}}";
+const GOOD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: web, image: web}]}}";
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+fn stockade(dir: &TempDir, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_stockade")).args(args).current_dir(dir.path()).output().unwrap()
+}
+
+fn shown(output: &Output) -> String {
+    format!(
+        "exit {}\n{}{}",
+        output.status.code().unwrap(),
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
+    )
+}
+
+#[test]
+fn check_names_the_file_the_rule_and_exits_with_1() {
+    let dir = folder(&[("p.yaml", POLICY), ("a/bad.yaml", BAD), ("a/good.yaml", GOOD)]);
+    insta::assert_snapshot!(shown(&stockade(&dir, &["check", "-p", "p.yaml", "a"])), @r"
+    exit 1
+    a/bad.yaml:1: Pod web
+      deny    no-host-network
+              host network is not for you
+              validations[0] at p.yaml:10
+
+    2 objects judged: 1 refused, 0 with warnings
+    ");
+}
+
+#[test]
+fn check_of_good_objects_exits_with_0() {
+    let dir = folder(&[("p.yaml", POLICY), ("good.yaml", GOOD)]);
+    insta::assert_snapshot!(shown(&stockade(&dir, &["check", "-p", "p.yaml", "good.yaml"])), @r"
+    exit 0
+    1 object judged: 0 refused, 0 with warnings
+    ");
+}
+
+#[test]
+fn check_without_policies_says_how_to_name_some_and_exits_with_2() {
+    let dir = folder(&[("good.yaml", GOOD)]);
+    insta::assert_snapshot!(shown(&stockade(&dir, &["check", "good.yaml"])), @r"
+    exit 2
+    error: no policies: name some with --policies PATH, or use --pod-security LEVEL
+    ");
+}
+
+#[test]
+fn review_prints_one_decision_as_json() {
+    let dir = folder(&[("p.yaml", POLICY), ("bad.yaml", BAD)]);
+    let output = stockade(&dir, &["review", "-p", "p.yaml", "--object", "bad.yaml", "-o", "json"]);
+    let decision: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), decision),
+        (
+            Some(1),
+            serde_json::json!({
+                "allowed": false,
+                "status": {
+                    "code": 403,
+                    "reason": "Forbidden",
+                    "message": "ValidatingAdmissionPolicy 'no-host-network' with binding 'everywhere' denied request: host network is not for you",
+                },
+                "warnings": [],
+                "auditAnnotations": {},
+                "patch": [],
+                "findings": [{
+                    "policy": "no-host-network",
+                    "binding": "everywhere",
+                    "rule": "validations[0]",
+                    "action": "Deny",
+                    "result": "fail",
+                    "message": "host network is not for you",
+                    "trace": "p.yaml:10",
+                }],
+            })
+        )
+    );
+}
+
+#[test]
+fn review_of_a_deletion_judges_the_old_object_alone() {
+    let dir = folder(&[("p.yaml", POLICY), ("bad.yaml", BAD)]);
+    let output = stockade(&dir, &["review", "-p", "p.yaml", "--object", "bad.yaml", "--operation", "DELETE"]);
+    insta::assert_snapshot!(shown(&output), @r"
+    exit 0
+    allowed
+    ");
+}
+
+#[test]
+fn a_policy_without_cases_or_readme_fails_its_test() {
+    let dir = folder(&[("net/no-host-network/policy.yaml", POLICY), ("net/no-host-network/fail/bad.yaml", BAD)]);
+    insta::assert_snapshot!(shown(&stockade(&dir, &["test", "."])), @r"
+    exit 1
+    FAIL  ./net/no-host-network 1 cases
+            no README.md: say what the policy wants, why, and how to fix an object it refuses
+            no case that passes: add one to pass/ or test.yaml
+
+    1 passed, 2 failed
+    ");
+}
+
+#[test]
+fn a_case_that_comes_out_otherwise_is_shown_with_what_came_out() {
+    let dir = folder(&[
+        ("p/policy.yaml", POLICY),
+        ("p/README.md", "why"),
+        ("p/pass/bad.yaml", BAD),
+        ("p/fail/good.yaml", GOOD),
+    ]);
+    insta::assert_snapshot!(shown(&stockade(&dir, &["test", "p"])), @r"
+    exit 1
+    FAIL  p 2 cases
+          pass/bad.yaml
+            expected to be admitted without a word, got refused
+              no-host-network validations[0]: host network is not for you
+          fail/good.yaml
+            expected to be refused, warned about or noted, got admitted
+
+    0 passed, 2 failed
+    ");
+}
+
+#[test]
+fn a_pod_security_level_that_does_not_exist_is_refused() {
+    let dir = folder(&[("good.yaml", GOOD)]);
+    let output = stockade(&dir, &["check", "--pod-security", "strict", "good.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("\"strict\" is no level: use privileged, baseline or restricted"), "{text}");
+}
+
+#[test]
+fn control_characters_of_a_manifest_do_not_reach_the_terminal() {
+    let evil = BAD.replace("name: web}, spec", "name: \"we\\e[31mb\"}, spec");
+    let dir = folder(&[("p.yaml", POLICY), ("evil.yaml", &evil)]);
+    let output = stockade(&dir, &["check", "-p", "p.yaml", "evil.yaml"]);
+    assert!(!output.stdout.contains(&0x1b), "{}", shown(&output));
+}
+
+#[test]
+fn certificates_are_minted_once_and_inspected() {
+    let dir = folder(&[]);
+    let minted = stockade(&dir, &["certs", "mint", "c"]);
+    let again = stockade(&dir, &["certs", "mint", "c"]);
+    insta::assert_snapshot!(shown(&minted) + &shown(&again), @r"
+    exit 0
+    c/tls.crt: minted
+    exit 0
+    c/tls.crt: already there
+    ");
+    let inspected = stockade(&dir, &["certs", "inspect", "c"]);
+    let text = String::from_utf8(inspected.stdout).unwrap();
+    assert!(text.contains("localhost, 127.0.0.1, ::1"), "{text}");
+}
