@@ -101,6 +101,15 @@ pub fn apply<'a>(
     Ok(nulls::drop(kind.map(Kind::root), merged.unwrap_or(Value::Null), arena, symbols))
 }
 
+/// Whether an object has the form of its kind: declared fields only, of the declared types. Elements of a list may
+/// share their key, as in stored objects.
+///
+/// # Errors
+/// What does not fit.
+pub fn conforms(kind: &Kind, object: Value<'_>) -> Result<(), Problems> {
+    validate::validate(TypeRef::Type(kind.root()), object, true)
+}
+
 fn with_type_of<'a>(object: Value<'a>, configuration: Value<'a>, arena: &'a Bump, symbols: &Symbols) -> Value<'a> {
     let Some(fields) = json::object(configuration) else { return configuration };
     const TYPE: [&str; 2] = ["apiVersion", "kind"];

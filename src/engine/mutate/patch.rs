@@ -4,7 +4,7 @@ use stockade_cel::limits::MAX_DOCUMENT_DEPTH;
 use stockade_cel::value::Struct;
 use stockade_cel::{Object, Value};
 use stockade_schema::json_patch::{self, Operation, PatchError};
-use stockade_schema::{Kinds, merge as structured};
+use stockade_schema::{Kind, Kinds, merge as structured};
 
 use crate::decision::Status;
 use crate::facts::Into;
@@ -28,9 +28,7 @@ pub(super) fn merge<'a>(object: Value<'a>, value: Value<'a>, into: Into<'a>) -> 
         return Err(failed("unsupported return type from ApplyConfiguration expression"));
     };
     check_type_names(configuration)?;
-    let text = |key| object.get(key).and_then(Value::as_str).unwrap_or("");
-    let kind = Kinds::builtin().by_api_version(text("apiVersion"), text("kind"));
-    structured::apply(kind, object, value, into.arena, into.symbols)
+    structured::apply(kind_of(object), object, value, into.arena, into.symbols)
         .map_err(|e| MutationError::Policy(format!("error applying patch: {e}")))
 }
 
@@ -54,7 +52,8 @@ pub(super) fn patch<'a>(object: Value<'a>, value: Value<'a>, into: Into<'a>) -> 
     }
 }
 
-/// A patch that makes the object another kind is refused, as it does not decode as the kind it was.
+/// A patch that makes the object another kind, or gives it fields or types that its kind does not have, is refused: the
+/// API server decodes the result strictly and ends the request when that fails.
 fn still_the_same_kind<'a>(before: Value<'a>, after: Value<'a>) -> Result<Value<'a>, MutationError> {
     for key in ["apiVersion", "kind"] {
         let text = |v: Value<'a>| v.get(key).and_then(Value::as_str);
@@ -62,7 +61,20 @@ fn still_the_same_kind<'a>(before: Value<'a>, after: Value<'a>) -> Result<Value<
             return Err(not_an_object(&format!("the patch changes {key}")));
         }
     }
+    match kind_of(before) {
+        // What did not fit before, an object straight from a file, is not the patch's fault.
+        Some(kind) if structured::conforms(kind, before).is_ok() => {
+            let misfit = |e| not_an_object(&format!("the patched object is no {}: {e}", kind.kind));
+            structured::conforms(kind, after).map_err(misfit)?;
+        }
+        _ => {}
+    }
     Ok(after)
+}
+
+fn kind_of(object: Value<'_>) -> Option<&'static Kind> {
+    let text = |key| object.get(key).and_then(Value::as_str).unwrap_or("");
+    Kinds::builtin().by_api_version(text("apiVersion"), text("kind"))
 }
 
 fn operation<'a>(item: &'a Struct<'a>, into: Into<'a>) -> Result<Operation<'a>, MutationError> {

@@ -73,13 +73,15 @@ fn a_patch_that_does_not_apply_counts_under_the_failure_policy() {
 }
 
 #[test]
-fn a_patch_that_leaves_no_object_or_another_kind_ends_the_request() {
+fn a_patch_that_leaves_no_object_of_the_kind_ends_the_request() {
     let kit = Kit::new();
     let list = Value::List(&[]);
     for patch in [
         kit.json_patch("replace", "", Some(list)),
         kit.json_patch("replace", "/kind", Some(Value::String("Pod"))),
         kit.json_patch("remove", "/apiVersion", None),
+        kit.json_patch("add", "/spec/replicasx", Some(Value::Int(1))),
+        kit.json_patch("add", "/spec/replicas", Some(Value::String("many"))),
     ] {
         let error = kit.patched(&deployment(), &[patch]).unwrap_err();
         assert!(matches!(&error, MutationError::Request(s) if s.code == 500), "{error:?}");
@@ -133,4 +135,13 @@ fn an_apply_configuration_is_merged_by_the_schema_of_the_kind() {
     let text = "error applying patch: failed to convert patch object to typed object: .spec.replicasx: field not \
                 declared in schema";
     assert_eq!(error.unwrap_err(), MutationError::Policy(text.to_owned()));
+}
+
+#[test]
+fn a_misfit_that_was_there_before_is_not_the_patchs_fault() {
+    let kit = Kit::new();
+    let mut object = deployment();
+    object["spec"]["replicasx"] = json!(1);
+    let patch = kit.json_patch("replace", "/spec/replicas", Some(Value::Int(3)));
+    assert_eq!(kit.patched(&object, &[patch]).unwrap()["spec"], json!({"replicas": 3, "replicasx": 1}));
 }
