@@ -277,7 +277,9 @@ fn zone_offset(t: Timestamp, zone: &str) -> Result<i64, ZoneFault<'_>> {
     if found.iana_name() != Some(zone) {
         return Err(ZoneFault::Unknown);
     }
-    let instant = Instant::from_second(t.seconds).unwrap_or_default();
+    // The database's time ends a day before ours does.
+    let seconds = t.seconds.clamp(Instant::MIN.as_second(), Instant::MAX.as_second());
+    let instant = Instant::from_second(seconds).unwrap_or_default();
     let offset: Offset = found.to_offset(instant);
     Ok(i64::from(offset.seconds()))
 }

@@ -33,7 +33,7 @@ fn code(name: &str) -> Call {
         "string" => conversions::to_string,
         "timestamp" => conversions::to_timestamp,
         "uint" => conversions::to_uint,
-        "contains" => |_, args| strings(args, |s, t| memmem::find(s.as_bytes(), t.as_bytes()).is_some()),
+        "contains" => |_, args| strings(args, contains),
         "startsWith" => |_, args| strings(args, |s, t| s.starts_with(t)),
         "endsWith" => |_, args| strings(args, |s, t| s.ends_with(t)),
         "matches" => return Call::Pattern(matches, matches_compiled),
@@ -86,12 +86,23 @@ fn matches_cost(overload: &str, args: &[Value<'_>], _: &Value<'_>) -> u64 {
 
 /// Cost of walking a string of so many code points (cel-go `StringTraversalCostFactor` 0.1).
 pub(crate) fn traversal(size: u64) -> u64 {
-    (size as f64 * 0.1).ceil() as u64
+    // The same as upstream's `ceil(size * 0.1)` for every size that fits in memory, without a call to round.
+    size.div_ceil(10)
 }
 
 /// Cost of a regular expression of so many code points (cel-go `RegexStringLengthCostFactor` 0.25).
 fn pattern(size: u64) -> u64 {
     (size as f64 * 0.25).ceil() as u64
+}
+
+/// Substring search. Fields of objects are short: there, setting up a searcher costs more than it saves.
+fn contains(text: &str, part: &str) -> bool {
+    let (text, part) = (text.as_bytes(), part.as_bytes());
+    match part.first() {
+        None => true,
+        Some(first) if text.len() <= 256 => memchr::memchr_iter(*first, text).any(|at| text[at..].starts_with(part)),
+        Some(_) => memmem::find(text, part).is_some(),
+    }
 }
 
 fn size<'a>(_: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {

@@ -61,19 +61,19 @@ pub(crate) fn repeated_key<'a>(entries: &[(Value<'a>, Value<'a>)], arena: &'a Bu
     Some(entries[repeated].0)
 }
 
-/// Value of a key in the entries of a [`Value::Map`]: of the key itself, else of a number of another type that stands
-/// for the same.
+/// Value of a key in the entries of a [`Value::Map`]: of the key itself, else of an int or else a uint that stands for
+/// the same number.
 pub(super) fn find<'a>(entries: &[(Value<'a>, Value<'a>)], key: Value<'_>) -> Option<Value<'a>> {
     let start = entries.partition_point(|(k, _)| key_order(*k, key).is_lt());
-    let equal = entries[start..].iter().take_while(|(k, _)| equal(*k, key));
-    let mut found = None;
-    for (k, v) in equal {
-        if same_key(*k, key) {
-            return Some(*v);
-        }
-        found = found.or(Some(*v));
-    }
-    found
+    let equals = entries[start..].iter().take_while(|(k, _)| equal(*k, key));
+    let rank = |k: Value<'_>| match k {
+        _ if same_key(k, key) => Some(0),
+        Value::Int(_) => Some(1),
+        Value::Uint(_) => Some(2),
+        // A double as key is found by a double only.
+        _ => None,
+    };
+    equals.filter_map(|(k, v)| rank(*k).map(|r| (r, *v))).min_by_key(|(r, _)| *r).map(|(_, v)| v)
 }
 
 /// Whether Go's map has them as one key: equal and of one type.
