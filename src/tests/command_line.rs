@@ -1,5 +1,7 @@
 //! The command line as a user meets it: files in, whole output compared.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test ends in a panic")]
+
 use std::fs;
 use std::process::{Command, Output};
 

@@ -1,5 +1,7 @@
 //! What the documents say is true: the README's examples, the crates' directions, the tables of the packs.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test ends in a panic")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -65,7 +65,7 @@ impl PolicyFolder {
                 continue;
             }
             for file in yaml_files(&folder)? {
-                for (n, object) in inputs::objects(&[file.clone()])?.into_iter().enumerate() {
+                for (n, object) in inputs::objects(std::slice::from_ref(&file))?.into_iter().enumerate() {
                     let file = file.strip_prefix(dir).unwrap_or(&file).display();
                     let name = if n == 0 { file.to_string() } else { format!("{file}:{}", object.origin.line) };
                     cases.push(Case::of_file(name, object.value, expect));
