@@ -215,6 +215,27 @@ pub enum MacroKind {
     Bind,
 }
 
+/// Words of the grammar that may name fields and functions of members but not variables (cel-spec, syntax).
+pub const RESERVED_WORDS: [&str; 17] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
 /// Function names of the operators, as the language definition spells them.
 pub mod operators {
     #![allow(missing_docs, reason = "the value is the documentation")]

@@ -9,34 +9,13 @@ use super::lexer::{self, Kind, Token};
 use super::literals;
 use super::logic::{Waiting, binary};
 use super::macros::{self, Expanded};
-use crate::ast::{Expr, ExprKind, Literal, MapEntry, StructField, operators};
+use crate::ast::{Expr, ExprKind, Literal, MapEntry, RESERVED_WORDS, StructField, operators};
 use crate::limits::MAX_ISSUES;
 use crate::source::Span;
 
 /// What an operand may start with, in ANTLR's words and order; optional syntax adds `'?'`.
 const OPERAND: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', \
                        NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
-
-/// Words that may name fields and functions of members but not variables.
-const RESERVED: [&str; 17] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 pub(super) type Parsed<T> = Result<T, Stop>;
 
@@ -335,7 +314,7 @@ impl<'t> Parser<'t> {
             return self.structure(tokens, dot);
         }
         let name = self.next();
-        let reserved = RESERVED.contains(&self.slice(name));
+        let reserved = RESERVED_WORDS.contains(&self.slice(name));
         let calls = self.peek().kind == Kind::LeftParen;
         let called = if calls { Some(self.call(None, name, dot)?) } else { None };
         match called {

@@ -1,5 +1,7 @@
 //! Forms of names, in the words of k8s.io/apimachinery `validation`. Each function lists what is wrong; empty is good.
 
+use stockade_cel::ast::RESERVED_WORDS;
+
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
                          and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
                          validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -14,30 +16,8 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
                            'my_value',  or '12345', regex used for validation is \
                            '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/// Words of the CEL grammar that no variable may have.
-const CEL_RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+/// Words of the CEL grammar that no variable may have, beside those that are merely reserved.
+const CEL_LITERALS: [&str; 4] = ["true", "false", "null", "in"];
 
 /// Names of objects are limited in "characters", parts of labels in "bytes": upstream words one limit in two ways.
 fn too_long(limit: usize, unit: &str) -> String {
@@ -139,7 +119,8 @@ pub(crate) fn path_segment(name: &str) -> Vec<String> {
 /// `IDENT` of the CEL grammar.
 pub(crate) fn is_cel_identifier(name: &str) -> bool {
     let start = |c: char| c == '_' || c.is_ascii_alphabetic();
-    name.starts_with(start) && name.chars().all(|c| start(c) || c.is_ascii_digit()) && !CEL_RESERVED.contains(&name)
+    let word = CEL_LITERALS.contains(&name) || RESERVED_WORDS.contains(&name);
+    name.starts_with(start) && name.chars().all(|c| start(c) || c.is_ascii_digit()) && !word
 }
 
 #[cfg(test)]
