@@ -93,3 +93,48 @@ fn generation(sources: &Sources, number: u64) -> Result<Generation> {
     let facts = inputs::facts(sources.cluster_state.as_deref(), compiled.objects)?;
     Ok(Generation { engine: Engine::new(Arc::new(compiled.set)), facts, number })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    const GOOD: &str = "
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: p}
+spec:
+  matchConstraints:
+    resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+  validations: [{expression: 'true'}]
+";
+
+    #[test]
+    fn a_broken_set_is_refused_whole_and_the_last_good_one_stays_in_force_until_it_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.yaml");
+        fs::write(&file, GOOD).unwrap();
+        let sources = Sources { policies: vec![dir.path().to_owned()], cluster_state: None };
+        let mut registry = Registry::default();
+        let live = Live::load(sources, PolicyMetrics::register(&mut registry)).unwrap();
+        let state = || (live.policy_count(), live.current().number, live.refusal().is_some());
+        assert_eq!(state(), (1, 1, false));
+
+        fs::write(&file, GOOD.replace("'true'", "objekt.a")).unwrap();
+        live.reload();
+        assert_eq!(state(), (1, 1, true));
+        assert!(live.refusal().unwrap().contains("undeclared reference to 'objekt'"));
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        assert!(text.contains("stockade_policies_current 0"), "{text}");
+        assert!(text.contains("stockade_policy_reloads_total{result=\"refused\"} 1"), "{text}");
+
+        fs::write(&file, format!("{GOOD}---{}", GOOD.replace("name: p", "name: q"))).unwrap();
+        live.reload();
+        assert_eq!(state(), (2, 2, false));
+    }
+}

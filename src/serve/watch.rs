@@ -78,3 +78,40 @@ fn walk(path: &Path, depth: usize, seen: &mut Vec<Seen>) {
         modified: metadata.and_then(|m| m.modified().ok()),
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn swapping_the_link_of_a_mounted_configmap_is_a_change_though_sizes_and_names_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        for (version, text) in [("..1", "a"), ("..2", "b")] {
+            fs::create_dir(dir.path().join(version)).unwrap();
+            fs::write(dir.path().join(version).join("p.yaml"), text).unwrap();
+        }
+        symlink("..1", dir.path().join("..data")).unwrap();
+        symlink("..data/p.yaml", dir.path().join("p.yaml")).unwrap();
+        let sources = Sources { policies: vec![dir.path().to_owned()], cluster_state: None };
+        let before = snapshot(&sources);
+        assert_eq!(before, snapshot(&sources));
+
+        symlink("..2", dir.path().join("..new")).unwrap();
+        fs::rename(dir.path().join("..new"), dir.path().join("..data")).unwrap();
+        assert_ne!(before, snapshot(&sources));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_a_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.yaml");
+        fs::write(&file, "a").unwrap();
+        let sources = Sources { policies: vec![dir.path().to_owned(), file.clone()], cluster_state: None };
+        let before = snapshot(&sources);
+        fs::remove_file(&file).unwrap();
+        assert_ne!(before, snapshot(&sources));
+    }
+}
