@@ -206,7 +206,8 @@ fn server_flags(folder: &Path, etcd_port: u16, api_port: u16) -> Vec<String> {
     vec![
         format!("--etcd-servers=http://127.0.0.1:{etcd_port}"),
         "--bind-address=127.0.0.1".to_owned(),
-        "--advertise-address=127.0.0.1".to_owned(),
+        // There is no Endpoints object for a server on loopback.
+        "--endpoint-reconciler-type=none".to_owned(),
         format!("--secure-port={api_port}"),
         format!("--cert-dir={}", file("certs")),
         format!("--tls-cert-file={}", file("server.crt")),

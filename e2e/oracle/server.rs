@@ -321,20 +321,21 @@ impl<'c> Oracle<'c> {
         for document in old {
             self.client.delete(&format!("{}/{}", collection_of(&document), text(&document, "/metadata/name")));
         }
+        // No suite has a policy about Leases.
         let probe = json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": { "name": "stockade-marker" },
-            "data": { "generation": generation.to_string() },
+            "spec": { "holderIdentity": generation.to_string() },
         });
         let deadline = Instant::now() + IN_FORCE_WITHIN;
-        let path = "/api/v1/namespaces/default/configmaps?dryRun=All&fieldManager=marker";
+        let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases?dryRun=All&fieldManager=marker";
         loop {
             let answer = self.client.post(path, &probe);
             let mutated = self
                 .recorder
                 .take("marker")
                 .mutating
-                .is_some_and(|review| text(&review, "/request/object/data/seen") == generation.to_string());
+                .is_some_and(|review| text(&review, "/request/object/metadata/labels/seen") == generation.to_string());
             let marker = format!("'stockade-marker-{generation}'");
             if mutated && answer.warnings.iter().any(|warning| warning.contains(&marker)) {
                 return;
@@ -409,7 +410,7 @@ fn markers(generation: usize) -> Vec<Value> {
     }
     let name = format!("stockade-marker-{generation}");
     let rules = json!({ "resourceRules": [{
-        "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"],
+        "apiGroups": ["coordination.k8s.io"], "apiVersions": ["v1"], "resources": ["leases"], "operations": ["CREATE"],
     }] });
     let condition = json!([{ "name": "marker", "expression": "request.name == 'stockade-marker'" }]);
     let document = |kind: &str, spec: Value| {
@@ -417,7 +418,7 @@ fn markers(generation: usize) -> Vec<Value> {
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": { "name": name }, "spec": spec,
         })
     };
-    let seen = format!("Object{{data: {{'seen': '{generation}'}}}}");
+    let seen = format!("Object{{metadata: Object.metadata{{labels: {{'seen': '{generation}'}}}}}}");
     vec![
         document(
             "MutatingAdmissionPolicy",
@@ -431,7 +432,7 @@ fn markers(generation: usize) -> Vec<Value> {
             "ValidatingAdmissionPolicy",
             json!({
                 "matchConstraints": rules, "matchConditions": condition,
-                "validations": [{ "expression": format!("object.data.generation != '{generation}'") }],
+                "validations": [{ "expression": format!("object.spec.holderIdentity != '{generation}'") }],
             }),
         ),
         document("ValidatingAdmissionPolicyBinding", json!({ "policyName": name, "validationActions": ["Warn"] })),

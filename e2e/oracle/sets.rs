@@ -92,6 +92,28 @@ pub fn of_packs(folder: &Path) -> Vec<PolicySet> {
     sets
 }
 
+/// Our own sets, one a folder: `policy.yaml`, `cases.yaml`, perhaps `params.yaml`. They use what the suites do not.
+pub fn of_features(folder: &Path) -> Vec<PolicySet> {
+    let mut sets = Vec::new();
+    for feature in children(folder) {
+        let mut set = PolicySet {
+            name: format!("features/{}", feature.file_name().unwrap_or_default().display()),
+            documents: documents::read(&feature.join("policy.yaml")).unwrap(),
+            ..PolicySet::default()
+        };
+        if feature.join("params.yaml").exists() {
+            set.params = documents::read(&feature.join("params.yaml")).unwrap();
+        }
+        complete(&mut set);
+        for (number, object) in documents::read(&feature.join("cases.yaml")).unwrap().into_iter().enumerate() {
+            let id = format!("{} {number} {} {}", set.name, text(&object, "/kind"), text(&object, "/metadata/name"));
+            set.cases.push(case(&id, object, Operation::Create));
+        }
+        sets.push(set);
+    }
+    sets
+}
+
 /// The policy, its bindings and params: every YAML file of the folder but the tests. None when it is not plain.
 fn of_policy_folder(folder: &Path) -> Option<PolicySet> {
     let files = children(folder).into_iter().filter(|file| {
