@@ -20,4 +20,6 @@ pub mod documents;
 pub mod oracle;
 pub mod reaper;
 pub mod recorder;
+pub mod service;
 pub mod tools;
+pub mod webhook;

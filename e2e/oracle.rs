@@ -3,10 +3,13 @@
 //! [`sets`] gathers policies and requests, [`mutations`] makes more requests of them, [`server`] lets the API server
 //! judge each one as a dry run and records the AdmissionReview that a webhook sees, and [`verdict`] reads its answers.
 
+pub mod compare;
 pub mod generate;
 pub mod mutations;
+pub mod ours;
 pub mod server;
 pub mod sets;
+pub mod tally;
 pub mod twins;
 pub mod verdict;
 

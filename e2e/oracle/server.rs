@@ -23,13 +23,14 @@ const PARALLEL: usize = 6;
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(90);
 
 /// Audit annotations that are not of policies.
-const SERVER_ANNOTATIONS: [&str; 6] = [
+const SERVER_ANNOTATIONS: [&str; 7] = [
     "authorization.k8s.io/",
     "mutation.webhook.",
     "patch.webhook.",
     "pod-security.kubernetes.io/",
     "k8s.io/",
     "authentication.k8s.io/",
+    "apiserver.latency.k8s.io/",
 ];
 
 /// An API server with a recorder in its admission chain.
@@ -94,9 +95,44 @@ impl<'c> Oracle<'c> {
         }
     }
 
-    /// The server's version of a namespace that a case ran in.
-    pub fn namespace(&self, name: &str) -> Option<Value> {
-        self.namespaces.lock().unwrap().get(name).cloned()
+    /// What exists beside the params: the namespaces and the definitions of custom kinds.
+    pub fn existing(&self) -> Vec<Value> {
+        let mut objects = Vec::new();
+        for (path, api_version, kind) in [
+            ("/api/v1/namespaces", "v1", "Namespace"),
+            (
+                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+                "apiextensions.k8s.io/v1",
+                "CustomResourceDefinition",
+            ),
+        ] {
+            let list = self.client.get(path).expect_ok();
+            for item in list["items"].as_array().into_iter().flatten() {
+                let mut object = item.clone();
+                object["apiVersion"] = json!(api_version);
+                object["kind"] = json!(kind);
+                objects.push(object);
+            }
+        }
+        objects
+    }
+
+    /// As the administrator.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What the server makes of an object that we mutated: the same, with its defaults filled in. Nothing may be in
+    /// force.
+    pub fn normalised(&self, case: &Case, object: &Value) -> Option<Value> {
+        let case = Case { operation: Operation::Create, object: object.clone(), ..case.clone() };
+        let ready = self.prepare(0, &case, true).ok()?;
+        ready.review?.pointer("/request/object").cloned()
+    }
+
+    /// Waits until the removed policies have stopped acting.
+    pub fn settle(&self) {
+        self.wait_until_in_force();
     }
 
     /// Makes the kinds of params and of unknown objects, so that the server's REST mapper knows them in time.
@@ -331,11 +367,10 @@ impl<'c> Oracle<'c> {
         let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases?dryRun=All&fieldManager=marker";
         loop {
             let answer = self.client.post(path, &probe);
-            let mutated = self
-                .recorder
-                .take("marker")
-                .mutating
-                .is_some_and(|review| text(&review, "/request/object/metadata/labels/seen") == generation.to_string());
+            let mutated =
+                self.recorder.take("marker").mutating.is_some_and(|review| {
+                    text(&review, "/request/object/metadata/labels/seen") == generation.to_string()
+                });
             let marker = format!("'stockade-marker-{generation}'");
             if mutated && answer.warnings.iter().any(|warning| warning.contains(&marker)) {
                 return;

@@ -1,0 +1,183 @@
+//! The real webhook: our binary as a process, registered with the API server by URL.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::certificates::{Authority, Leaf};
+use crate::cluster::{Cluster, free_ports, logged};
+
+/// How long the webhook may take to listen, a registration to act, and a process to end.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// The binary that `cargo build` made beside this test. None when there is none.
+///
+/// # Panics
+/// When there is none and `CI` is set.
+pub fn binary() -> Option<PathBuf> {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).map(|profile| profile.join("stockade")).filter(|path| path.is_file());
+    if path.is_none() {
+        let hint = format!("no stockade binary beside {}: run cargo build (or make e2e)", test.display());
+        assert!(std::env::var_os("CI").is_none(), "{hint}");
+        eprintln!("left out: {hint}");
+    }
+    path
+}
+
+/// A running `stockade serve`.
+pub struct Webhook {
+    /// Port of the HTTPS listener on loopback.
+    pub port: u16,
+    /// Port of the plain HTTP listener.
+    pub health_port: u16,
+    child: Mutex<Child>,
+}
+
+impl Webhook {
+    /// Starts one and waits until it is ready.
+    ///
+    /// # Panics
+    /// With the end of its log, when it is not.
+    pub fn start(cluster: &Cluster, name: &str, certs: &Path, policies: &[&Path], state: &Path) -> Webhook {
+        let [port, health_port] = free_ports();
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port)).to_string();
+        let mut command = logged(Command::new(binary().unwrap()), cluster.folder(), name);
+        command.arg("serve").arg("--certs").arg(certs).arg("--cluster-state").arg(state);
+        command.args(["--listen", &address(port), "--listen-health", &address(health_port), "--log", "json"]);
+        for folder in policies {
+            command.arg("--policies").arg(folder);
+        }
+        let child = cluster.reaper.spawn(&mut command);
+        let webhook = Webhook { port, health_port, child: Mutex::new(child) };
+        let deadline = Instant::now() + WITHIN;
+        while webhook.health("readyz").is_none_or(|(code, _)| code != 200) {
+            let ended = webhook.child.lock().unwrap().try_wait().unwrap().is_some();
+            assert!(!ended && Instant::now() < deadline, "not ready:\n{}", cluster.log(name));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        webhook
+    }
+
+    /// Status and text of `livez`, `readyz` or `metrics`.
+    pub fn health(&self, path: &str) -> Option<(u16, String)> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_global(Some(WITHIN))
+            .build()
+            .into();
+        let mut response = agent.get(format!("http://127.0.0.1:{}/{path}", self.health_port)).call().ok()?;
+        let text = response.body_mut().read_to_string().ok()?;
+        Some((response.status().as_u16(), text))
+    }
+
+    /// Sends SIGTERM and waits for the end; gives the exit code.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn terminate(&self) -> Option<i32> {
+        let mut child = self.child.lock().unwrap();
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "still running after SIGTERM");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Writes a certificate as the webhook's folder holds it; the last file is renamed into place.
+pub fn write_certificate(folder: &Path, authority: &Authority, leaf: &Leaf) {
+    std::fs::create_dir_all(folder).unwrap();
+    for (name, text) in [("ca.crt", &authority.pem), ("tls.crt", &leaf.certificate_pem), ("tls.key", &leaf.key_pem)] {
+        let new = folder.join(format!(".{name}.new"));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, folder.join(name)).unwrap();
+    }
+}
+
+/// Registers `/mutate` and `/validate` at a port of loopback for namespaces with the label `e2e: NAME`, and waits
+/// until the API server asks.
+///
+/// # Panics
+/// When it never does.
+pub fn register(cluster: &Cluster, name: &str, port: u16, authority: &Authority) {
+    for (kind, path) in [("Mutating", "mutate"), ("Validating", "validate")] {
+        let configuration = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": format!("{kind}WebhookConfiguration"),
+            "metadata": { "name": name },
+            "webhooks": [{
+                "name": format!("{path}.{name}.stockade.dev"),
+                "clientConfig": {
+                    "url": format!("https://127.0.0.1:{port}/{path}"),
+                    "caBundle": BASE64_STANDARD.encode(&authority.pem),
+                },
+                "namespaceSelector": { "matchLabels": { "e2e": name } },
+                "rules": [{
+                    "operations": ["CREATE", "UPDATE", "DELETE"], "apiGroups": ["*"], "apiVersions": ["*"],
+                    "resources": ["pods", "configmaps", "networkpolicies"], "scope": "Namespaced",
+                }],
+                "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "timeoutSeconds": 10,
+            }],
+        });
+        let plural = format!("{}webhookconfigurations", kind.to_lowercase());
+        cluster.client.post(&format!("/apis/admissionregistration.k8s.io/v1/{plural}"), &configuration).expect_ok();
+    }
+}
+
+/// Makes a namespace that the webhook of this name is asked about.
+pub fn namespace(cluster: &Cluster, name: &str) {
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": { "e2e": name } },
+    });
+    cluster.client.post("/api/v1/namespaces", &namespace).expect_ok();
+}
+
+/// Repeats a request until its answer is as wanted; registrations and reloads take a moment.
+///
+/// # Panics
+/// With the last answer, when it never is.
+#[track_caller]
+pub fn eventually<T: std::fmt::Debug>(mut ask: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
+    let deadline = Instant::now() + WITHIN;
+    loop {
+        let answer = ask();
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "still {answer:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A Pod with one container.
+pub fn pod(name: &str, spec: &Value) -> Value {
+    let mut pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "labels": { "app": "web" } },
+        "spec": { "containers": [{ "name": "web", "image": "registry.example.com/web:1.0.0" }] },
+    });
+    for (key, value) in spec.as_object().into_iter().flatten() {
+        pod["spec"][key] = value.clone();
+    }
+    pod
+}
