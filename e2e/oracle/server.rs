@@ -237,7 +237,7 @@ impl<'c> Oracle<'c> {
         namespaces.insert(name.to_owned(), self.client.get(&path).expect_ok());
     }
 
-    /// One dry run: the answer, what the recorder saw, the request's number in the audit log.
+    /// One dry run: the answer, what the recorder saw, the request's name in the audit log.
     fn send(&self, ready: &Prepared<'_>) -> (Answer, Reviews, String) {
         let case = ready.case;
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
@@ -260,7 +260,9 @@ impl<'c> Oracle<'c> {
             Operation::Delete => {
                 let namespace = if ready.resource.namespaced { case.namespace.as_str() } else { "" };
                 let key = format!("DELETE {} {namespace}/{name}", ready.resource.plural);
-                (self.client.delete(&format!("{place}?dryRun=All")), key)
+                let path = format!("{place}?dryRun=All");
+                let answer = self.client.delete(&path);
+                return (answer, self.recorder.take(&key), path);
             }
         };
         (answer, self.recorder.take(&key), manager)
@@ -272,13 +274,14 @@ impl<'c> Oracle<'c> {
         let mut written: HashMap<String, BTreeMap<String, String>> = HashMap::new();
         for line in log.lines() {
             let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
-            let Some((_, manager)) = text(&event, "/requestURI").split_once("fieldManager=case-") else { continue };
+            let uri = text(&event, "/requestURI");
+            let request = uri.rsplit_once("fieldManager=").map_or(uri, |(_, manager)| manager);
             let annotations = event.get("annotations").and_then(Value::as_object).into_iter().flatten();
             let of_policies = annotations
                 .filter(|(key, _)| !SERVER_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)))
                 .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
                 .collect();
-            written.insert(format!("case-{manager}"), of_policies);
+            written.insert(request.to_owned(), of_policies);
         }
         for observation in observations {
             observation.audit = written.remove(&observation.request).unwrap_or_default();
