@@ -79,7 +79,24 @@ impl<'c> Oracle<'c> {
             namespaces: Mutex::default(),
         };
         oracle.wait_for_the_recorder();
+        oracle.keep_config_maps_watched();
         oracle
+    }
+
+    /// The server stops its shared watch of ConfigMaps with the last policy whose params they are, and never starts it
+    /// again (1.36: later policies find no params). A policy that stays keeps it running.
+    fn keep_config_maps_watched(&self) {
+        let [mut policy, mut binding] = [2, 3].map(|index| markers(usize::MAX)[index].clone());
+        for document in [&mut policy, &mut binding] {
+            document["metadata"]["name"] = json!("stockade-keeper");
+        }
+        policy["spec"]["paramKind"] = json!({ "apiVersion": "v1", "kind": "ConfigMap" });
+        binding["spec"]["policyName"] = json!("stockade-keeper");
+        binding["spec"]["paramRef"] =
+            json!({ "name": "none", "namespace": "default", "parameterNotFoundAction": "Allow" });
+        for document in [policy, binding] {
+            self.client.post(&collection_of(&document), &document).expect_ok();
+        }
     }
 
     fn wait_for_the_recorder(&self) {

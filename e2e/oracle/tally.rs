@@ -11,7 +11,7 @@ use super::verdict::Verdict;
 use super::{Case, Observation, Operation, PolicySet};
 
 /// Divergences printed in full; the rest is counted.
-const SHOWN: usize = 60;
+const SHOWN: usize = 200;
 
 /// The outcome of a run.
 #[derive(Debug, Default)]
@@ -121,7 +121,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, detail) in self.divergences.iter().take(SHOWN) {
-            let short: String = detail.chars().take(1500).collect();
+            let short: String = detail.chars().take(900).collect();
             writeln!(f, "DIVERGES {name}\n        {short}")?;
         }
         let mut aspects: BTreeMap<&str, usize> = BTreeMap::new();

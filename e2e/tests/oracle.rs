@@ -26,7 +26,7 @@ fn seed() -> u64 {
     std::env::var("STOCKADE_ORACLE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(36)
 }
 
-const AMOUNTS: Amounts = Amounts { built_in: 30, twins: 40, stored: 3 };
+const AMOUNTS: Amounts = Amounts { built_in: 20, twins: 25, stored: 2 };
 
 #[test]
 fn our_engine_judges_as_the_api_server_does() {

@@ -38,7 +38,9 @@ impl Scene {
         let authority = Authority::mint(name);
         write_certificate(&certs, &authority, &authority.server());
         namespace(cluster, name);
-        Some(Scene { cluster, name, policies, state, certs, authority, packs: packs.to_vec() })
+        let scene = Scene { cluster, name, policies, state, certs, authority, packs: packs.to_vec() };
+        scene.export("namespaces,networkpolicies");
+        Some(scene)
     }
 
     fn policy(&self, file: &str, text: &str) {
@@ -199,7 +201,6 @@ spec:
 fn a_pod_needs_a_network_policy_that_selects_it() {
     let Some(scene) = Scene::new("isolated", &["network/require-network-policy"]) else { return };
     scene.policy("probe.yaml", &forbid("probe", "[Deny]"));
-    scene.export("namespaces,networkpolicies");
     let webhook = scene.start();
     scene.register(webhook.port);
     wait_until_asked(&scene, "probe");

@@ -1,5 +1,6 @@
 //! The whole path of a request: bytes, decision, bytes.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use stockade_engine::decision::{Decision, Finding, FindingAction, FindingResult};
@@ -55,8 +56,21 @@ pub fn answer(uid: &str, decision: &Decision) -> Reviewed {
         (None, None) => (AdmissionResponse::allowed(uid), Outcome::Allowed),
     };
     response.warnings = decision.warnings.iter().map(String::as_str).collect();
-    response.audit_annotations = decision.audit_annotations.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let annotations: BTreeMap<String, &str> =
+        decision.audit_annotations.iter().map(|(k, v)| (annotation_key(k), v.as_str())).collect();
+    response.audit_annotations = annotations.iter().map(|(k, v)| (k.as_str(), *v)).collect();
     Reviewed { body: response.encode(), outcome }
+}
+
+/// Longest name part of an annotation key (`IsQualifiedName`).
+const MAX_ANNOTATION_NAME_BYTES: usize = 63;
+
+/// `policy/key` as `policy.key`: the API server puts the webhook's name and a slash before it, and throws away what
+/// then has two slashes or a name of more than 63 bytes. Of a longer one the end is kept, where the key is.
+fn annotation_key(key: &str) -> String {
+    let name = key.replace('/', ".");
+    let start = name.ceil_char_boundary(name.len().saturating_sub(MAX_ANNOTATION_NAME_BYTES));
+    name[start..].trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
 }
 
 const UNEXPLAINED: Status<'_> =
@@ -68,8 +82,6 @@ fn is_refusal_by_error(finding: &Finding) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::{Value, json};
     use stockade_engine::decision;
 
@@ -94,8 +106,18 @@ mod tests {
     }
 
     #[test]
+    fn audit_annotations_have_keys_that_the_api_server_keeps() {
+        let long = format!("{}-/key", "p".repeat(59));
+        assert_eq!(
+            ["policy/key", long.as_str()].map(annotation_key),
+            ["policy.key".to_owned(), format!("{}-.key", "p".repeat(58))]
+        );
+        assert_eq!(annotation_key(&format!("p-{}/k", "-".repeat(62))), "k");
+    }
+
+    #[test]
     fn a_decision_becomes_a_response() {
-        let rest = json!({"uid": "u", "warnings": ["old API"], "auditAnnotations": {"p/k": "v"}});
+        let rest = json!({"uid": "u", "warnings": ["old API"], "auditAnnotations": {"p.k": "v"}});
         let with = |more: Value| {
             let mut all = rest.clone();
             all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
