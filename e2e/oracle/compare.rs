@@ -37,9 +37,10 @@ pub fn compare(server: &Observation, ours: &Decision) -> Vec<Difference> {
         Verdict::Denied { message, .. } if ours.allowed => differ("verdict", message.clone(), "allow".to_owned()),
         Verdict::Denied { code, reason, message } => {
             let status = ours.status.as_ref();
-            let same = status.is_some_and(|status| status.message == *message);
+            let message = &in_one_order(message);
+            let same = status.is_some_and(|status| in_one_order(&status.message) == *message);
             // The server's order of policies is that of a hash map; which of several refuses is chance.
-            if !same && !refusals(ours).contains(message) {
+            if !same && !refusals(ours).iter().any(|own| in_one_order(own) == *message) {
                 differ("message", message.clone(), format!("{:?}", refusals(ours)));
             }
             if let Some(status) = status
@@ -57,6 +58,15 @@ pub fn compare(server: &Observation, ours: &Decision) -> Vec<Difference> {
         differences.push(Difference { aspect: "audit", detail });
     }
     differences
+}
+
+/// The server lists the atomic fields of a merge in the order of a hash map.
+fn in_one_order(message: &str) -> String {
+    const LIST: &str = "may not mutate atomic arrays, maps or structs: ";
+    let Some((before, fields)) = message.split_once(LIST) else { return message.to_owned() };
+    let mut fields: Vec<&str> = fields.split(", ").collect();
+    fields.sort_unstable();
+    format!("{before}{LIST}{}", fields.join(", "))
 }
 
 /// Every refusal of ours in the words of the API server.

@@ -69,7 +69,8 @@ impl Tally {
             Err(why) => return self.diverge(&case.id, "request", why),
         };
         for Difference { aspect, detail } in compare(server, &decision) {
-            self.diverge(&case.id, aspect, detail);
+            let about = format!("{}\n        old    {}", review["request"]["object"], review["request"]["oldObject"]);
+            self.diverge(&case.id, aspect, format!("{detail}\n        object {about}"));
         }
         if let (Some(theirs), Some(own), true) = (&server.mutated, &decision.object, decision.allowed)
             && server.verdict == Verdict::Allowed
@@ -121,7 +122,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, detail) in self.divergences.iter().take(SHOWN) {
-            let short: String = detail.chars().take(900).collect();
+            let short: String = detail.chars().take(3000).collect();
             writeln!(f, "DIVERGES {name}\n        {short}")?;
         }
         let mut aspects: BTreeMap<&str, usize> = BTreeMap::new();

@@ -1,5 +1,7 @@
 //! The real webhook asked by a real API server: what a user sees, and what happens while things change.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -83,7 +83,8 @@ fn is_sorted<'a>(_: &Scope<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let items = items(args)?;
     for (i, item) in items.iter().enumerate() {
         if !is_ordered(*item) {
-            return Err(ErrorKind::NoSuchOverload);
+            // The function is right and its element is not: upstream does not name the function then.
+            return Err(ErrorKind::Function("no such overload"));
         }
         // Elements that cannot be compared count as in order, as upstream has it.
         if i > 0 && items[i - 1].compare(*item).is_ok_and(|o| o == Ordering::Greater) {
@@ -98,7 +99,8 @@ fn extreme<'a>(args: &[Value<'a>], beaten: Ordering, empty: &'static str) -> Ans
     let mut best = None;
     for item in items(args)? {
         if !is_ordered(*item) {
-            return Err(ErrorKind::NoSuchOverload);
+            // The function is right and its element is not: upstream does not name the function then.
+            return Err(ErrorKind::Function("no such overload"));
         }
         best = match best {
             Some(best) if !Value::compare(best, *item).is_ok_and(|o| o == beaten) => Some(best),
