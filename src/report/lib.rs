@@ -46,6 +46,9 @@ pub fn print<R: Report>(report: &R, format: Format, out: &mut dyn Write) -> io::
             serde_json::to_writer_pretty(&mut *out, report)?;
             writeln!(out)
         }
-        Format::Yaml => serde_norway::to_writer(out, report).map_err(io::Error::other),
+        Format::Yaml => {
+            let text = serde_saphyr::to_string(report).map_err(io::Error::other)?;
+            out.write_all(text.as_bytes())
+        }
     }
 }
