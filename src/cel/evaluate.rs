@@ -7,6 +7,7 @@ mod calls;
 mod loops;
 mod operators;
 mod paths;
+mod truth;
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -18,7 +19,7 @@ use crate::error::{ErrorKind, EvalError};
 use crate::functions::Scope;
 use crate::limits::{MAX_EVALUATION_BYTES, MAX_EVALUATION_DEPTH};
 use crate::plan::Plan;
-use crate::plan::node::Node;
+use crate::plan::node::{LoopKind, Node};
 use crate::program::Program;
 use crate::symbols::Symbols;
 use crate::value::Value;
@@ -40,7 +41,7 @@ pub(crate) struct Context<'a> {
     pub(crate) memo: &'a [Cell<Memo<'a>>],
     /// Cost of the lazy variables evaluated so far.
     pub(crate) lazy_cost: Cell<u64>,
-    /// Nodes being evaluated, variables included.
+    /// Nodes being evaluated where a lazy variable was selected.
     pub(crate) depth: Cell<usize>,
     /// Bytes in the arena when the evaluation began.
     pub(crate) bytes_before: Cell<usize>,
@@ -70,6 +71,8 @@ pub(crate) struct Run<'a, 'c> {
     context: &'c Context<'a>,
     locals: &'a [Cell<Local<'a>>],
     aggregates: &'a [Cell<Option<Value<'a>>>],
+    /// Nodes being evaluated, those that selected this variable included.
+    depth: usize,
     cost: u64,
     limit: u64,
     /// Cost at which the limits are looked at next.
@@ -84,6 +87,7 @@ impl<'a, 'c> Run<'a, 'c> {
             context,
             locals: arena.alloc_slice_fill_with(plan.locals, |_| Cell::new(Local::Value(Value::Null))),
             aggregates: arena.alloc_slice_fill_with(plan.aggregates, |_| Cell::new(None)),
+            depth: context.depth.get(),
             cost: 0,
             limit,
             check_at: limit.saturating_add(1).min(CHECK_EVERY),
@@ -103,42 +107,49 @@ impl<'a, 'c> Run<'a, 'c> {
     }
 
     fn composite(&mut self, node: &'a Node) -> Answer<'a> {
-        let depth = self.context.depth.get() + 1;
-        if depth > MAX_EVALUATION_DEPTH {
+        self.enter()?;
+        let answer = self.dispatch(node);
+        self.depth -= 1;
+        answer
+    }
+
+    /// Counts a node as being evaluated, until the caller counts it off.
+    #[inline]
+    fn enter(&mut self) -> Result<(), Fail<'a>> {
+        if self.depth >= MAX_EVALUATION_DEPTH {
             return Err(self.fail(ErrorKind::Function("evaluation nests too deeply"), 0));
         }
-        self.context.depth.set(depth);
-        let answer = self.dispatch(node);
-        self.context.depth.set(depth - 1);
-        answer
+        self.depth += 1;
+        Ok(())
     }
 
     fn dispatch(&mut self, node: &'a Node) -> Answer<'a> {
         match node {
             Node::Constant(c) => Ok(c.value()),
             Node::Path(p) => self.path(p),
-            Node::Test(p) => self.test(p),
             Node::Aggregate { slot, node } => self.aggregate(*slot, node),
             Node::Conditional { at, parts } => self.conditional(*at, parts),
-            Node::And { at, terms } => self.junction(*at, terms, false),
-            Node::Or { at, terms } => self.junction(*at, terms, true),
-            Node::Not { at, operand } => self.not(*at, operand),
             Node::NotStrictlyFalse { operand } => self.not_strictly_false(operand),
-            Node::Equal { at, negated, sides } => self.equal(*at, *negated, sides),
             Node::Binary(b) => self.binary(b),
             Node::Negate { at, operand } => self.negate(*at, operand),
-            Node::Member { operand, set } => {
-                let value = self.eval(operand)?;
-                Ok(Value::Bool(set.contains(value)))
-            }
             Node::OptionalOr { unwrap, sides } => self.optional_or(*unwrap, sides),
             Node::Call(c) => self.call(c),
             Node::List { at, elements } => self.list(*at, elements),
             Node::Map { at, entries } => self.map(*at, entries),
             Node::Struct(s) => self.structure(s),
-            Node::Loop(l) => self.macro_loop(l),
+            Node::Loop(l) => match l.kind {
+                LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne => self.decide(node).map(Value::Bool),
+                _ => self.building_loop(l),
+            },
             Node::Fold(f) => self.fold(f),
             Node::Fault { at, message } => Err(self.fail(ErrorKind::Function(message), *at)),
+            Node::Test(_)
+            | Node::And { .. }
+            | Node::Or { .. }
+            | Node::Not { .. }
+            | Node::Equal { .. }
+            | Node::Member { .. }
+            | Node::Text(_) => self.decide(node).map(Value::Bool),
         }
     }
 
@@ -225,6 +236,7 @@ pub(crate) fn evaluate_constant<'a>(
         context: &context,
         locals: &[],
         aggregates: arena.alloc_slice_fill_with(aggregates, |_| Cell::new(None)),
+        depth: 0,
         cost: 0,
         limit: u64::MAX,
         check_at: u64::MAX,

@@ -70,6 +70,8 @@ pub struct Object<'a> {
     entries: &'a [Entry<'a>],
     /// Entry numbers sorted by key, for objects larger than [`Object::LINEAR`]; otherwise empty.
     sorted: &'a [u32],
+    /// [`mark`]s of the keys without a symbol, for objects that are not sorted.
+    unnumbered: u64,
 }
 
 /// One member of an object.
@@ -134,7 +136,7 @@ impl<'a> Object<'a> {
     pub const LINEAR: usize = 16;
 
     /// No entries.
-    pub const EMPTY: Object<'static> = Object { entries: &[], sorted: &[] };
+    pub const EMPTY: Object<'static> = Object { entries: &[], sorted: &[], unnumbered: 0 };
 
     /// Builds an object, indexing it when it is large.
     ///
@@ -142,12 +144,18 @@ impl<'a> Object<'a> {
     /// The first key that occurs twice.
     pub fn new(entries: &'a [Entry<'a>], arena: &'a Bump) -> Result<Self, &'a str> {
         if entries.len() <= Self::LINEAR {
+            let (mut seen, mut unnumbered) = (0, 0);
             for (i, e) in entries.iter().enumerate() {
-                if entries[..i].iter().any(|o| o.key == e.key) {
+                let mark = mark(e.key);
+                if seen & mark != 0 && entries[..i].iter().any(|o| o.key == e.key) {
                     return Err(e.key);
                 }
+                seen |= mark;
+                if e.symbol == Symbol::UNKNOWN {
+                    unnumbered |= mark;
+                }
             }
-            return Ok(Self { entries, sorted: &[] });
+            return Ok(Self { entries, sorted: &[], unnumbered });
         }
         let sorted = arena.alloc_slice_fill_iter(0..entries.len() as u32);
         sorted.sort_unstable_by_key(|&i| entries[i as usize].key);
@@ -157,7 +165,7 @@ impl<'a> Object<'a> {
                 return Err(key);
             }
         }
-        Ok(Self { entries, sorted })
+        Ok(Self { entries, sorted, unnumbered: 0 })
     }
 
     /// Entries in document order.
@@ -179,11 +187,14 @@ impl<'a> Object<'a> {
     /// without a symbol table carry [`Symbol::UNKNOWN`] and are found by name.
     #[inline]
     pub fn get_symbol(&self, symbol: Symbol, key: &str) -> Option<Value<'a>> {
-        if self.sorted.is_empty() {
-            let hit = |e: &&Entry<'a>| e.symbol == symbol || (e.symbol == Symbol::UNKNOWN && e.key == key);
-            return self.entries.iter().find(hit).map(|e| e.value);
+        if !self.sorted.is_empty() {
+            return self.get(key);
         }
-        self.get(key)
+        match self.entries.iter().find(|e| e.symbol == symbol) {
+            Some(e) => Some(e.value),
+            None if self.unnumbered & mark(key) == 0 => None,
+            None => self.get(key),
+        }
     }
 
     /// Value of a key.
@@ -195,6 +206,14 @@ impl<'a> Object<'a> {
         let at = self.sorted.binary_search_by_key(&key, |&i| self.entries[i as usize].key).ok()?;
         Some(self.entries[self.sorted[at] as usize].value)
     }
+}
+
+/// One bit of 64 for a key: keys with different bits differ.
+#[inline]
+fn mark(key: &str) -> u64 {
+    let bytes = key.as_bytes();
+    let ends = bytes.first().zip(bytes.last()).map_or(0, |(first, last)| usize::from(*first) + 5 * usize::from(*last));
+    1 << ((ends + 11 * bytes.len()) % 64)
 }
 
 // === impl Value ===

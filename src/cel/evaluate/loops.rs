@@ -17,16 +17,24 @@ struct Items<'a> {
 }
 
 impl<'a> Run<'a, '_> {
-    pub(super) fn macro_loop(&mut self, l: &'a Loop) -> Answer<'a> {
+    /// A macro that builds something.
+    pub(super) fn building_loop(&mut self, l: &'a Loop) -> Answer<'a> {
+        let items = self.range(l.at, &l.range, l.vars)?;
+        match l.kind {
+            LoopKind::Collect { list_cost } => self.collect(l, items, list_cost),
+            _ => self.transform(l, items),
+        }
+    }
+
+    /// A macro that yields true or false.
+    pub(super) fn decisive_loop(&mut self, l: &'a Loop) -> Result<bool, Fail<'a>> {
         let items = self.range(l.at, &l.range, l.vars)?;
         match l.kind {
             // The condition is `@not_strictly_false(@result)`.
             LoopKind::All => self.quantify(l, items, false, 2),
             // The condition is `@not_strictly_false(!@result)`.
             LoopKind::Exists => self.quantify(l, items, true, 3),
-            LoopKind::ExistsOne => self.exists_one(l, items),
-            LoopKind::Collect { list_cost } => self.collect(l, items, list_cost),
-            LoopKind::Values | LoopKind::Entries => self.transform(l, items),
+            _ => self.exists_one(l, items),
         }
     }
 
@@ -47,7 +55,7 @@ impl<'a> Run<'a, '_> {
         Ok(Items { range, len })
     }
 
-    #[inline]
+    #[inline(always)]
     fn bind(&self, vars: Vars, items: Items<'a>, i: usize) {
         let (first, second) = match items.range {
             Value::List(l) => match vars.second {
@@ -65,7 +73,7 @@ impl<'a> Run<'a, '_> {
     }
 
     /// `all` (decided by false) and `exists` (decided by true). A deciding element absorbs the errors of all others.
-    fn quantify(&mut self, l: &'a Loop, items: Items<'a>, decisive: bool, condition: u64) -> Answer<'a> {
+    fn quantify(&mut self, l: &'a Loop, items: Items<'a>, decisive: bool, condition: u64) -> Result<bool, Fail<'a>> {
         let mut failure = None;
         let mut decided = false;
         for i in 0..items.len {
@@ -75,9 +83,9 @@ impl<'a> Run<'a, '_> {
             }
             self.bind(l.vars, items, i);
             self.cost += 1;
-            match self.eval(&l.body) {
-                Ok(Value::Bool(b)) => decided = b == decisive,
-                Ok(_) => {
+            match self.truth(&l.body) {
+                Ok(Some(b)) => decided = b == decisive,
+                Ok(None) => {
                     if failure.is_none() {
                         failure = Some(self.fail(ErrorKind::NoSuchOverload, l.at));
                     }
@@ -89,11 +97,11 @@ impl<'a> Run<'a, '_> {
         self.tick(1)?;
         match failure {
             Some(e) if !decided => Err(e),
-            _ => Ok(Value::Bool(decided == decisive)),
+            _ => Ok(decided == decisive),
         }
     }
 
-    fn exists_one(&mut self, l: &'a Loop, items: Items<'a>) -> Answer<'a> {
+    fn exists_one(&mut self, l: &'a Loop, items: Items<'a>) -> Result<bool, Fail<'a>> {
         let mut count = Ok(0u64);
         for i in 0..items.len {
             self.bind(l.vars, items, i);
@@ -110,13 +118,13 @@ impl<'a> Run<'a, '_> {
         }
         // `@result == 1`
         self.tick(2)?;
-        Ok(Value::Bool(count? == 1))
+        Ok(count? == 1)
     }
 
     fn predicate(&mut self, l: &'a Loop, node: &'a Node) -> Result<bool, Fail<'a>> {
-        match self.eval(node)? {
-            Value::Bool(b) => Ok(b),
-            _ => Err(self.fail(ErrorKind::NoSuchOverload, l.at)),
+        match self.truth(node)? {
+            Some(b) => Ok(b),
+            None => Err(self.fail(ErrorKind::NoSuchOverload, l.at)),
         }
     }
 
@@ -227,8 +235,8 @@ impl<'a> Run<'a, '_> {
         accumulator.set(Local::Pending(&f.init));
         for i in 0..items.len {
             self.bind(f.vars, items, i);
-            match self.eval(&f.condition) {
-                Ok(Value::Bool(false)) => break,
+            match self.truth(&f.condition) {
+                Ok(Some(false)) => break,
                 Err(e) if e.kind.is_fatal() => return Err(e),
                 _ => {}
             }

@@ -12,47 +12,19 @@ use crate::value::Value;
 
 impl<'a> Run<'a, '_> {
     pub(super) fn conditional(&mut self, at: ExprId, parts: &'a [Node; 3]) -> Answer<'a> {
-        match self.eval(&parts[0])? {
-            Value::Bool(true) => self.branch(&parts[1]),
-            Value::Bool(false) => self.branch(&parts[2]),
-            _ => Err(self.fail(ErrorKind::NoSuchOverload, at)),
-        }
-    }
-
-    /// `&&` (decided by false) and `||` (decided by true): a deciding term absorbs the errors of all others.
-    pub(super) fn junction(&mut self, at: ExprId, terms: &'a [Node], decisive: bool) -> Answer<'a> {
-        let mut failure: Option<Fail<'a>> = None;
-        for term in terms {
-            match self.eval(term) {
-                Ok(Value::Bool(b)) if b == decisive => return Ok(Value::Bool(decisive)),
-                Ok(Value::Bool(_)) => {}
-                Ok(_) => {
-                    if failure.is_none() {
-                        failure = Some(self.fail(ErrorKind::NoSuchOverload, at));
-                    }
-                }
-                Err(e) if e.kind.is_fatal() => return Err(e),
-                Err(e) => failure = failure.or(Some(e)),
-            }
-        }
-        failure.map_or(Ok(Value::Bool(!decisive)), Err)
-    }
-
-    pub(super) fn not(&mut self, at: ExprId, operand: &'a Node) -> Answer<'a> {
-        let value = self.eval(operand);
-        self.tick(1)?;
-        match value? {
-            Value::Bool(b) => Ok(Value::Bool(!b)),
-            _ => Err(self.fail(ErrorKind::NoSuchOverload, at)),
+        match self.truth(&parts[0])? {
+            Some(true) => self.branch(&parts[1]),
+            Some(false) => self.branch(&parts[2]),
+            None => Err(self.fail(ErrorKind::NoSuchOverload, at)),
         }
     }
 
     pub(super) fn not_strictly_false(&mut self, operand: &'a Node) -> Answer<'a> {
-        let value = self.eval(operand);
+        let value = self.truth(operand);
         self.tick(1)?;
         match value {
             Err(e) if e.kind.is_fatal() => Err(e),
-            Ok(v @ Value::Bool(_)) => Ok(v),
+            Ok(Some(b)) => Ok(Value::Bool(b)),
             _ => Ok(Value::Bool(true)),
         }
     }
@@ -93,14 +65,14 @@ impl<'a> Run<'a, '_> {
         }
     }
 
-    pub(super) fn equal(&mut self, at: ExprId, negated: bool, sides: &'a [Node; 2]) -> Answer<'a> {
+    pub(super) fn equal(&mut self, at: ExprId, negated: bool, sides: &'a [Node; 2]) -> Result<bool, Fail<'a>> {
         let (l, r) = self.operands(sides, |l, r| match l {
             Value::Opaque(_) if !negated => 1,
             _ => smaller(l, r),
         })?;
         // `==` of a library's value may be undefined; `!=` then counts it as unequal.
         let equal = if negated { Ok(l.equals(r)) } else { l.strictly_equals(r).ok_or(ErrorKind::NoSuchOverload) };
-        equal.map(|equal| Value::Bool(equal != negated)).map_err(|kind| self.fail(kind, at))
+        equal.map(|equal| equal != negated).map_err(|kind| self.fail(kind, at))
     }
 
     pub(super) fn negate(&mut self, at: ExprId, operand: &'a Node) -> Answer<'a> {

@@ -30,7 +30,13 @@ impl<'a> Run<'a, '_> {
     pub(super) fn branch(&mut self, node: &'a Node) -> Answer<'a> {
         let answer = match node {
             Node::Path(p) => self.resolve(p),
-            Node::Test(p) => self.presence(p, true),
+            Node::Test(p) => match self.plain_test(p) {
+                Some(found) => {
+                    self.cost += p.steps.len() as u64;
+                    Ok(Value::Bool(found))
+                }
+                None => self.presence(p, true),
+            },
             other => return self.eval(other),
         };
         self.tick(0)?;
@@ -38,10 +44,51 @@ impl<'a> Run<'a, '_> {
     }
 
     /// `has(…)`
-    pub(super) fn test(&mut self, p: &'a Path) -> Answer<'a> {
-        let answer = self.presence(p, false);
+    pub(super) fn test(&mut self, p: &'a Path) -> Result<bool, Fail<'a>> {
+        let answer = match self.plain_test(p) {
+            Some(found) => {
+                self.cost += p.steps.len() as u64;
+                Ok(found)
+            }
+            None => self.presence(p, false).map(|v| matches!(v, Value::Bool(true))),
+        };
         self.tick(0)?;
         answer
+    }
+
+    /// [`Run::presence`] where there are but objects and their fields on the way. Costs a unit for each step.
+    #[inline]
+    fn plain_test(&self, p: &'a Path) -> Option<bool> {
+        let (last, steps) = p.steps.split_last()?;
+        match (self.plain(&p.base, steps)?, &last.kind) {
+            (Value::Object(object), StepKind::Field { symbol, name }) if !last.optional => {
+                Some(object.get_symbol(*symbol, name).is_some())
+            }
+            _ => None,
+        }
+    }
+
+    /// What most paths come to: a variable, and fields of objects that are there. `None` for whatever is not as simple,
+    /// errors included; nothing has been evaluated or charged then. Costs a unit for each step.
+    #[inline]
+    fn plain(&self, base: &'a Base, steps: &'a [Step]) -> Option<Value<'a>> {
+        let mut value = match base {
+            Base::Root(slot) => *self.context.roots.get(*slot)?,
+            Base::Local(slot) => match self.locals.get(*slot)?.get() {
+                Local::Value(v) => v,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        for step in steps {
+            match (&step.kind, value) {
+                (StepKind::Field { symbol, name }, Value::Object(object)) if !step.optional => {
+                    value = object.get_symbol(*symbol, name)?;
+                }
+                _ => return None,
+            }
+        }
+        Some(value)
     }
 
     /// Whether the last step of a path finds something. As branch of a conditional upstream loses the presence test of
@@ -73,6 +120,16 @@ impl<'a> Run<'a, '_> {
 
     #[inline]
     fn resolve(&mut self, p: &'a Path) -> Answer<'a> {
+        match self.plain(&p.base, &p.steps) {
+            Some(value) => {
+                self.cost += p.steps.len() as u64;
+                Ok(value)
+            }
+            None => self.resolve_any(p),
+        }
+    }
+
+    fn resolve_any(&mut self, p: &'a Path) -> Answer<'a> {
         let base = self.base(p)?;
         if p.steps.is_empty() {
             return Ok(base);
@@ -84,7 +141,6 @@ impl<'a> Run<'a, '_> {
         }
     }
 
-    #[inline]
     fn base(&mut self, p: &'a Path) -> Answer<'a> {
         match &p.base {
             Base::Root(slot) => match self.context.roots.get(*slot) {
@@ -105,7 +161,6 @@ impl<'a> Run<'a, '_> {
         }
     }
 
-    #[inline]
     fn local(&mut self, slot: usize, at: ExprId) -> Answer<'a> {
         let Some(cell) = self.locals.get(slot) else {
             return Err(self.fail(ErrorKind::Function("no such attribute(s)"), at));
@@ -134,6 +189,7 @@ impl<'a> Run<'a, '_> {
             Memo::Busy => return Err(self.fail(ErrorKind::Function("a variable refers to itself"), at)),
             Memo::Unset => cell.set(Memo::Busy),
         }
+        self.context.depth.set(self.depth);
         let (answer, cost) = Run::plan(self.context, program.plan(), PER_CALL_COST);
         self.context.lazy_cost.set(self.context.lazy_cost.get().saturating_add(cost));
         let answer = answer.map_err(|cause| self.fail(ErrorKind::Variable { name, cause }, at));
@@ -143,7 +199,6 @@ impl<'a> Run<'a, '_> {
 
     /// Takes steps from a value; the flag says whether the result is wrapped in an optional. `None` when an optional
     /// step found nothing.
-    #[inline]
     fn walk(&mut self, base: Value<'a>, steps: &'a [Step]) -> Result<Option<(Value<'a>, bool)>, Fail<'a>> {
         let (mut value, mut optional) = match base {
             Value::Optional(None) => return Ok(None),
@@ -152,15 +207,6 @@ impl<'a> Run<'a, '_> {
         };
         for step in steps {
             optional |= step.optional;
-            // The common case without any detour.
-            if let (StepKind::Field { symbol, name }, Value::Object(object), false) = (&step.kind, value, optional) {
-                self.cost += 1;
-                match object.get_symbol(*symbol, name) {
-                    Some(member) => value = member,
-                    None => return Err(self.fail(ErrorKind::NoSuchKey(Value::String(name)), step.at)),
-                }
-                continue;
-            }
             let found = self.find(step, value);
             if !optional || matches!(found, Ok(Found::Value(_))) {
                 self.cost += 1;

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
+use memchr::memmem::Finder;
 
 use super::Planner;
-use super::node::{Binary, Call, Charge, Constant, Node, Operator, Set};
+use super::node::{Binary, Call, Charge, Constant, Node, Operator, Part, Set, TextTest};
 use crate::ast::{Expr, operators as op};
 use crate::checked::Reference;
 use crate::evaluate::evaluate_constant;
 use crate::functions::{Call as Code, Function};
 use crate::issues::Issue;
-use crate::library::re2;
+use crate::library::{re2, standard::traversal};
 use crate::symbols::Symbols;
 
 /// The functions that cel-go evaluates while planning when their argument is constant.
@@ -109,6 +110,10 @@ impl<'p> Planner<'p> {
         if functions.is_empty() {
             return Self::fault(e, format!("no such overload: {name}"));
         }
+        let args = match text_test(e, overload, args) {
+            Ok(test) => return Node::Text(Box::new(test)),
+            Err(args) => args,
+        };
         let mut regex = None;
         if let (true, Some(Node::Constant(Constant::String(pattern)))) = (takes_pattern(&functions), args.get(1)) {
             match re2::compile(pattern) {
@@ -148,6 +153,22 @@ impl<'p> Planner<'p> {
         self.issues.push(Issue { span: e.span, message: format!("program instantiation failed: {message}") });
         Node::Constant(Constant::Null)
     }
+}
+
+/// A test of a text for a constant part, or the arguments back when it is none.
+fn text_test(e: &Expr, overload: &str, args: Vec<Node>) -> Result<TextTest, Vec<Node>> {
+    let [_, Node::Constant(Constant::String(text))] = args.as_slice() else { return Err(args) };
+    let (part, cost) = match overload {
+        "contains_string" => {
+            let finder = Finder::new(text.as_bytes()).into_owned();
+            (Part::Within(Box::new(finder)), traversal(text.chars().count() as u64))
+        }
+        "starts_with_string" => (Part::Prefix(text.clone()), 1),
+        "ends_with_string" => (Part::Suffix(text.clone()), 1),
+        _ => return Err(args),
+    };
+    let [subject, _] = <[Node; 2]>::try_from(args)?;
+    Ok(TextTest { at: e.id, subject, part, cost })
 }
 
 fn takes_pattern(functions: &[Arc<Function>]) -> bool {

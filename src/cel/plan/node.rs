@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
 use regex::Regex;
 
 use crate::ast::ExprId;
@@ -82,6 +83,7 @@ pub(crate) enum Node {
         sides: Box<[Node; 2]>,
     },
     Call(Box<Call>),
+    Text(Box<TextTest>),
     List {
         at: ExprId,
         elements: Box<[Element]>,
@@ -198,6 +200,24 @@ pub(crate) struct Call {
     /// Constant argument 1 of a function that takes a regular expression.
     pub(crate) regex: Option<Regex>,
     pub(crate) args: Box<[Node]>,
+}
+
+/// `contains`, `startsWith` or `endsWith` of a constant.
+#[derive(Debug)]
+pub(crate) struct TextTest {
+    pub(crate) at: ExprId,
+    pub(crate) subject: Node,
+    pub(crate) part: Part,
+    /// Cost for each ten code points of the subject.
+    pub(crate) cost: u64,
+}
+
+/// What is looked for in a text.
+#[derive(Debug)]
+pub(crate) enum Part {
+    Within(Box<Finder<'static>>),
+    Prefix(Box<str>),
+    Suffix(Box<str>),
 }
 
 #[derive(Debug)]
@@ -335,6 +355,19 @@ impl Set {
         match value {
             Value::String(s) => self.strings.binary_search_by(|x| (**x).cmp(s)).is_ok(),
             _ => self.others.iter().any(|c| c.value().equals(value)),
+        }
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    #[inline]
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        match self {
+            Part::Within(finder) => finder.find(text.as_bytes()).is_some(),
+            Part::Prefix(part) => text.starts_with(&**part),
+            Part::Suffix(part) => text.ends_with(&**part),
         }
     }
 }

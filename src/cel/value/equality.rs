@@ -138,6 +138,8 @@ impl<'a> Value<'a> {
     #[inline]
     pub fn cost_size(self) -> u64 {
         match self {
+            // Counting is dear, and most text is ASCII.
+            Value::String(s) if s.is_ascii() => s.len() as u64,
             Value::String(s) => s.chars().count() as u64,
             Value::Bytes(b) => b.len() as u64,
             Value::List(l) => l.len() as u64,
