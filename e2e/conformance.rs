@@ -46,22 +46,6 @@ pub struct Row {
     pub oracle: Option<String>,
 }
 
-/// The folder: `$STOCKADE_CONFORMANCE`, by default beside the workspace. None when it is absent.
-///
-/// # Panics
-/// When it is absent and `CI` is set.
-pub fn folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("STOCKADE_CONFORMANCE")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance"), PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let hint = format!("the conformance suites are not at {}", folder.display());
-    assert!(std::env::var_os("CI").is_none(), "{hint}");
-    eprintln!("left out: {hint}");
-    None
-}
-
 /// All rows that a plain Kubernetes API server can judge, in the order of the files.
 pub fn rows(folder: &Path) -> Vec<Row> {
     let mut rows = Vec::new();

@@ -8,7 +8,7 @@ use stockade_e2e::cluster::Cluster;
 use stockade_e2e::discovery::Discovery;
 use stockade_e2e::documents::{self, text};
 use stockade_e2e::recorder::Recorder;
-use stockade_e2e::{conformance, tools};
+use stockade_e2e::tools;
 use stockade_schema::normalise::normalise;
 
 /// Members that the server sets and a file cannot.
@@ -29,7 +29,7 @@ fn an_object_from_a_file_looks_as_the_server_presents_it() {
     wait_until_asked(&cluster, &recorder);
 
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/normalise");
-    let suites = conformance::folder().map(|folder| objects(&folder));
+    let suites = stockade_conformance::folder().map(|folder| objects(&folder));
     let at_least = if suites.is_some() { AT_LEAST } else { 0 };
     let objects = suites.unwrap_or_default().into_iter().chain(objects(&own));
     let mut namespaces = BTreeSet::new();

@@ -8,7 +8,7 @@ use stockade_e2e::oracle::generate::Amounts;
 use stockade_e2e::oracle::server::Oracle;
 use stockade_e2e::oracle::tally::Tally;
 use stockade_e2e::oracle::{PolicySet, generate, sets};
-use stockade_e2e::{conformance, tools};
+use stockade_e2e::tools;
 
 /// Part of the names of the sets to run, to look into one: `STOCKADE_ORACLE_ONLY=features/errors`. The list of
 /// exceptions is then not held against the run.
@@ -19,7 +19,7 @@ fn only() -> Option<String> {
 fn all_sets() -> Vec<PolicySet> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = sets::of_features(&here.join("oracle/features"));
-    all.extend(conformance::folder().map(|folder| sets::of_conformance(&folder)).unwrap_or_default());
+    all.extend(stockade_conformance::folder().map(|folder| sets::of_conformance(&folder)).unwrap_or_default());
     all.extend(sets::of_packs(&here.join("../policies")));
     if let Some(part) = only() {
         all.retain(|set| set.name.contains(&part));

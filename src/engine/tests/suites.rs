@@ -26,7 +26,7 @@ fn is_askable(row: &Json) -> bool {
 
 fn objects(path: &Json) -> Vec<Json> {
     let Some(path) = path.as_str() else { return Vec::new() };
-    let text = kit::conformance_file(path);
+    let text = stockade_conformance::text(path).unwrap();
     load_objects(path, &text).unwrap_or_else(|d| panic!("{path} {d:?}")).into_iter().map(|o| o.value).collect()
 }
 
@@ -86,9 +86,9 @@ fn is_mutated_as_expected(row: &Json, object: &Json) -> bool {
 }
 
 fn fault(row: &Json) -> Option<String> {
-    let mut text = kit::conformance_file(row["native_path"].as_str().unwrap());
+    let mut text = stockade_conformance::text(row["native_path"].as_str().unwrap()).unwrap();
     if let Some(path) = row["binding_path"].as_str() {
-        text = format!("{text}\n---\n{}", kit::conformance_file(path));
+        text = format!("{text}\n---\n{}", stockade_conformance::text(path).unwrap());
     }
     let engine = match kit::try_engine(&text) {
         Ok(engine) => engine,
@@ -108,7 +108,7 @@ fn fault(row: &Json) -> Option<String> {
 }
 
 fn faults(suite: &str) -> Vec<String> {
-    let rows = kit::suite(suite);
+    let rows = stockade_conformance::rows(suite).unwrap_or_default();
     let asked = rows.iter().filter(|r| is_askable(r));
     asked.filter_map(|row| Some(format!("{}: {}", row["id"].as_str().unwrap(), fault(row)?))).collect()
 }

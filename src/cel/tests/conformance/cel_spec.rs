@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use stockade_cel::{Env, Language, Outcome};
 
-use crate::exceptions::assert_exact;
+use crate::assert_exact;
 use crate::rows::{evaluate, read, text};
 use crate::values::{same, ty, value};
 

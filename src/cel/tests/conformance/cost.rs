@@ -9,7 +9,7 @@ use stockade_cel::functions::Scope;
 use stockade_cel::library::{authz, jsonpatch};
 use stockade_cel::{Env, Evaluation, Language, Symbols, Type};
 
-use crate::exceptions::assert_exact;
+use crate::assert_exact;
 use crate::rows::{read, text};
 
 /// Allows everything.

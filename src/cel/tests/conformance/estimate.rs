@@ -7,7 +7,7 @@ use stockade_cel::estimate::{Bounds, Sizes, estimate};
 use stockade_cel::library::jsonpatch;
 use stockade_cel::{Env, Language, Type, check, parse};
 
-use crate::exceptions::assert_exact;
+use crate::assert_exact;
 use crate::rows::{read, text};
 
 /// As upstream's test: no string is longer than 12.

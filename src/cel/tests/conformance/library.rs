@@ -6,7 +6,7 @@ use bumpalo::Bump;
 use serde_json::Value as Json;
 use stockade_cel::{Env, Outcome, Value};
 
-use crate::exceptions::assert_exact;
+use crate::assert_exact;
 use crate::rows::{evaluate, read, text};
 use crate::values::{same, value};
 

@@ -7,7 +7,7 @@ use stockade_cel::functions::{Call, Function, constant_cost};
 use stockade_cel::library::declarations::signature;
 use stockade_cel::{Env, Language, Type, check, parse};
 
-use crate::exceptions::assert_exact;
+use crate::assert_exact;
 use crate::rows::{read, text};
 
 #[test]

@@ -1,9 +1,8 @@
 //! What the tests of whole decisions share: policies from text, requests from objects, the conformance suites.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -47,27 +46,6 @@ pub(crate) fn decide_review(
 
 pub(crate) fn decide(engine: &Engine, request: RequestBuilder, facts: &dyn ClusterFacts) -> Decision {
     decide_review(engine, &request.review().unwrap(), facts, &DecideOptions::default())
-}
-
-fn conformance() -> PathBuf {
-    std::env::var_os("STOCKADE_CONFORMANCE")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"), PathBuf::from)
-}
-
-/// A file that a row of a suite names.
-pub(crate) fn conformance_file(path: &str) -> String {
-    std::fs::read_to_string(conformance().join(path)).unwrap()
-}
-
-/// The rows of a suite, or none when it is not there; then CI fails and others are told.
-pub(crate) fn suite(name: &str) -> Vec<Json> {
-    let root = conformance();
-    let Ok(text) = std::fs::read_to_string(root.join(name)) else {
-        assert!(std::env::var_os("CI").is_none(), "{name} is not under {}", root.display());
-        println!("left out: {name} (set STOCKADE_CONFORMANCE)");
-        return Vec::new();
-    };
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Whether every member of `part` is in `whole`; lists must be of one length.

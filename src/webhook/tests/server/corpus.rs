@@ -1,25 +1,11 @@
 //! Reviews that nobody here wrote: those an API server would send are decoded, the others name what they lack.
 
-use std::path::PathBuf;
-use std::{env, fs};
+use std::fs;
 
 use bumpalo::Bump;
 use serde_json::Value;
 use stockade_cel::Symbols;
 use stockade_webhook::review::decode;
-
-/// The folder of collected reviews, when it is there. It must be in CI.
-fn folder() -> Option<PathBuf> {
-    let root = env::var_os("STOCKADE_CONFORMANCE")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"), PathBuf::from);
-    let folder = root.join("admission-review");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(env::var_os("CI").is_none(), "{} is absent", folder.display());
-    println!("left out: suite admission-review ({} is absent)", folder.display());
-    None
-}
 
 /// What the API server always sends.
 fn lacks(review: &Value) -> Option<&'static str> {
@@ -36,9 +22,9 @@ fn lacks(review: &Value) -> Option<&'static str> {
 
 #[test]
 fn collected_reviews_are_decoded_or_name_what_they_lack() {
-    let Some(folder) = folder() else { return };
+    let Some(suites) = stockade_conformance::folder() else { return };
     let mut read = 0;
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(suites.join("admission-review")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|e| e != "json") {
             continue;

@@ -1,6 +1,5 @@
 //! The server as its callers see it: endpoints without a port, then real sockets on the loopback.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests end where something unforeseen happens")]
-#![expect(clippy::print_stdout, reason = "a suite that is left out is told")]
 
 mod certificates;
 mod corpus;
