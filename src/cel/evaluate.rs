@@ -61,6 +61,8 @@ pub(crate) enum Memo<'a> {
 #[derive(Clone, Copy)]
 enum Local<'a> {
     Value(Value<'a>),
+    /// An element of a list or an object.
+    Element(&'a Value<'a>),
     Failed(Fail<'a>),
     /// An accumulator that nobody has read.
     Pending(&'a Node),
@@ -102,6 +104,7 @@ impl<'a, 'c> Run<'a, 'c> {
         match node {
             Node::Constant(c) => Ok(c.value()),
             Node::Path(p) => self.path(p),
+            other if other.decides() => self.decide(other).as_answer(),
             other => self.composite(other),
         }
     }
@@ -138,7 +141,7 @@ impl<'a, 'c> Run<'a, 'c> {
             Node::Map { at, entries } => self.map(*at, entries),
             Node::Struct(s) => self.structure(s),
             Node::Loop(l) => match l.kind {
-                LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne => self.decide(node).map(Value::Bool),
+                LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne => self.decide(node).as_answer(),
                 _ => self.building_loop(l),
             },
             Node::Fold(f) => self.fold(f),
@@ -149,7 +152,7 @@ impl<'a, 'c> Run<'a, 'c> {
             | Node::Not { .. }
             | Node::Equal { .. }
             | Node::Member { .. }
-            | Node::Text(_) => self.decide(node).map(Value::Bool),
+            | Node::Text(_) => self.decide(node).as_answer(),
         }
     }
 

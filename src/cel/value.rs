@@ -186,25 +186,30 @@ impl<'a> Object<'a> {
     /// Value of a key that was given a symbol when the expression was planned. The fastest lookup. Entries made
     /// without a symbol table carry [`Symbol::UNKNOWN`] and are found by name.
     #[inline]
-    pub fn get_symbol(&self, symbol: Symbol, key: &str) -> Option<Value<'a>> {
-        if !self.sorted.is_empty() {
-            return self.get(key);
+    pub fn get_symbol(&self, symbol: Symbol, key: &str) -> Option<&'a Value<'a>> {
+        if self.sorted.is_empty() {
+            if let Some(e) = self.entries.iter().find(|e| e.symbol == symbol) {
+                return Some(&e.value);
+            }
+            if self.unnumbered == 0 || self.unnumbered & mark(key) == 0 {
+                return None;
+            }
         }
-        match self.entries.iter().find(|e| e.symbol == symbol) {
-            Some(e) => Some(e.value),
-            None if self.unnumbered & mark(key) == 0 => None,
-            None => self.get(key),
-        }
+        self.find(key)
     }
 
     /// Value of a key.
     #[inline]
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
+        self.find(key).copied()
+    }
+
+    fn find(&self, key: &str) -> Option<&'a Value<'a>> {
         if self.sorted.is_empty() {
-            return self.entries.iter().find(|e| e.key == key).map(|e| e.value);
+            return self.entries.iter().find(|e| e.key == key).map(|e| &e.value);
         }
         let at = self.sorted.binary_search_by_key(&key, |&i| self.entries[i as usize].key).ok()?;
-        Some(self.entries[self.sorted[at] as usize].value)
+        Some(&self.entries[self.sorted[at] as usize].value)
     }
 }
 

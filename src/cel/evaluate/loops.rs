@@ -59,16 +59,23 @@ impl<'a> Run<'a, '_> {
     fn bind(&self, vars: Vars, items: Items<'a>, i: usize) {
         let (first, second) = match items.range {
             Value::List(l) => match vars.second {
-                None => (l[i], Value::Null),
-                Some(_) => (Value::Int(i as i64), l[i]),
+                None => (Local::Element(&l[i]), Local::Value(Value::Null)),
+                Some(_) => (Local::Value(Value::Int(i as i64)), Local::Element(&l[i])),
             },
-            map => map.map_entry(i).unwrap_or_default(),
+            Value::Object(o) => match o.entries().get(i) {
+                Some(e) => (Local::Value(Value::String(e.key)), Local::Element(&e.value)),
+                None => return,
+            },
+            map => {
+                let (key, value) = map.map_entry(i).unwrap_or_default();
+                (Local::Value(key), Local::Value(value))
+            }
         };
         if let Some(cell) = self.locals.get(vars.first) {
-            cell.set(Local::Value(first));
+            cell.set(first);
         }
         if let Some(cell) = vars.second.and_then(|s| self.locals.get(s)) {
-            cell.set(Local::Value(second));
+            cell.set(second);
         }
     }
 

@@ -26,6 +26,19 @@ impl<'a> Run<'a, '_> {
         answer
     }
 
+    /// Value of a plain path, charged. `None` for any other, and where a limit is to be looked at: nothing has been
+    /// evaluated or charged then.
+    #[inline]
+    pub(super) fn glance(&mut self, p: &'a Path) -> Option<&'a Value<'a>> {
+        let value = self.plain(&p.base, &p.steps)?;
+        let cost = self.cost.saturating_add(p.steps.len() as u64 + 1);
+        if cost >= self.check_at {
+            return None;
+        }
+        self.cost = cost;
+        Some(value)
+    }
+
     /// Value of a branch of a conditional, or of an index: a path costs its steps only.
     pub(super) fn branch(&mut self, node: &'a Node) -> Answer<'a> {
         let answer = match node {
@@ -50,10 +63,17 @@ impl<'a> Run<'a, '_> {
                 self.cost += p.steps.len() as u64;
                 Ok(found)
             }
-            None => self.presence(p, false).map(|v| matches!(v, Value::Bool(true))),
+            None => self.any_test(p),
         };
         self.tick(0)?;
         answer
+    }
+
+    fn any_test(&mut self, p: &'a Path) -> Result<bool, Fail<'a>> {
+        self.enter()?;
+        let answer = self.presence(p, false);
+        self.depth -= 1;
+        Ok(matches!(answer?, Value::Bool(true)))
     }
 
     /// [`Run::presence`] where there are but objects and their fields on the way. Costs a unit for each step.
@@ -71,11 +91,11 @@ impl<'a> Run<'a, '_> {
     /// What most paths come to: a variable, and fields of objects that are there. `None` for whatever is not as simple,
     /// errors included; nothing has been evaluated or charged then. Costs a unit for each step.
     #[inline]
-    fn plain(&self, base: &'a Base, steps: &'a [Step]) -> Option<Value<'a>> {
+    fn plain(&self, base: &'a Base, steps: &'a [Step]) -> Option<&'a Value<'a>> {
         let mut value = match base {
-            Base::Root(slot) => *self.context.roots.get(*slot)?,
+            Base::Root(slot) => self.context.roots.get(*slot)?,
             Base::Local(slot) => match self.locals.get(*slot)?.get() {
-                Local::Value(v) => v,
+                Local::Element(v) => v,
                 _ => return None,
             },
             _ => return None,
@@ -123,7 +143,7 @@ impl<'a> Run<'a, '_> {
         match self.plain(&p.base, &p.steps) {
             Some(value) => {
                 self.cost += p.steps.len() as u64;
-                Ok(value)
+                Ok(*value)
             }
             None => self.resolve_any(p),
         }
@@ -167,6 +187,7 @@ impl<'a> Run<'a, '_> {
         };
         match cell.get() {
             Local::Value(v) => Ok(v),
+            Local::Element(v) => Ok(*v),
             Local::Failed(e) => Err(e),
             Local::Pending(init) => {
                 let answer = self.eval(init);
@@ -224,7 +245,7 @@ impl<'a> Run<'a, '_> {
         let found = match &step.kind {
             StepKind::Field { symbol, name } => match value {
                 Value::Object(object) => Ok(match object.get_symbol(*symbol, name) {
-                    Some(member) => Found::Value(member),
+                    Some(member) => Found::Value(*member),
                     None => Found::Missing(ErrorKind::NoSuchKey(Value::String(name))),
                 }),
                 _ => self.find_key(value, Value::String(name)),

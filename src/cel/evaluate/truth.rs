@@ -1,46 +1,113 @@
 //! Nodes that yield true or false, without the detour over a [`crate::value::Value`]: most of what policies consist of.
 
-use super::{Fail, Run};
+use super::{Answer, Fail, Run};
 use crate::ast::ExprId;
 use crate::error::ErrorKind;
 use crate::library::standard::traversal;
-use crate::plan::node::{LoopKind, Node, TextTest};
+use crate::plan::node::{Node, TextTest};
 use crate::value::Value;
 
-/// A value as far as logic is concerned: `None` for what is neither true nor false.
-pub(super) type Truth<'a> = Result<Option<bool>, Fail<'a>>;
+/// What a node yields as far as logic is concerned. Two registers, where a result with a value takes memory.
+#[derive(Clone, Copy)]
+pub(super) struct Verdict<'a> {
+    truth: Truth,
+    /// Why there is no truth.
+    failure: Option<Fail<'a>>,
+}
 
-impl<'a> Run<'a, '_> {
-    /// Evaluates a node for one who can use nothing but true or false.
-    pub(super) fn truth(&mut self, node: &'a Node) -> Truth<'a> {
-        match node {
-            Node::Constant(c) => Ok(c.value().as_bool()),
-            Node::Path(p) => Ok(self.path(p)?.as_bool()),
-            other if decides(other) => {
-                self.enter()?;
-                let answer = self.decide(other);
-                self.depth -= 1;
-                answer.map(Some)
-            }
-            other => Ok(self.composite(other)?.as_bool()),
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Truth {
+    No,
+    Yes,
+    /// A value that is neither true nor false, or a failure.
+    Neither,
+}
+
+impl<'a> Verdict<'a> {
+    #[inline]
+    fn of(value: &Value<'a>) -> Self {
+        let truth = match value {
+            Value::Bool(false) => Truth::No,
+            Value::Bool(true) => Truth::Yes,
+            _ => Truth::Neither,
+        };
+        Self { truth, failure: None }
+    }
+
+    #[inline]
+    fn decided(result: Result<bool, Fail<'a>>) -> Self {
+        match result {
+            Ok(b) => Self { truth: if b { Truth::Yes } else { Truth::No }, failure: None },
+            Err(e) => Self { truth: Truth::Neither, failure: Some(e) },
         }
     }
 
-    /// Evaluates a node that [`decides`].
-    pub(super) fn decide(&mut self, node: &'a Node) -> Result<bool, Fail<'a>> {
+    #[inline]
+    fn open(self) -> Result<Option<bool>, Fail<'a>> {
+        match (self.truth, self.failure) {
+            (Truth::No, _) => Ok(Some(false)),
+            (Truth::Yes, _) => Ok(Some(true)),
+            (Truth::Neither, None) => Ok(None),
+            (Truth::Neither, Some(e)) => Err(e),
+        }
+    }
+
+    /// As an answer, of a node that yields true or false if anything.
+    #[inline]
+    pub(super) fn as_answer(self) -> Answer<'a> {
+        match self.failure {
+            None => Ok(Value::Bool(self.truth == Truth::Yes)),
+            Some(e) => Err(e),
+        }
+    }
+}
+
+impl<'a> Run<'a, '_> {
+    /// Evaluates a node for one who can use nothing but true or false; `None` for any other value.
+    #[inline]
+    pub(super) fn truth(&mut self, node: &'a Node) -> Result<Option<bool>, Fail<'a>> {
+        self.decide(node).open()
+    }
+
+    /// Evaluates a node as far as it is true or false.
+    pub(super) fn decide(&mut self, node: &'a Node) -> Verdict<'a> {
         match node {
-            Node::Test(p) => self.test(p),
-            Node::And { at, terms } => self.junction(*at, terms, false),
-            Node::Or { at, terms } => self.junction(*at, terms, true),
-            Node::Not { at, operand } => self.not(*at, operand),
-            Node::Equal { at, negated, sides } => self.equal(*at, *negated, sides),
-            Node::Member { operand, set } => {
-                let value = self.eval(operand)?;
-                Ok(set.contains(value))
-            }
+            // What evaluates no other node here is not counted as nested.
+            Node::Test(p) => Verdict::decided(self.test(p)),
             Node::Text(t) => self.text_test(t),
-            Node::Loop(l) => self.decisive_loop(l),
-            _ => Err(self.fail(ErrorKind::NoSuchOverload, 0)),
+            Node::And { at, terms } => self.nested(|run| run.junction(*at, terms, false)),
+            Node::Or { at, terms } => self.nested(|run| run.junction(*at, terms, true)),
+            Node::Not { at, operand } => self.nested(|run| run.not(*at, operand)),
+            Node::Equal { at, negated, sides } => self.nested(|run| run.equal(*at, *negated, sides)),
+            Node::Member { operand, set } => self.nested(|run| Ok(set.contains(run.eval(operand)?))),
+            Node::Loop(l) if node.decides() => self.nested(|run| run.decisive_loop(l)),
+            other => self.any(other),
+        }
+    }
+
+    #[inline]
+    fn nested(&mut self, decide: impl FnOnce(&mut Self) -> Result<bool, Fail<'a>>) -> Verdict<'a> {
+        if let Err(e) = self.enter() {
+            return Verdict::decided(Err(e));
+        }
+        let result = decide(self);
+        self.depth -= 1;
+        Verdict::decided(result)
+    }
+
+    /// Evaluates a node that may yield anything.
+    fn any(&mut self, node: &'a Node) -> Verdict<'a> {
+        let answer = match node {
+            Node::Path(p) => match self.glance(p) {
+                Some(value) => return Verdict::of(value),
+                None => self.path(p),
+            },
+            Node::Constant(c) => Ok(c.value()),
+            other => self.composite(other),
+        };
+        match answer {
+            Ok(value) => Verdict::of(&value),
+            Err(e) => Verdict::decided(Err(e)),
         }
     }
 
@@ -72,35 +139,36 @@ impl<'a> Run<'a, '_> {
         }
     }
 
-    fn text_test(&mut self, t: &'a TextTest) -> Result<bool, Fail<'a>> {
-        let subject = self.eval(&t.subject);
+    fn text_test(&mut self, t: &'a TextTest) -> Verdict<'a> {
+        if let Node::Path(p) = &t.subject
+            && let Some(subject) = self.glance(p)
+        {
+            return Verdict::decided(match subject {
+                Value::String(text) => self.text_holds(t, text),
+                other => self.no_text(t, Ok(*other)),
+            });
+        }
+        Verdict::decided(match self.eval(&t.subject) {
+            Ok(Value::String(text)) => self.text_holds(t, text),
+            other => self.no_text(t, other),
+        })
+    }
+
+    fn no_text(&mut self, t: &'a TextTest, subject: Answer<'a>) -> Result<bool, Fail<'a>> {
         if let Err(e) = subject
             && e.kind.is_fatal()
         {
             return Err(e);
         }
         // An error has no size, which counts as 1.
-        let size = subject.unwrap_or_default().cost_size();
-        self.tick(traversal(size).saturating_mul(t.cost))?;
-        match subject? {
-            Value::String(text) => Ok(t.part.is_in(text)),
-            _ => Err(self.fail(ErrorKind::Function("no such overload"), t.at)),
-        }
+        self.tick(traversal(subject.unwrap_or_default().cost_size()).saturating_mul(t.cost))?;
+        subject?;
+        Err(self.fail(ErrorKind::Function("no such overload"), t.at))
     }
-}
 
-/// Whether a node yields true or false, if anything.
-#[inline]
-fn decides(node: &Node) -> bool {
-    match node {
-        Node::Test(_)
-        | Node::And { .. }
-        | Node::Or { .. }
-        | Node::Not { .. }
-        | Node::Equal { .. }
-        | Node::Member { .. }
-        | Node::Text(_) => true,
-        Node::Loop(l) => matches!(l.kind, LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne),
-        _ => false,
+    #[inline]
+    fn text_holds(&mut self, t: &'a TextTest, text: &str) -> Result<bool, Fail<'a>> {
+        self.tick(traversal(Value::String(text).cost_size()).saturating_mul(t.cost))?;
+        Ok(t.part.is_in(text))
     }
 }

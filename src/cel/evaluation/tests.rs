@@ -48,6 +48,23 @@ fn paths_tests_and_loops_cost_what_upstream_counts() {
 }
 
 #[test]
+fn a_test_for_constant_text_costs_and_fails_as_any_call() {
+    for (constant, computed) in [("'e'", "['e'][0]"), ("'web'", "['web'][0]"), ("''", "[''][0]")] {
+        for subject in
+            ["object.metadata.name", "object.metadata", "object.none", "object.spec.nodeName", "'a long text €'"]
+        {
+            for function in ["contains", "startsWith", "endsWith"] {
+                let (text, cost) = over_pod(&format!("{subject}.{function}({constant})"));
+                let (other, dearer) = over_pod(&format!("{subject}.{function}({computed})"));
+                // What computes the part is charged on its own.
+                let computing = over_pod(computed).1;
+                assert_eq!((text, cost + computing), (other, dearer), "{subject}.{function}({constant})");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_deciding_operand_absorbs_errors_on_either_side() {
     for (expr, text) in [
         ("object.none == 1 || true", "true"),

@@ -379,6 +379,22 @@ impl Node {
         matches!(self, Node::Constant(_) | Node::Aggregate { .. })
     }
 
+    /// Whether it yields true or false, if anything.
+    #[inline]
+    pub(crate) fn decides(&self) -> bool {
+        match self {
+            Node::Test(_)
+            | Node::And { .. }
+            | Node::Or { .. }
+            | Node::Not { .. }
+            | Node::Equal { .. }
+            | Node::Member { .. }
+            | Node::Text(_) => true,
+            Node::Loop(l) => matches!(l.kind, LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne),
+            _ => false,
+        }
+    }
+
     /// Name of cel-go's type of a constant; `None` for what is not constant.
     pub(crate) fn constant_go_type(&self) -> Option<&'static str> {
         match self {
