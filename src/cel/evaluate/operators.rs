@@ -44,7 +44,13 @@ impl<'a> Run<'a, '_> {
         sides: &'a [Node; 2],
         charge: impl Fn(Value<'a>, Value<'a>) -> u64,
     ) -> Result<(Value<'a>, Value<'a>), Fail<'a>> {
-        let left = self.eval(&sides[0]);
+        let left = match &sides[0] {
+            Node::Path(p) => match self.glance(p) {
+                Some(value) => Ok(*value),
+                None => self.path(p),
+            },
+            other => self.eval(other),
+        };
         if let Err(e) = left
             && e.kind.is_fatal()
         {

@@ -69,6 +69,7 @@ impl<'a> Run<'a, '_> {
         answer
     }
 
+    #[cold]
     fn any_test(&mut self, p: &'a Path) -> Result<bool, Fail<'a>> {
         self.enter()?;
         let answer = self.presence(p, false);

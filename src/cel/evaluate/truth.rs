@@ -4,7 +4,7 @@ use super::{Answer, Fail, Run};
 use crate::ast::ExprId;
 use crate::error::ErrorKind;
 use crate::library::standard::traversal;
-use crate::plan::node::{Node, TextTest};
+use crate::plan::node::{Loop, Node, Path, Set, TextTest};
 use crate::value::Value;
 
 /// What a node yields as far as logic is concerned. Two registers, where a result with a value takes memory.
@@ -69,20 +69,41 @@ impl<'a> Run<'a, '_> {
         self.decide(node).open()
     }
 
-    /// Evaluates a node as far as it is true or false.
+    /// Evaluates a node as far as it is true or false. Nothing but a table of jumps: what it jumps to is kept out of
+    /// line, so that a small test does not pay for the registers and the stack of a large loop.
     pub(super) fn decide(&mut self, node: &'a Node) -> Verdict<'a> {
         match node {
             // What evaluates no other node here is not counted as nested.
-            Node::Test(p) => Verdict::decided(self.test(p)),
+            Node::Test(p) => self.presence_test(p),
             Node::Text(t) => self.text_test(t),
-            Node::And { at, terms } => self.nested(|run| run.junction(*at, terms, false)),
-            Node::Or { at, terms } => self.nested(|run| run.junction(*at, terms, true)),
-            Node::Not { at, operand } => self.nested(|run| run.not(*at, operand)),
-            Node::Equal { at, negated, sides } => self.nested(|run| run.equal(*at, *negated, sides)),
-            Node::Member { operand, set } => self.nested(|run| Ok(set.contains(run.eval(operand)?))),
-            Node::Loop(l) if node.decides() => self.nested(|run| run.decisive_loop(l)),
+            Node::And { at, terms } => self.junction(*at, terms, false),
+            Node::Or { at, terms } => self.junction(*at, terms, true),
+            Node::Not { at, operand } => self.not(*at, operand),
+            Node::Equal { at, negated, sides } => self.equality(*at, *negated, sides),
+            Node::Member { operand, set } => self.membership(operand, set),
+            Node::Loop(l) if node.decides() => self.nested_loop(l),
             other => self.any(other),
         }
+    }
+
+    #[inline(never)]
+    fn presence_test(&mut self, p: &'a Path) -> Verdict<'a> {
+        Verdict::decided(self.test(p))
+    }
+
+    #[inline(never)]
+    fn equality(&mut self, at: ExprId, negated: bool, sides: &'a [Node; 2]) -> Verdict<'a> {
+        self.nested(|run| run.equal(at, negated, sides))
+    }
+
+    #[inline(never)]
+    fn membership(&mut self, operand: &'a Node, set: &'a Set) -> Verdict<'a> {
+        self.nested(|run| Ok(set.contains(run.eval(operand)?)))
+    }
+
+    #[inline(never)]
+    fn nested_loop(&mut self, l: &'a Loop) -> Verdict<'a> {
+        self.nested(|run| run.decisive_loop(l))
     }
 
     #[inline]
@@ -96,6 +117,7 @@ impl<'a> Run<'a, '_> {
     }
 
     /// Evaluates a node that may yield anything.
+    #[inline(never)]
     fn any(&mut self, node: &'a Node) -> Verdict<'a> {
         let answer = match node {
             Node::Path(p) => match self.glance(p) {
@@ -112,33 +134,40 @@ impl<'a> Run<'a, '_> {
     }
 
     /// `&&` (decided by false) and `||` (decided by true): a deciding term absorbs the errors of all others.
-    fn junction(&mut self, at: ExprId, terms: &'a [Node], decisive: bool) -> Result<bool, Fail<'a>> {
-        let mut failure: Option<Fail<'a>> = None;
-        for term in terms {
-            match self.truth(term) {
-                Ok(Some(b)) if b == decisive => return Ok(decisive),
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    if failure.is_none() {
-                        failure = Some(self.fail(ErrorKind::NoSuchOverload, at));
+    #[inline(never)]
+    fn junction(&mut self, at: ExprId, terms: &'a [Node], decisive: bool) -> Verdict<'a> {
+        self.nested(|run| {
+            let mut failure: Option<Fail<'a>> = None;
+            for term in terms {
+                match run.truth(term) {
+                    Ok(Some(b)) if b == decisive => return Ok(decisive),
+                    Ok(Some(_)) => {}
+                    Ok(None) => {
+                        if failure.is_none() {
+                            failure = Some(run.fail(ErrorKind::NoSuchOverload, at));
+                        }
                     }
+                    Err(e) if e.kind.is_fatal() => return Err(e),
+                    Err(e) => failure = failure.or(Some(e)),
                 }
-                Err(e) if e.kind.is_fatal() => return Err(e),
-                Err(e) => failure = failure.or(Some(e)),
             }
-        }
-        failure.map_or(Ok(!decisive), Err)
+            failure.map_or(Ok(!decisive), Err)
+        })
     }
 
-    fn not(&mut self, at: ExprId, operand: &'a Node) -> Result<bool, Fail<'a>> {
-        let value = self.truth(operand);
-        self.tick(1)?;
-        match value? {
-            Some(b) => Ok(!b),
-            None => Err(self.fail(ErrorKind::NoSuchOverload, at)),
-        }
+    #[inline(never)]
+    fn not(&mut self, at: ExprId, operand: &'a Node) -> Verdict<'a> {
+        self.nested(|run| {
+            let value = run.truth(operand);
+            run.tick(1)?;
+            match value? {
+                Some(b) => Ok(!b),
+                None => Err(run.fail(ErrorKind::NoSuchOverload, at)),
+            }
+        })
     }
 
+    #[inline(never)]
     fn text_test(&mut self, t: &'a TextTest) -> Verdict<'a> {
         if let Node::Path(p) = &t.subject
             && let Some(subject) = self.glance(p)
@@ -154,6 +183,7 @@ impl<'a> Run<'a, '_> {
         })
     }
 
+    #[cold]
     fn no_text(&mut self, t: &'a TextTest, subject: Answer<'a>) -> Result<bool, Fail<'a>> {
         if let Err(e) = subject
             && e.kind.is_fatal()
