@@ -211,12 +211,9 @@ impl Blocks {
     /// Adds the addresses of an `ipBlock` without its exceptions. One that does not parse allows nothing.
     fn add(&mut self, block: Value<'_>) {
         let Some((v6, range)) = block.get("cidr").and_then(Value::as_str).and_then(range) else { return };
-        let mut ranges = vec![range];
-        for except in list_of(block, "except").iter().filter_map(|e| e.as_str()).filter_map(self::range) {
-            if except.0 == v6 {
-                ranges = ranges.into_iter().flat_map(|r| without(r, except.1)).collect();
-            }
-        }
+        let excepts = list_of(block, "except").iter().filter_map(|e| e.as_str()).filter_map(self::range);
+        let holes = excepts.filter(|except| except.0 == v6).map(|except| except.1).collect();
+        let ranges = without(range, holes);
         if v6 { self.v6.extend(ranges) } else { self.v4.extend(ranges) }
     }
 
@@ -238,12 +235,22 @@ fn range(cidr: &str) -> Option<(bool, (u128, u128))> {
     Some((v6, (address & !mask, address | mask)))
 }
 
-fn without(range: (u128, u128), hole: (u128, u128)) -> impl Iterator<Item = (u128, u128)> {
-    let below = (range.0 < hole.0).then(|| (range.0, range.1.min(hole.0 - 1)));
-    let above = (range.1 > hole.1).then(|| (range.0.max(hole.1 + 1), range.1));
-    let apart = range.1 < hole.0 || range.0 > hole.1;
-    let (below, above) = if apart { (Some(range), None) } else { (below, above) };
-    below.into_iter().chain(above)
+/// What holes leave of a range. Sorted and swept once: whoever may write a NetworkPolicy chooses how many there are.
+fn without(range: (u128, u128), mut holes: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
+    holes.sort_unstable();
+    let mut left = Vec::new();
+    let mut next = range.0;
+    for (from, to) in holes.into_iter().filter(|h| h.0 <= range.1) {
+        if from > next {
+            left.push((next, from - 1));
+        }
+        match to.checked_add(1) {
+            Some(after) if after <= range.1 => next = next.max(after),
+            _ => return left,
+        }
+    }
+    left.push((next, range.1));
+    left
 }
 
 fn covers(ranges: &mut [(u128, u128)], last: u128) -> bool {
