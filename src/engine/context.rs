@@ -12,6 +12,7 @@ use crate::authorizer;
 use crate::conversion::{self, NoConversion};
 use crate::facts::{ClusterFacts, Fact, Into, Kind};
 use crate::matcher::{Match, MatchError, NamespaceLabels};
+use crate::params;
 use crate::request::{Members, Request};
 
 /// Values of the root variables, in slot order.
@@ -21,6 +22,8 @@ pub(crate) struct Context<'c> {
     pub(crate) facts: &'c dyn ClusterFacts,
     pub(crate) scope: Scope<'c>,
     pub(crate) deadline: Option<Instant>,
+    /// Params read so far.
+    pub(crate) params: params::Memo<'c>,
     /// The namespace of the request, looked up when first needed.
     namespace: OnceCell<Fact<Option<Value<'c>>>>,
     /// The same as `namespaceObject` shows it.
@@ -72,6 +75,7 @@ impl<'c> Context<'c> {
             facts,
             scope,
             deadline,
+            params: params::Memo::default(),
             namespace: OnceCell::new(),
             namespace_variable: OnceCell::new(),
             request_variable: OnceCell::new(),

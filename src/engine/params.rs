@@ -1,11 +1,15 @@
 //! Which params a binding gives (upstream `CollectParams`).
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use stockade_cel::Value;
 use stockade_policy::compiled::{Binding, ParamKind, ParamRef, ParamSource, ParameterNotFoundAction, Policy};
 use stockade_schema::{Kinds, Scope};
 
 use crate::context::Context;
 use crate::facts::{Fact, Kind};
+use crate::host::MAX_READ_BYTES;
 use crate::request::{Members, labels};
 
 /// Most params that one selector may give: the policy is judged once for each.
@@ -24,25 +28,32 @@ pub(crate) enum ParamsError {
     NotFound,
     #[error("the selector of paramRef gives more than {MAX_PARAMS} params")]
     TooMany,
+    #[error("the deadline of the request passed before params were read")]
+    Deadline,
+    #[error("the request has read more than {MAX_READ_BYTES} bytes")]
+    NoRoom,
 }
+
+/// Objects that one request read as params, by kind, namespace and name; without name all of the namespace. Bindings
+/// mostly share theirs, and each would decode them anew.
+pub(crate) type Memo<'c> = RefCell<HashMap<(&'c ParamKind, &'c str, Option<&'c str>), &'c [Value<'c>]>>;
 
 /// Values of `params` to judge with: one null when the policy takes none or the binding gives none; an empty list
 /// when none were found and that means that the binding is not in force.
 pub(crate) fn collect<'c>(
-    policy: &Policy,
-    binding: &Binding,
-    request_namespace: &str,
+    policy: &'c Policy,
+    binding: &'c Binding,
+    request_namespace: &'c str,
     context: &Context<'c>,
 ) -> Result<&'c [Value<'c>], ParamsError> {
     let (Some(kind), Some(reference)) = (&policy.param_kind, &binding.params) else {
         return Ok(&[Value::Null]);
     };
-    let fact_kind = Kind { api_version: &kind.api_version, kind: &kind.kind };
-    let namespace = namespace_of(fact_kind, reference, request_namespace, context)?;
+    let namespace = namespace_of(fact_kind(kind), reference, request_namespace, context)?;
     let found = match &reference.source {
-        ParamSource::Name(name) => by_name(kind, namespace, name, context)?,
+        ParamSource::Name(name) => read(kind, namespace, Some(name), context)?,
         ParamSource::Selector(selector) => {
-            let listed = known(context.facts.list(fact_kind, namespace, context.into()), kind)?;
+            let listed = read(kind, namespace, None, context)?;
             let mut selected = bumpalo::collections::Vec::new_in(context.arena());
             selected.extend(listed.iter().filter(|o| selector.matches(labels(**o))));
             if selected.len() > MAX_PARAMS {
@@ -56,9 +67,42 @@ pub(crate) fn collect<'c>(
     if found.is_empty() && reference.not_found == ParameterNotFoundAction::Deny {
         return Err(ParamsError::NotFound);
     }
+    Ok(found)
+}
+
+fn fact_kind(kind: &ParamKind) -> Kind<'_> {
+    Kind { api_version: &kind.api_version, kind: &kind.kind }
+}
+
+/// The object of that name, or all of the namespace, read once a request.
+fn read<'c>(
+    kind: &'c ParamKind,
+    namespace: &'c str,
+    name: Option<&'c str>,
+    context: &Context<'c>,
+) -> Result<&'c [Value<'c>], ParamsError> {
+    let key = (kind, namespace, name);
+    if let Some(known) = context.params.borrow().get(&key) {
+        return Ok(known);
+    }
+    if context.deadline_passed() {
+        return Err(ParamsError::Deadline);
+    }
+    if context.arena().allocated_bytes() > MAX_READ_BYTES {
+        return Err(ParamsError::NoRoom);
+    }
+    let found = match name {
+        Some(name) => {
+            let found = known(context.facts.get(fact_kind(kind), namespace, name, context.into()), kind)?;
+            found.map_or(&[][..], |o| std::slice::from_ref(context.arena().alloc(o)))
+        }
+        None => known(context.facts.list(fact_kind(kind), namespace, context.into()), kind)?,
+    };
     let mut typed = bumpalo::collections::Vec::with_capacity_in(found.len(), context.arena());
     typed.extend(found.iter().map(|o| with_type(*o, kind, context)));
-    Ok(typed.into_bump_slice())
+    let typed = typed.into_bump_slice();
+    context.params.borrow_mut().insert(key, typed);
+    Ok(typed)
 }
 
 /// Namespace to look in, empty for a cluster-scoped kind.
@@ -83,17 +127,6 @@ fn namespace_of<'r>(
         (true, "") => Ok(request_namespace),
         (true, given) => Ok(given),
     }
-}
-
-fn by_name<'c>(
-    kind: &ParamKind,
-    namespace: &str,
-    name: &str,
-    context: &Context<'c>,
-) -> Result<&'c [Value<'c>], ParamsError> {
-    let fact_kind = Kind { api_version: &kind.api_version, kind: &kind.kind };
-    let found = known(context.facts.get(fact_kind, namespace, name, context.into()), kind)?;
-    Ok(found.map_or(&[], |o| std::slice::from_ref(context.arena().alloc(o))))
 }
 
 fn known<T>(fact: Fact<T>, kind: &ParamKind) -> Result<T, ParamsError> {

@@ -3,6 +3,7 @@
 #[path = "support/kit.rs"]
 mod kit;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -284,4 +285,63 @@ fn what_has_not_synced_counts_under_the_failure_policy() {
     };
     assert!(message(&of("Fail")).ends_with("namespaces are not yet synced to use for admission"), "{:?}", of("Fail"));
     assert!(of("Ignore").allowed);
+}
+
+/// A cluster that counts how often it is read, and has but one object in every place.
+#[derive(Default)]
+struct Counted {
+    reads: AtomicUsize,
+    /// Bytes that each read takes.
+    size: usize,
+}
+
+impl Counted {
+    fn read<'a>(&self, name: &str, into: Into<'a>) -> Value<'a> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        into.arena.alloc_slice_fill_copy(self.size, 0_u8);
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"max": "2"}});
+        stockade_cel::document::from_json(&object, into.arena, into.symbols).unwrap_or(Value::Null)
+    }
+}
+
+impl ClusterFacts for Counted {
+    fn get<'a>(&self, kind: Kind<'_>, _: &str, name: &str, into: Into<'a>) -> Fact<Option<Value<'a>>> {
+        Fact::Known(match kind.kind {
+            "Namespace" => stockade_cel::document::from_json(&json!({}), into.arena, into.symbols).ok(),
+            _ => Some(self.read(name, into)),
+        })
+    }
+    fn list<'a>(&self, _: Kind<'_>, _: &str, into: Into<'a>) -> Fact<&'a [Value<'a>]> {
+        Fact::Known(into.arena.alloc_slice_copy(&[self.read("a", into)]))
+    }
+    fn authorizer(&self) -> Option<&dyn Authorizer> {
+        None
+    }
+}
+
+fn with_params(references: impl Iterator<Item = String>) -> String {
+    let spec = "paramKind: {apiVersion: v1, kind: ConfigMap}, validations: [{expression: 'params.data.max == \"2\"'}]";
+    let bindings = references.enumerate().map(|(i, reference)| {
+        let reference = format!("paramRef: {{{reference}, parameterNotFoundAction: Allow}}");
+        binding(&format!("b{i}"), "p", &format!("validationActions: [Deny], {reference}"))
+    });
+    policy("p", spec) + &bindings.collect::<String>()
+}
+
+#[test]
+fn params_that_bindings_share_are_read_once_a_request() {
+    let shared = (0..20).flat_map(|_| ["name: low".to_owned(), "selector: {}".to_owned()]);
+    let facts = Counted::default();
+    let decision = kit::decide(&kit::engine(&with_params(shared)), RequestBuilder::new().object(pod()), &facts);
+    assert_eq!((message(&decision), facts.reads.into_inner()), ("allowed", 2));
+}
+
+#[test]
+fn a_request_whose_params_fill_its_memory_is_refused_and_reads_no_more() {
+    let many = (0..50).map(|i| format!("name: c{i}"));
+    let facts = Counted { size: 16 << 20, ..Counted::default() };
+    let decision = kit::decide(&kit::engine(&with_params(many)), RequestBuilder::new().object(pod()), &facts);
+    assert!(message(&decision).ends_with("the request has read more than 134217728 bytes"), "{}", message(&decision));
+    let reads = facts.reads.into_inner();
+    assert!(reads < 10, "{reads}");
 }
