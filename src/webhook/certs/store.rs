@@ -92,7 +92,8 @@ impl Folder {
     }
 
     /// Issues a new serving certificate. The authority stays while it outlives the certificate; else, or when there is
-    /// none, a new one is minted and the older ones stay in `ca.crt` beside it.
+    /// none, a new one is minted and the older ones stay in `ca.crt` beside it. A certificate that was minted here
+    /// keeps its names, those of the options are added: who renews need not know under which names it is called.
     ///
     /// # Errors
     /// As [`Self::ensure`].
@@ -103,10 +104,22 @@ impl Folder {
             Some(authority) => authority,
             None => self.new_authority(options, now)?,
         };
-        let pair = authority.issue(options, now)?;
+        let mut options = options.clone();
+        let kept = self.minted_names().into_iter().filter(|n| !options.names.contains(n)).collect::<Vec<_>>();
+        options.names.extend(kept);
+        let pair = authority.issue(&options, now)?;
         // Key first: a reader between the two writes finds a pair that does not match and keeps what it has.
         write(&self.key(), &pair.key, 0o600)?;
         write(&self.certificate(), &pair.certificate, 0o644)
+    }
+
+    /// Names of the certificate that is there, when it was minted here.
+    fn minted_names(&self) -> Vec<String> {
+        if !self.authority_key().exists() {
+            return Vec::new();
+        }
+        let facts = read(&self.certificate()).and_then(|pem| inspect(&pem)).unwrap_or_default();
+        facts.into_iter().next().map(|leaf| leaf.names).unwrap_or_default()
     }
 
     fn current_authority(&self, until: i64) -> Option<Authority> {

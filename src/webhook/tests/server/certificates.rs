@@ -82,6 +82,21 @@ fn a_certificate_minted_here_is_renewed_when_due_under_the_same_authority() {
 }
 
 #[test]
+fn a_renewed_certificate_keeps_the_names_it_was_minted_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new(dir.path());
+    let short = MintOptions { validity: Duration::from_secs(1000), ..MintOptions::default() };
+    let named = MintOptions { names: vec!["webhook.example.com".to_owned(), "192.0.2.7".to_owned()], ..short };
+    folder.ensure(&named).unwrap();
+    assert_eq!(folder.ensure(&MintOptions::default()).unwrap(), Ensured::Renewed);
+    let mut names = inspect(&fs::read(folder.certificate()).unwrap()).unwrap()[0].names.clone();
+    let mut want = [MintOptions::default().names, named.names].concat();
+    names.sort();
+    want.sort();
+    assert_eq!(names, want);
+}
+
+#[test]
 fn an_authority_that_ends_too_soon_is_replaced_and_stays_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::new(dir.path());
