@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -74,11 +75,12 @@ pub fn load_paths(paths: &[PathBuf]) -> PolicySources {
 
 /// Reads a file within [`MAX_FILE_BYTES`].
 fn read_file(path: &Path) -> Result<String, String> {
-    let length = fs::metadata(path).map_err(|e| format!("cannot be read: {e}"))?.len();
-    if length > MAX_FILE_BYTES as u64 {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
+    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| format!("cannot be read: {e}"))?;
+    if bytes.len() > MAX_FILE_BYTES {
         return Err(format!("file is larger than {MAX_FILE_BYTES} bytes"));
     }
-    let bytes = fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
     String::from_utf8(bytes).map_err(|e| format!("is not UTF-8: byte {}", e.utf8_error().valid_up_to()))
 }
 
@@ -130,22 +132,42 @@ fn walk(folder: &Path, depth: usize, cases: Cases, files: &mut Vec<(PathBuf, boo
             return;
         }
     };
-    let mut paths: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+    let mut paths = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => paths.push(entry.path()),
+            Err(e) => diagnostics.push(fault(format!("cannot be read to its end: {e}"))),
+        }
+    }
     paths.sort();
     for path in paths {
-        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with('.') {
             continue;
         }
-        if path.is_dir() {
-            if cases == Cases::Read || !CASE_FOLDERS.contains(&name) {
+        let is_manifest = matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"));
+        let of_path = |why: String| Diagnostic::of_file(Severity::Error, &path.display().to_string(), why);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            // A link to nowhere, or just removed.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !is_manifest => continue,
+            // It may be a folder of policies.
+            Err(e) => {
+                diagnostics.push(of_path(format!("cannot be read: {e}")));
+                continue;
+            }
+        };
+        if metadata.is_dir() {
+            if cases == Cases::Read || !CASE_FOLDERS.contains(&&*name) {
                 walk(&path, depth + 1, cases, files, diagnostics);
             }
-        } else if matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"))
-            && (cases == Cases::Read || !CASE_FILES.contains(&name))
-            && files.len() <= MAX_FILES
-        {
-            files.push((path, false));
+        } else if is_manifest && (cases == Cases::Read || !CASE_FILES.contains(&&*name)) && files.len() <= MAX_FILES {
+            // A pipe might never end.
+            if metadata.is_file() {
+                files.push((path, false));
+            } else {
+                diagnostics.push(of_path("is no regular file".to_owned()));
+            }
         }
     }
 }
@@ -163,7 +185,8 @@ impl PolicySources {
             flatten(&file, document, &mut items, &mut shape);
         }
         for fault in &shape {
-            let severity = if named { Severity::Error } else { Severity::Warning };
+            // Past the bound nothing more was read of the file, policies neither.
+            let severity = if named || shape.is_full() { Severity::Error } else { Severity::Warning };
             self.diagnostics.push(Diagnostic { severity, ..fault.clone() });
         }
         let mut reader = Reader::new(&file);

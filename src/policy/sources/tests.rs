@@ -509,3 +509,40 @@ items:
     assert_eq!((sources.policies.len(), sources.objects.len()), (1, 0));
     assert_eq!((sources.policies[0].name.as_str(), sources.policies[0].origin.line), ("a", 4));
 }
+
+#[test]
+fn what_cannot_be_looked_at_in_a_folder_refuses_it_and_a_link_to_nowhere_does_not() {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    let root = std::env::temp_dir().join(format!("stockade-links-{}", std::process::id()));
+    fs::create_dir_all(&root).unwrap();
+    fs::write(root.join("policy.yaml"), GOOD).unwrap();
+    symlink("gone", root.join("build")).unwrap();
+    let faults = || {
+        let sources = load_paths(std::slice::from_ref(&root));
+        let shown = sources.diagnostics.iter().map(|d| {
+            let name = d.file.rsplit('/').next().unwrap_or_default().to_owned();
+            (name, d.severity, d.message.split(" (os").next().unwrap_or_default().to_owned())
+        });
+        shown.collect::<Vec<_>>()
+    };
+    let before = faults();
+    symlink("loop", root.join("loop")).unwrap();
+    symlink("gone", root.join("gone.yaml")).unwrap();
+    let _socket = UnixListener::bind(root.join("socket.yaml")).unwrap();
+    let after = faults();
+    fs::remove_dir_all(&root).unwrap();
+    let error = |name: &str, message: &str| (name.to_owned(), Severity::Error, message.to_owned());
+    assert_eq!(
+        (before, after),
+        (
+            Vec::new(),
+            vec![
+                error("gone.yaml", "cannot be read: No such file or directory"),
+                error("loop", "cannot be read: Too many levels of symbolic links"),
+                error("socket.yaml", "is no regular file"),
+            ]
+        )
+    );
+}
