@@ -15,8 +15,8 @@ use stockade_policy::sources::{PolicySources, load_paths, manifest_files};
 use crate::cli::PolicySource;
 use crate::pod_security;
 
-/// Longest text that is read from standard input, in bytes: that of a policy or manifest file.
-const MAX_STDIN_BYTES: u64 = stockade_policy::source_file::MAX_FILE_BYTES as u64;
+/// Longest text that is read from a file or standard input, in bytes.
+const MAX_INPUT_BYTES: u64 = stockade_policy::source_file::MAX_FILE_BYTES as u64;
 
 /// Folder of policies that is used when the user names none.
 const DEFAULT_POLICIES: &str = "policies";
@@ -49,8 +49,10 @@ pub(crate) fn policy_sources(source: &PolicySource, bindings: &[PathBuf]) -> Res
 pub(crate) struct Policies {
     /// Ready to be put in force.
     pub(crate) set: PolicySet,
-    /// Params, and whatever else lies in a policy folder.
+    /// Params, and whatever else lies in a policy folder and has a name.
     pub(crate) objects: Vec<Json>,
+    /// Warnings and notes.
+    pub(crate) diagnostics: Diagnostics,
 }
 
 /// Compiles policies. Policies that no binding names are in force everywhere with Deny. Warnings and notes go to
@@ -66,17 +68,27 @@ pub(crate) fn compile(sources: PolicySources, quiet: bool) -> Result<Policies> {
             anstream::eprintln!("{diagnostic}");
         }
     }
-    Ok(Policies { set: compiled.set, objects: sources.objects.into_iter().map(|o| o.value).collect() })
+    // A kustomization.yaml lies beside policies too, and stands for nothing that exists.
+    let objects = sources.objects.into_iter().map(|o| o.value).filter(is_named).collect();
+    Ok(Policies { set: compiled.set, objects, diagnostics: compiled.diagnostics })
+}
+
+/// Whether an object can exist: one that leaves its name to the server does not under any.
+pub(crate) fn is_named(object: &Json) -> bool {
+    object.pointer("/metadata/name").is_some_and(|n| n.as_str().is_some_and(|n| !n.is_empty()))
 }
 
 /// Files that could not be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{faults}\n{list}", faults = count(.0), list = .0)]
+#[error("{faults}\n{list}", faults = self.count(), list = .0)]
 pub(crate) struct Refused(pub(crate) Diagnostics);
 
-fn count(diagnostics: &Diagnostics) -> String {
-    let n = diagnostics.into_iter().filter(|d| d.severity == Severity::Error).count();
-    format!("{n} {}", if n == 1 { "fault" } else { "faults" })
+impl Refused {
+    /// `2 faults`
+    pub(crate) fn count(&self) -> String {
+        let n = self.0.iter().filter(|d| d.severity == Severity::Error).count();
+        format!("{n} {}", if n == 1 { "fault" } else { "faults" })
+    }
 }
 
 /// Reads a file, or standard input for `-`.
@@ -86,14 +98,20 @@ fn count(diagnostics: &Diagnostics) -> String {
 pub(crate) fn read_text(path: &Path) -> Result<(String, String)> {
     if path == Path::new("-") {
         let mut text = String::new();
-        std::io::stdin().lock().take(MAX_STDIN_BYTES + 1).read_to_string(&mut text).context("standard input")?;
-        if text.len() as u64 > MAX_STDIN_BYTES {
-            bail!("standard input is larger than {MAX_STDIN_BYTES} bytes");
+        std::io::stdin().lock().take(MAX_INPUT_BYTES + 1).read_to_string(&mut text).context("standard input")?;
+        if text.len() as u64 > MAX_INPUT_BYTES {
+            bail!("standard input is larger than {MAX_INPUT_BYTES} bytes");
         }
         return Ok(("<stdin>".to_owned(), text));
     }
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    Ok((path.display().to_string(), text))
+    let name = path.display().to_string();
+    let mut text = String::new();
+    let file = std::fs::File::open(path).with_context(|| name.clone())?;
+    file.take(MAX_INPUT_BYTES + 1).read_to_string(&mut text).with_context(|| name.clone())?;
+    if text.len() as u64 > MAX_INPUT_BYTES {
+        bail!("{name}: larger than {MAX_INPUT_BYTES} bytes");
+    }
+    Ok((name, text))
 }
 
 /// Reads all objects of files, folders and standard input, in order.
@@ -147,10 +165,11 @@ pub(crate) fn document(path: &Path) -> Result<Json> {
 /// # Errors
 /// As [`objects`]; an object without a name.
 pub(crate) fn facts(folder: Option<&Path>, further: impl IntoIterator<Item = Json>) -> Result<FolderFacts> {
-    let mut existing: Vec<Json> = match folder {
-        Some(dir) => objects(&[dir.to_owned()])?.into_iter().map(|o| o.value).collect(),
-        None => Vec::new(),
-    };
+    let loaded = folder.map(|dir| objects(&[dir.to_owned()])).transpose()?.unwrap_or_default();
+    if let Some(LoadedObject { origin, .. }) = loaded.iter().find(|o| !is_named(&o.value)) {
+        bail!("{}:{}: an object that exists needs metadata.name", origin.file, origin.line);
+    }
+    let mut existing: Vec<Json> = loaded.into_iter().map(|o| o.value).collect();
     existing.extend(further);
     FolderFacts::new(existing).context("objects that exist")
 }

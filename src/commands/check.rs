@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value as Json;
 use stockade_engine::engine::Engine;
 use stockade_engine::request::RequestBuilder;
@@ -20,9 +20,16 @@ use crate::{inputs, judge};
 /// Policies or manifests that cannot be used.
 pub(crate) fn run(args: &CheckArgs, quiet: bool) -> Result<Exit> {
     let compiled = inputs::compile(inputs::policy_sources(&args.source, &[])?, quiet)?;
+    if compiled.set.policies.is_empty() {
+        bail!("no policies in what --policies names: nothing would be judged");
+    }
     let objects = inputs::objects(&args.paths)?;
+    if objects.is_empty() {
+        // The program before a pipe failed, more likely than that there is nothing to judge.
+        bail!("nothing to judge: the files hold no object");
+    }
     let checked = objects.iter().map(|o| o.value.clone());
-    let beside = compiled.objects.into_iter().chain(checked).filter(is_named);
+    let beside = compiled.objects.into_iter().chain(checked.filter(inputs::is_named));
     let facts = inputs::facts(args.cluster_state.as_deref(), beside)?;
     let engine = Engine::new(Arc::new(compiled.set));
 
@@ -37,11 +44,6 @@ pub(crate) fn run(args: &CheckArgs, quiet: bool) -> Result<Exit> {
     let report = CheckReport::new(judged);
     super::print(&report, args.output)?;
     Ok(if report.allowed { Exit::Clean } else { Exit::Findings })
-}
-
-/// An object that leaves its name to the server does not exist under any.
-fn is_named(object: &Json) -> bool {
-    object.pointer("/metadata/name").is_some_and(|n| n.as_str().is_some_and(|n| !n.is_empty()))
 }
 
 fn subject(object: &LoadedObject) -> Subject {

@@ -35,6 +35,7 @@ async fn serve(args: &ServeArgs) -> Result<()> {
     let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
     let policy_metrics = PolicyMetrics::register(&mut registry);
     let sources = Sources { policies: args.policies.clone(), cluster_state: args.cluster_state.clone() };
+    let before = watch::snapshot(&sources);
     let live = Arc::new(Live::load(sources, policy_metrics)?);
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -46,7 +47,7 @@ async fn serve(args: &ServeArgs) -> Result<()> {
         .await
         .context("listening")?;
     tracing::info!(https = %bound.https_addr()?, http = %bound.http_addr()?, policies = live.policy_count(), "serving");
-    let watcher = tokio::spawn(watch::watch(live));
+    let watcher = tokio::spawn(watch::watch(live, before));
     let ended = bound
         .serve(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

@@ -7,9 +7,10 @@ use anyhow::Result;
 use arc_swap::ArcSwap;
 use stockade_engine::engine::Engine;
 use stockade_engine::folder_facts::FolderFacts;
+use stockade_policy::diagnostic::{Diagnostic, Diagnostics, Severity};
 
 use super::policy_metrics::PolicyMetrics;
-use crate::inputs;
+use crate::inputs::{self, Refused};
 
 /// Where policies and objects come from.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl Live {
     /// # Errors
     /// All diagnostics: without a good set there is nothing to serve.
     pub(crate) fn load(sources: Sources, metrics: PolicyMetrics) -> Result<Self> {
-        let first = generation(&sources, 1)?;
+        let first = generation(&sources, 1).map_err(|refusal| refusal.error)?;
         metrics.in_force(first.engine.set());
         Ok(Self { sources, metrics, current: ArcSwap::from_pointee(first), refused: Mutex::new(None) })
     }
@@ -77,21 +78,66 @@ impl Live {
                 self.current.store(Arc::new(next));
                 None
             }
-            Err(error) => {
+            Err(Refusal { error, summary }) => {
                 self.metrics.refused();
-                let text = format!("{error:#}");
-                tracing::error!(error = text, "changed policies refused, the last good ones stay in force");
-                Some(text)
+                // Refused files are read again now and then; once is enough for the log.
+                if self.refusal().as_ref() != Some(&summary) {
+                    let error = format!("{error:#}");
+                    tracing::error!(error, "changed policies refused, the last good ones stay in force");
+                }
+                Some(summary)
             }
         };
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
     }
 }
 
-fn generation(sources: &Sources, number: u64) -> Result<Generation> {
+/// Files that were not put in force.
+struct Refusal {
+    /// For the log.
+    error: anyhow::Error,
+    /// In a line, for `/readyz`, where anybody can read: without lines of the files.
+    summary: String,
+}
+
+impl From<anyhow::Error> for Refusal {
+    fn from(error: anyhow::Error) -> Self {
+        let first = error.downcast_ref::<Refused>().and_then(|r| {
+            let first = r.0.iter().find(|d| d.severity == Severity::Error)?;
+            Some(format!("{r}, the first is {}:{}: {}", first.file, first.line, first.message, r = r.count()))
+        });
+        Self { summary: first.unwrap_or_else(|| format!("{error:#}")), error }
+    }
+}
+
+fn generation(sources: &Sources, number: u64) -> Result<Generation, Refusal> {
     let compiled = inputs::compile(stockade_policy::sources::load_paths(&sources.policies), true)?;
-    let facts = inputs::facts(sources.cluster_state.as_deref(), compiled.objects)?;
+    if compiled.set.policies.is_empty() {
+        // Of a mount that is gone an empty folder stays; whoever wants no policies stops the webhook.
+        return Err(anyhow::anyhow!("no policies in {}: nothing would be judged", listed(&sources.policies)).into());
+    }
+    let facts = inputs::facts(sources.cluster_state.as_deref(), compiled.objects).map_err(without_lines)?;
+    for d in &compiled.diagnostics {
+        match d.severity {
+            Severity::Note => tracing::info!(file = &*d.file, line = d.line, note = d.message, "policy note"),
+            _ => tracing::warn!(file = &*d.file, line = d.line, warning = d.message, "policy warning"),
+        }
+    }
     Ok(Generation { engine: Engine::new(Arc::new(compiled.set)), facts, number })
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Objects that exist may be Secrets: no line of theirs goes to the log.
+fn without_lines(error: anyhow::Error) -> anyhow::Error {
+    let Some(Refused(faults)) = error.downcast_ref::<Refused>() else { return error };
+    let mut bare = Diagnostics::default();
+    for fault in faults {
+        bare.push(Diagnostic { excerpt: None, ..fault.clone() });
+    }
+    anyhow::Error::new(Refused(bare))
 }
 
 #[cfg(test)]
@@ -136,5 +182,36 @@ spec:
         fs::write(&file, format!("{GOOD}---{}", GOOD.replace("name: p", "name: q"))).unwrap();
         live.reload();
         assert_eq!(state(), (2, 2, false));
+    }
+
+    fn live(dir: &std::path::Path, cluster_state: Option<PathBuf>) -> Result<Live> {
+        let sources = Sources { policies: vec![dir.to_owned()], cluster_state };
+        Live::load(sources, PolicyMetrics::register(&mut Registry::default()))
+    }
+
+    #[test]
+    fn an_emptied_folder_leaves_the_last_policies_in_force_and_an_empty_one_serves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.yaml");
+        fs::write(&file, GOOD).unwrap();
+        let serving = live(dir.path(), None).unwrap();
+        fs::remove_file(&file).unwrap();
+        serving.reload();
+        let why = format!("no policies in {}: nothing would be judged", dir.path().display());
+        assert_eq!((serving.policy_count(), serving.refusal()), (1, Some(why.clone())));
+        assert_eq!(live(dir.path(), None).err().map(|e| e.to_string()), Some(why));
+    }
+
+    #[test]
+    fn what_is_told_of_broken_objects_repeats_no_line_of_them() {
+        let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(dir.path().join("p.yaml"), GOOD).unwrap();
+        fs::write(state.path().join("s.yaml"), "kind: Secret\ndata: {password: hunter2\n").unwrap();
+        let sources = Sources { policies: vec![dir.path().to_owned()], cluster_state: Some(state.path().to_owned()) };
+        let Err(Refusal { error, summary }) = generation(&sources, 1) else { panic!("a broken file is refused") };
+        let error = format!("{error:#}");
+        assert!(error.contains("s.yaml") && !error.contains("hunter2"), "{error}");
+        assert!(summary.contains("s.yaml") && !summary.contains("hunter2"), "{summary}");
+        assert_eq!(summary.lines().count(), 1);
     }
 }

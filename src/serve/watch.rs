@@ -3,6 +3,7 @@
 //! By looking, not by inotify: a mounted ConfigMap or Secret is changed by swapping a symbolic link above it, which
 //! file watches miss. What is compared follows links, so a swap changes it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,6 +17,10 @@ const MAX_DEPTH: usize = 16;
 /// Most files that are compared, as when policies are loaded.
 const MAX_FILES: usize = 20_000;
 
+/// While the newest files are refused: looks after which they are read again though they have not changed. What
+/// refused them may have been the disk, or a lack of descriptors.
+const LOOKS_UNTIL_RETRY: u32 = 60;
+
 /// A file as it was.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
@@ -23,37 +28,67 @@ struct Seen {
     target: Option<PathBuf>,
     length: u64,
     modified: Option<SystemTime>,
+    /// When its content, permissions or owner changed: seconds and nanoseconds.
+    changed: Option<(i64, i64)>,
+}
+
+/// What is compared.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot(Vec<Seen>);
+
+/// Decides at each look whether to reload.
+struct Watch {
+    in_force: Snapshot,
+    pending: Option<Snapshot>,
+    looks_refused: u32,
 }
 
 /// Reloads whenever files changed and then stayed the same for one interval, so that a half-written set is not read.
-pub(crate) async fn watch(live: Arc<Live>) {
-    let look = |sources: Sources| tokio::task::spawn_blocking(move || snapshot(&sources));
-    let Ok(mut in_force) = look(live.sources.clone()).await else { return };
-    let mut pending: Option<Vec<Seen>> = None;
+/// `in_force` is what the files were before the set in force was read.
+pub(crate) async fn watch(live: Arc<Live>, in_force: Snapshot) {
+    let mut watch = Watch { in_force, pending: None, looks_refused: 0 };
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let Ok(now) = look(live.sources.clone()).await else { return };
-        if now == in_force {
-            pending = None;
-        } else if pending.as_ref() == Some(&now) {
-            let reloading = live.clone();
-            if tokio::task::spawn_blocking(move || reloading.reload()).await.is_err() {
-                tracing::error!("reloading policies failed unexpectedly, the last good ones stay in force");
-            }
-            in_force = now;
-            pending = None;
-        } else {
-            pending = Some(now);
+        let looked = live.clone();
+        // A panic in there is told by the runtime; the next look is made all the same.
+        let look = move || (snapshot(&looked.sources), looked.refusal().is_some());
+        let Ok((now, is_refused)) = tokio::task::spawn_blocking(look).await else { continue };
+        if !watch.is_due(now, is_refused) {
+            continue;
+        }
+        let reloading = live.clone();
+        if tokio::task::spawn_blocking(move || reloading.reload()).await.is_err() {
+            tracing::error!("reloading policies failed unexpectedly, the last good ones stay in force");
         }
     }
 }
 
-fn snapshot(sources: &Sources) -> Vec<Seen> {
+// === impl Watch ===
+
+impl Watch {
+    /// Whether the files are to be read now.
+    fn is_due(&mut self, now: Snapshot, is_refused: bool) -> bool {
+        if now == self.in_force {
+            self.pending = None;
+            self.looks_refused = if is_refused { self.looks_refused + 1 } else { 0 };
+            return self.looks_refused > 0 && self.looks_refused.is_multiple_of(LOOKS_UNTIL_RETRY);
+        }
+        if self.pending.as_ref() != Some(&now) {
+            self.pending = Some(now);
+            return false;
+        }
+        *self = Self { in_force: now, pending: None, looks_refused: 0 };
+        true
+    }
+}
+
+/// The files as they are. Take it before they are read: what changes in between then is seen as a change.
+pub(crate) fn snapshot(sources: &Sources) -> Snapshot {
     let mut seen = Vec::new();
     for path in sources.policies.iter().chain(&sources.cluster_state) {
         walk(path, 0, &mut seen);
     }
-    seen
+    Snapshot(seen)
 }
 
 fn walk(path: &Path, depth: usize, seen: &mut Vec<Seen>) {
@@ -75,6 +110,7 @@ fn walk(path: &Path, depth: usize, seen: &mut Vec<Seen>) {
         path: path.to_owned(),
         target: std::fs::canonicalize(path).ok(),
         length: metadata.as_ref().map_or(0, std::fs::Metadata::len),
+        changed: metadata.as_ref().map(|m| (m.ctime(), m.ctime_nsec())),
         modified: metadata.and_then(|m| m.modified().ok()),
     });
 }
@@ -82,7 +118,7 @@ fn walk(path: &Path, depth: usize, seen: &mut Vec<Seen>) {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -113,5 +149,33 @@ mod tests {
         let before = snapshot(&sources);
         fs::remove_file(&file).unwrap();
         assert_ne!(before, snapshot(&sources));
+    }
+
+    #[test]
+    fn a_file_that_became_readable_is_a_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.yaml");
+        fs::write(&file, "a").unwrap();
+        let sources = Sources { policies: vec![file.clone()], cluster_state: None };
+        let before = snapshot(&sources);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o604)).unwrap();
+        assert_ne!(before, snapshot(&sources));
+    }
+
+    #[test]
+    fn files_are_read_once_they_stay_the_same_and_again_now_and_then_while_they_are_refused() {
+        let state = |text: &str| {
+            Snapshot(vec![Seen { path: text.into(), target: None, length: 0, modified: None, changed: None }])
+        };
+        let mut watch = Watch { in_force: state("a"), pending: None, looks_refused: 0 };
+        let looks = [("a", false), ("b", false), ("c", false), ("c", false), ("c", false), ("d", true), ("c", true)];
+        let due: Vec<_> = looks.iter().map(|(text, refused)| watch.is_due(state(text), *refused)).collect();
+        assert_eq!(due, [false, false, false, true, false, false, false]);
+
+        let mut refused = Watch { in_force: state("a"), pending: None, looks_refused: 0 };
+        let retries: Vec<_> = (1..=150).filter(|_| refused.is_due(state("a"), true)).collect();
+        assert_eq!(retries, [60, 120]);
+        assert!(!refused.is_due(state("a"), false));
+        assert_eq!(refused.looks_refused, 0);
     }
 }

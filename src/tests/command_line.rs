@@ -89,6 +89,41 @@ fn check_without_policies_says_how_to_name_some_and_exits_with_2() {
 }
 
 #[test]
+fn check_of_nothing_and_check_by_nothing_are_faults_and_not_clean() {
+    let dir = folder(&[("p.yaml", POLICY), ("good.yaml", GOOD), ("empty.yaml", "# nothing\n"), ("q/README.md", "")]);
+    let nothing = stockade(&dir, &["check", "-p", "p.yaml", "empty.yaml"]);
+    let by_nothing = stockade(&dir, &["check", "-p", "q", "good.yaml"]);
+    insta::assert_snapshot!(shown(&nothing) + &shown(&by_nothing), @r"
+    exit 2
+    error: nothing to judge: the files hold no object
+    exit 2
+    warning: folder holds no *.yaml, *.yml or *.json
+     --> q
+    error: no policies in what --policies names: nothing would be judged
+    ");
+}
+
+#[test]
+fn an_object_without_a_name_is_passed_over_beside_policies_and_a_fault_in_the_cluster_state() {
+    let kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [p.yaml]\n";
+    let dir = folder(&[
+        ("p/p.yaml", POLICY),
+        ("p/kustomization.yaml", kustomization),
+        ("good.yaml", GOOD),
+        ("state/pods.yaml", "---\napiVersion: v1\nkind: Pod\nmetadata: {generateName: web-}\n"),
+    ]);
+    let args = ["review", "-p", "p", "--object", "good.yaml"];
+    let without = stockade(&dir, &args);
+    let with = stockade(&dir, &[&args[..], &["--cluster-state", "state"]].concat());
+    insta::assert_snapshot!(shown(&without) + &shown(&with), @r"
+    exit 0
+    allowed
+    exit 2
+    error: state/pods.yaml:2: an object that exists needs metadata.name
+    ");
+}
+
+#[test]
 fn review_prints_one_decision_as_json() {
     let dir = folder(&[("p.yaml", POLICY), ("bad.yaml", BAD)]);
     let output = stockade(&dir, &["review", "-p", "p.yaml", "--object", "bad.yaml", "-o", "json"]);
