@@ -14,10 +14,10 @@ CARGO_ROOT := $(STOCKADE_CACHE)/tools/cargo
 CARGO_DENY := $(CARGO_ROOT)/bin/cargo-deny
 CARGO_FUZZ := $(CARGO_ROOT)/bin/cargo-fuzz
 
-.PHONY: help toolchain run test lint fmt e2e bench fuzz generate
+.PHONY: help toolchain run test lint fmt e2e bench instructions fuzz generate
 
 help: ## list the verbs
-	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 toolchain:
 	@if command -v rustup >/dev/null; then \
@@ -44,6 +44,16 @@ e2e: toolchain ## against a real kube-apiserver and etcd, built from their Go mo
 	e2e/tools/build
 	$(CARGO) build --locked
 	$(CARGO) test --locked -p stockade-e2e -- --nocapture
+
+bench: toolchain ## speed and memory as ratios of one run, each beside its target
+	$(CARGO) build --release --locked -p stockade -p stockade-benches
+	$(CARGO) bench --locked -p stockade -p stockade-benches --bench decision --bench requests --bench memory
+
+# Without the rest of the benches: what is counted needs none of what they compare with.
+WRITE ?=
+instructions: toolchain ## count the instructions of the hot paths (valgrind), fail above benches/ceilings.toml
+	@command -v valgrind >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends valgrind; }
+	$(CARGO) run --release --locked --quiet -p stockade-benches --bin instructions -- $(if $(WRITE),--write)
 
 generate: toolchain ## write generated files anew: what the API server knows of its kinds
 	e2e/tools/build

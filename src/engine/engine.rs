@@ -110,7 +110,7 @@ impl Engine {
             bindings: p.bindings.iter().map(|b| b.match_resources.as_ref().map(Matcher::new)).collect(),
         };
         Self {
-            index: Index::new(&set.policies),
+            index: Index::new(&set.policies, &equivalents),
             matchers: set.policies.iter().map(matchers).collect(),
             equivalents,
             set,

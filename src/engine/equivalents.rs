@@ -68,4 +68,9 @@ impl Equivalents {
         let at = self.table.get(&(group, resource, subresource)).copied();
         at.and_then(|i| self.lists.get(i)).map_or(&[], Vec::as_slice)
     }
+
+    /// Whether no equivalent lacks its kind: then a rule that names one never fails a request.
+    pub fn kinds_known(&self) -> bool {
+        self.lists.iter().flatten().all(|e| e.kind.is_some())
+    }
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use bumpalo::Bump;
 use rustc_hash::FxBuildHasher;
 use stockade_cel::Object;
-use stockade_policy::compiled::Policy;
-use stockade_policy::matching::{MatchPolicy, RuleWithOperations};
+use stockade_policy::compiled::{Binding, Policy};
+use stockade_policy::matching::{MatchPolicy, MatchResources, RuleWithOperations};
 use stockade_policy::selector::{LabelSelector, Operator, Requirement};
 
 use crate::equivalents::Equivalents;
@@ -61,31 +61,32 @@ pub enum NamespaceFacts<'a> {
 // === impl Index ===
 
 impl Index {
-    /// Indexes policies by their position.
-    pub fn new(policies: &[Policy]) -> Self {
+    /// Indexes policies by their position, for requests that have these equivalents.
+    pub fn new(policies: &[Policy], equivalents: &Equivalents) -> Self {
         let mut index = Self::default();
+        let kinds_known = equivalents.kinds_known();
         for (number, policy) in policies.iter().enumerate() {
             if policy.bindings.is_empty() {
                 continue;
             }
             let constraints = &policy.match_constraints;
-            let needed = Needed::of(policy);
-            index.reads_namespaces |= matches!(needed, Needed::OfNamespace(_));
+            let needed = needed(policy, kinds_known);
+            index.reads_namespaces |= needed.iter().flatten().any(|n| matches!(n, Needed::OfNamespace(_)));
             let number = number as u32;
             let equivalent = constraints.match_policy == MatchPolicy::Equivalent;
             if constraints.resource_rules.is_empty() {
                 let entry = Entry { policy: number, operations: u8::MAX, equivalent };
-                index.any.insert(entry, needed);
+                index.any.insert(entry, needed.as_deref());
             }
             for rule in &constraints.resource_rules {
                 let entry = Entry { policy: number, operations: operations(rule), equivalent };
-                index.insert(rule, entry, needed);
+                index.insert(rule, entry, needed.as_deref());
             }
         }
         index
     }
 
-    fn insert(&mut self, rule: &RuleWithOperations, entry: Entry, needed: Needed<'_>) {
+    fn insert(&mut self, rule: &RuleWithOperations, entry: Entry, needed: Option<&[Needed<'_>]>) {
         for group in &rule.api_groups {
             for resource in &rule.resources {
                 let resource = resource.split_once('/').map_or(resource.as_str(), |(r, _)| r);
@@ -151,41 +152,67 @@ struct Wanted<'r> {
 /// One label that must have one of some values for a policy to match.
 #[derive(Clone, Copy)]
 enum Needed<'p> {
-    Nothing,
     OfNamespace(&'p Requirement),
     OfObject(&'p Requirement),
+}
+
+/// Labels of which one at least must be there for the policy to judge anything: one of its own selectors', or else one
+/// of each binding's. None when there are no such labels.
+///
+/// What cannot be matched is an error of the policy's, whatever its bindings say, so they count only where that cannot
+/// happen unseen: with selectors without fault, namespaces that can be read, and equivalents of known kinds.
+fn needed(policy: &Policy, kinds_known: bool) -> Option<Vec<Needed<'_>>> {
+    let constraints = &policy.match_constraints;
+    if is_faulty(constraints) {
+        return None;
+    }
+    if let Some(own) = Needed::of(constraints) {
+        return Some(vec![own]);
+    }
+    if !kinds_known && constraints.match_policy == MatchPolicy::Equivalent {
+        return None;
+    }
+    policy.bindings.iter().map(|b| bound(b, constraints)).collect()
+}
+
+/// The label that a binding needs.
+fn bound<'p>(binding: &'p Binding, constraints: &MatchResources) -> Option<Needed<'p>> {
+    let resources = binding.match_resources.as_ref().filter(|r| !is_faulty(r))?;
+    let needed = Needed::of(resources)?;
+    // Where the policy itself asks for the namespace, whether that can be read must come out for any object.
+    let hides_errors = matches!(needed, Needed::OfObject(_)) && !constraints.namespace_selector.is_empty();
+    (!hides_errors).then_some(needed)
+}
+
+/// A selector that is faulty is left to the matcher, which reports it.
+fn is_faulty(resources: &MatchResources) -> bool {
+    fault(&resources.namespace_selector).is_some() || fault(&resources.object_selector).is_some()
 }
 
 // === impl Needed ===
 
 impl<'p> Needed<'p> {
-    /// A selector that is faulty is left to the matcher, which reports it.
-    fn of(policy: &'p Policy) -> Self {
-        let constraints = &policy.match_constraints;
-        if fault(&constraints.namespace_selector).is_some() || fault(&constraints.object_selector).is_some() {
-            return Self::Nothing;
-        }
+    fn of(resources: &'p MatchResources) -> Option<Self> {
         let one = |s: &'p LabelSelector| s.requirements.iter().find(|r| r.operator == Operator::In);
-        match (one(&constraints.namespace_selector), one(&constraints.object_selector)) {
-            (Some(requirement), _) => Self::OfNamespace(requirement),
-            (None, Some(requirement)) => Self::OfObject(requirement),
-            (None, None) => Self::Nothing,
-        }
+        let of_object = || one(&resources.object_selector).map(Self::OfObject);
+        one(&resources.namespace_selector).map(Self::OfNamespace).or_else(of_object)
     }
 }
 
 // === impl Bucket ===
 
 impl Bucket {
-    fn insert(&mut self, entry: Entry, needed: Needed<'_>) {
-        let (map, requirement) = match needed {
-            Needed::Nothing => return self.everywhere.push(entry),
-            Needed::OfNamespace(requirement) => (&mut self.by_namespace, requirement),
-            Needed::OfObject(requirement) => (&mut self.by_object, requirement),
-        };
-        let values = map.entry(requirement.key.clone()).or_default();
-        for value in &requirement.values {
-            values.entry(value.clone()).or_default().push(entry);
+    fn insert(&mut self, entry: Entry, needed: Option<&[Needed<'_>]>) {
+        let Some(needed) = needed else { return self.everywhere.push(entry) };
+        for &one in needed {
+            let (map, requirement) = match one {
+                Needed::OfNamespace(requirement) => (&mut self.by_namespace, requirement),
+                Needed::OfObject(requirement) => (&mut self.by_object, requirement),
+            };
+            let values = map.entry(requirement.key.clone()).or_default();
+            for value in &requirement.values {
+                values.entry(value.clone()).or_default().push(entry);
+            }
         }
     }
 

@@ -59,6 +59,24 @@ fn about_objects(mut policy: Policy, apps: &[&str]) -> Policy {
     policy
 }
 
+/// With a binding for each of the namespaces.
+fn bound_in(mut policy: Policy, names: &[&str]) -> Policy {
+    let bound = |name: &&str| {
+        let namespace_selector = requires("kubernetes.io/metadata.name", &[name]);
+        let match_resources = Some(MatchResources { namespace_selector, ..Default::default() });
+        Binding { match_resources, ..policy.bindings[0].clone() }
+    };
+    policy.bindings = names.iter().map(bound).collect();
+    policy
+}
+
+/// With one binding, for objects of an app.
+fn bound_to(mut policy: Policy, app: &str) -> Policy {
+    let object_selector = requires("app", &[app]);
+    policy.bindings[0].match_resources = Some(MatchResources { object_selector, ..Default::default() });
+    policy
+}
+
 fn candidates(policies: &[Policy], request: RequestBuilder) -> Vec<u32> {
     let (arena, symbols) = (Bump::new(), Symbols::new());
     let review = from_json(&request.review().unwrap(), &arena, &symbols).unwrap();
@@ -69,7 +87,8 @@ fn candidates(policies: &[Policy], request: RequestBuilder) -> Vec<u32> {
         "" | "unreadable" => NamespaceFacts::Unknown,
         _ => NamespaceFacts::Labels(labels(namespace)),
     };
-    Index::new(policies).candidates(&request, facts, &Equivalents::builtin(), &arena).to_vec()
+    let equivalents = Equivalents::builtin();
+    Index::new(policies, &equivalents).candidates(&request, facts, &equivalents, &arena).to_vec()
 }
 
 fn object(api_version: &str, kind: &str) -> RequestBuilder {
@@ -135,4 +154,25 @@ fn policies_about_other_objects_by_label_are_no_candidates() {
     assert_eq!(candidates(&policies, created.clone()), [0, 2]);
     assert_eq!(candidates(&policies, created.old_object(pod("db"))), [0, 1, 2]);
     assert_eq!(candidates(&policies, object("v1", "Pod")), [2]);
+}
+
+#[test]
+fn policies_bound_in_other_namespaces_only_are_no_candidates() {
+    let pods = || policy("", "pods", "*");
+    let mut also_everywhere = bound_in(pods(), &["bank", "farm"]);
+    also_everywhere.bindings[1].match_resources = None;
+    let policies = [bound_in(pods(), &["shop", "bank"]), bound_in(pods(), &["bank"]), also_everywhere];
+    let in_namespace = |name| candidates(&policies, object("v1", "Pod").namespace(name));
+    assert_eq!([in_namespace("shop"), in_namespace("bank")], [vec![0, 2], vec![0, 1, 2]]);
+    assert_eq!(in_namespace("unreadable"), [0, 1, 2], "for the matcher to tell");
+}
+
+#[test]
+fn a_binding_does_not_hide_that_its_policy_cannot_be_matched() {
+    let pods = || bound_to(policy("", "pods", "*"), "web");
+    let outside = Requirement { key: "env".into(), operator: Operator::DoesNotExist, values: vec![] };
+    let (mut of_namespaces, mut faulty) = (pods(), pods());
+    of_namespaces.match_constraints.namespace_selector.requirements.push(outside);
+    faulty.match_constraints.object_selector = requires("app", &[]);
+    assert_eq!(candidates(&[pods(), of_namespaces, faulty], object("v1", "Pod")), [1, 2]);
 }

@@ -1,17 +1,15 @@
-//! Decoding an AdmissionReview with a Pod of 8.5 KB and judging it by twelve expressions, against crate `cel`.
-//! Prints ratios of one run: absolute times depend on the machine.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints figures, on input of its own")]
+//! What is judged: one Pod, its review, twelve expressions, and policy sets made of them.
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::fmt::Write as _;
+use std::sync::Arc;
 
-use bumpalo::Bump;
 use serde_json::{Value as Json, json};
-use stockade_cel::functions::Scope;
-use stockade_cel::{Env, Evaluation, Program, Symbols, Type, Value, document};
+use stockade_engine::Engine;
+use stockade_policy::compile::{Options, UnboundPolicy, compile};
+use stockade_policy::sources::PolicySources;
 
 /// What policies ask of Pods.
-const EXPRESSIONS: [&str; 12] = [
+pub const EXPRESSIONS: [&str; 12] = [
     "!has(object.spec.hostNetwork) || !object.spec.hostNetwork",
     "object.spec.containers.all(c, !has(c.securityContext) || !has(c.securityContext.privileged) || !c.securityContext.privileged)",
     "object.spec.containers.all(c, has(c.securityContext) && has(c.securityContext.capabilities) && has(c.securityContext.capabilities.drop) && c.securityContext.capabilities.drop.exists(d, d == 'ALL'))",
@@ -50,8 +48,8 @@ fn container(name: &str, port: u16) -> Json {
     })
 }
 
-/// A Pod as the API server hands it to a webhook.
-fn pod() -> Json {
+/// A Pod of three containers, 8.2 KB, as the API server hands it to a webhook.
+pub fn pod() -> Json {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -86,7 +84,8 @@ fn pod() -> Json {
     })
 }
 
-fn review(pod: &Json) -> Vec<u8> {
+/// The AdmissionReview of its creation, as bytes.
+pub fn review(pod: &Json) -> Vec<u8> {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -103,120 +102,99 @@ fn review(pod: &Json) -> Vec<u8> {
             "dryRun": false
         }
     });
-    serde_json::to_vec(&review).unwrap()
+    review.to_string().into_bytes()
 }
 
-/// Shortest time of one call, over batches that together run for about a second.
-fn time(mut work: impl FnMut()) -> Duration {
-    let batch = 50;
-    let mut best = Duration::MAX;
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(1) {
-        let from = Instant::now();
-        (0..batch).for_each(|_| work());
-        best = best.min(from.elapsed() / batch);
-    }
-    best
-}
+/// How many policies a large set has, among them those of [`EXPRESSIONS`].
+pub const MANY: usize = 1000;
 
-fn judge<'a>(scope: Scope<'a>, roots: &'a [Value<'a>], programs: &'a [Program]) -> usize {
-    let mut evaluation = Evaluation::new(scope, roots, &[]);
-    let allows = |p: &&'a Program| evaluation.evaluate(p, u64::MAX).result.is_ok_and(|v| v.as_bool() == Some(true));
-    programs.iter().filter(allows).count()
-}
-
-fn micros(d: Duration) -> f64 {
-    d.as_secs_f64() * 1e6
-}
-
-fn main() {
-    let pod = pod();
-    let body = review(&pod);
-    let mut symbols = Symbols::new();
-    let env = Env::kubernetes().variable("object", Type::Dyn);
-    let programs: Vec<Program> = EXPRESSIONS.iter().map(|e| env.compile(e, &mut symbols).unwrap()).collect();
-    for name in ["request", "object", "kind", "metadata", "spec"] {
-        symbols.intern(name);
-    }
-
-    let mut arena = Bump::with_capacity(256 << 10);
-    let decode = |arena: &Bump| {
-        black_box(document::decode(&body, arena, &symbols).unwrap());
+/// One policy for each expression, all about Pods: file name and text.
+pub fn matching_policies() -> Vec<(String, String)> {
+    let about_pods = r#"[{apiGroups: [""], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [pods]}]"#;
+    let policy = |(number, expression): (usize, &&str)| {
+        named(&format!("pods-{number:02}"), &format!("resourceRules: {about_pods}"), "", expression)
     };
-    let decoding = time(|| {
-        arena.reset();
-        decode(&arena);
-    });
-    let whole = time(|| {
-        arena.reset();
-        let roots = [document::decode(&body, &arena, &symbols).unwrap().path(&["request", "object"]).unwrap()];
-        let scope = Scope { arena: &arena, symbols: &symbols, authorizer: None, host: None };
-        assert_eq!(judge(scope, &roots, &programs), EXPRESSIONS.len());
-    });
-
-    let documents = Bump::new();
-    let roots = [document::decode(&body, &documents, &symbols).unwrap().path(&["request", "object"]).unwrap()];
-    let mut evaluate = || {
-        arena.reset();
-        let scope = Scope { arena: &arena, symbols: &symbols, authorizer: None, host: None };
-        assert_eq!(judge(scope, &roots, &programs), EXPRESSIONS.len());
-    };
-    let evaluating = time(&mut evaluate);
-    let allocations = allocation_counter::measure(evaluate).count_total;
-
-    let theirs: Vec<cel::Program> = EXPRESSIONS.iter().map(|e| cel::Program::compile(e).unwrap()).collect();
-    let mut context = cel::Context::default();
-    context.add_variable("object", &pod).unwrap();
-    let run = |context: &cel::Context<'_, '_>| {
-        theirs.iter().filter(|p| matches!(p.execute(context), Ok(cel::Value::Bool(true)))).count()
-    };
-    let their_evaluating = time(|| {
-        black_box(run(&context));
-    });
-    let their_whole = time(|| {
-        let review: Json = serde_json::from_slice(&body).unwrap();
-        let mut context = cel::Context::default();
-        context.add_variable("object", &review["request"]["object"]).unwrap();
-        black_box(run(&context));
-    });
-
-    println!("Pod {} bytes, AdmissionReview {} bytes", serde_json::to_vec(&pod).unwrap().len(), body.len());
-    println!("{:28} {:>10} {:>10} {:>7}", "", "stockade", "cel 0.15", "ratio");
-    let row = |name: &str, ours: Duration, theirs: Duration| {
-        println!(
-            "{name:28} {:>7.1} µs {:>7.1} µs {:>6.0}×",
-            micros(ours),
-            micros(theirs),
-            theirs.as_secs_f64() / ours.as_secs_f64()
-        );
-    };
-    row("12 expressions", evaluating, their_evaluating);
-    row("decode + 12 expressions", whole, their_whole);
-    println!("{:28} {:>7.1} µs", "of that decoding", micros(decoding));
-    println!("{:28} {allocations:>7}", "heap allocations, 12 expr.");
-    for (text, program) in EXPRESSIONS.iter().zip(&theirs) {
-        let mine = env.compile(text, &mut symbols.clone()).unwrap();
-        let programs = std::slice::from_ref(&mine);
-        let ours = time_short(|| {
-            arena.reset();
-            let scope = Scope { arena: &arena, symbols: &symbols, authorizer: None, host: None };
-            black_box(judge(scope, &roots, programs));
-        });
-        let other = time_short(|| {
-            black_box(program.execute(&context).ok());
-        });
-        row(&text[..28], ours, other);
-    }
+    EXPRESSIONS.iter().enumerate().map(policy).collect()
 }
 
-/// As [`time`], over a tenth of a second.
-fn time_short(mut work: impl FnMut()) -> Duration {
-    let mut best = Duration::MAX;
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_millis(100) {
-        let from = Instant::now();
-        (0..20).for_each(|_| work());
-        best = best.min(from.elapsed() / 20);
+/// [`MANY`] policies without the matching ones. None matches the Pod: they are about other resources and operations, other
+/// namespaces and other labels, a seventh each.
+pub fn other_policies() -> Vec<(String, String)> {
+    let pods = |operation: &str| {
+        format!(
+            r#"resourceRules: [{{apiGroups: [""], apiVersions: [v1], operations: [{operation}], resources: [pods]}}]"#
+        )
+    };
+    let of = |group: &str, resource: &str| {
+        format!(
+            r#"resourceRules: [{{apiGroups: ["{group}"], apiVersions: [v1], operations: ["*"], resources: [{resource}]}}]"#
+        )
+    };
+    let policy = |number: usize| {
+        let name = format!("other-{number:03}");
+        let own_namespace =
+            format!("namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: team-{number}}}}}");
+        let (constraints, narrowed) = match number % 7 {
+            0 => (of("apps", "deployments"), String::new()),
+            1 => (of("", "services, configmaps, secrets"), String::new()),
+            2 => (of("networking.k8s.io", "ingresses, networkpolicies"), String::new()),
+            3 => (pods("DELETE"), String::new()),
+            4 => (format!("{}\n    {own_namespace}", pods("CREATE, UPDATE")), String::new()),
+            5 => (
+                format!(
+                    "{}\n    objectSelector: {{matchLabels: {{app.kubernetes.io/name: app-{number}}}}}",
+                    pods("CREATE")
+                ),
+                String::new(),
+            ),
+            _ => (pods("CREATE, UPDATE"), own_namespace),
+        };
+        named(&name, &constraints, &narrowed, EXPRESSIONS[number % EXPRESSIONS.len()])
+    };
+    (0..MANY - EXPRESSIONS.len()).map(policy).collect()
+}
+
+/// File and text of a policy and its binding.
+fn named(name: &str, constraints: &str, narrowed: &str, expression: &str) -> (String, String) {
+    let mut text = format!(
+        "apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: {name}
+spec:
+  matchConstraints:
+    {constraints}
+  validations:
+    - expression: >-
+        {expression}
+      message: what {name} asks for
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {name}
+spec:
+  policyName: {name}
+  validationActions: [Deny]
+"
+    );
+    if !narrowed.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  matchResources:\n    {narrowed}");
     }
-    best
+    (format!("{name}.yaml"), text)
+}
+
+/// An engine of these policies.
+///
+/// # Errors
+/// All diagnostics of the compiler, when one of them is an error.
+pub fn engine(policies: &[(String, String)]) -> Result<Engine, String> {
+    let mut sources = PolicySources::default();
+    for (file, text) in policies {
+        sources.add(file, text, true);
+    }
+    let options = Options { unbound: UnboundPolicy::Ignore, type_check: false };
+    let compiled = compile(&sources, options).map_err(|faults| faults.to_string())?;
+    Ok(Engine::new(Arc::new(compiled.set)))
 }
