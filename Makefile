@@ -14,7 +14,7 @@ CARGO_ROOT := $(STOCKADE_CACHE)/tools/cargo
 CARGO_DENY := $(CARGO_ROOT)/bin/cargo-deny
 CARGO_FUZZ := $(CARGO_ROOT)/bin/cargo-fuzz
 
-.PHONY: help toolchain run test lint fmt e2e bench instructions fuzz generate
+.PHONY: help toolchain run test lint fmt e2e cluster cluster-down cluster-test bench instructions fuzz generate
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,17 @@ e2e: toolchain ## against a real kube-apiserver and etcd, built from their Go mo
 	e2e/tools/build
 	$(CARGO) build --locked
 	$(CARGO) test --locked -p stockade-e2e -- --nocapture
+
+cluster: ## a real cluster of two nodes that stays, to play with (root; ten seconds once its binaries are built)
+	e2e/tools/build cluster
+	e2e/cluster/up
+
+cluster-down: ## end that cluster; nothing of it is left
+	e2e/cluster/down
+
+cluster-test: ## that cluster started, used and ended, twice in a row
+	e2e/tools/build cluster
+	e2e/cluster/test
 
 bench: toolchain ## speed and memory as ratios of one run, each beside its target
 	$(CARGO) build --release --locked -p stockade -p stockade-benches

@@ -1,0 +1,40 @@
+# Sourced by `up`: etcd, kube-apiserver, kube-controller-manager and kube-scheduler on the machine `cp`.
+
+start_etcd_and_api_server() {
+    start cp etcd etcd --data-dir="$state/cp/etcd" --unsafe-no-fsync --log-level=warn \
+        --listen-client-urls=http://127.0.0.1:2379 --advertise-client-urls=http://127.0.0.1:2379 \
+        --listen-peer-urls=http://127.0.0.1:2380 --initial-advertise-peer-urls=http://127.0.0.1:2380 \
+        --initial-cluster=default=http://127.0.0.1:2380
+    # Aggregator routing: a webhook's Service is reached at the addresses of its Pods, for this machine has no
+    # kube-proxy.
+    start cp kube-apiserver kube-apiserver \
+        --etcd-servers=http://127.0.0.1:2379 \
+        --advertise-address="$control_plane" --secure-port="$port" --cert-dir="$state/cp" \
+        --tls-cert-file="$state/server.crt" --tls-private-key-file="$state/server.key" \
+        --client-ca-file="$state/ca.crt" --token-auth-file="$state/tokens.csv" \
+        --kubelet-client-certificate="$state/server.crt" --kubelet-client-key="$state/server.key" \
+        --kubelet-preferred-address-types=InternalIP \
+        --service-account-issuer=https://kubernetes.default.svc.cluster.local \
+        --service-account-key-file="$state/account.pub" --service-account-signing-key-file="$state/account.key" \
+        --service-cluster-ip-range="$services" --enable-aggregator-routing=true \
+        --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true
+}
+
+start_controllers() {
+    start cp kube-controller-manager kube-controller-manager --kubeconfig="$state/kube-controller-manager.kubeconfig" \
+        --leader-elect=false --use-service-account-credentials=true \
+        --service-account-private-key-file="$state/account.key" --root-ca-file="$state/ca.crt" \
+        --cluster-signing-cert-file="$state/ca.crt" --cluster-signing-key-file="$state/ca.key" \
+        --cert-dir="$state/cp" --flex-volume-plugin-dir=/var/lib/kubelet/volume-plugins
+    start cp kube-scheduler kube-scheduler --kubeconfig="$state/kube-scheduler.kubeconfig" --leader-elect=false \
+        --cert-dir="$state/cp"
+}
+
+# The host's way in: the API server's port on loopback, through a socket that is a file and so belongs to no network
+# namespace. The second half listens on the host's network (descriptor 8) but is a process of the machine all the same,
+# and ends with it.
+start_way_in() {
+    start cp way-in socat UNIX-LISTEN:api.sock,fork,mode=600 "TCP4:127.0.0.1:$port"
+    start cp way-in nsenter --net=/dev/fd/8 \
+        socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" UNIX-CONNECT:api.sock 8</proc/self/ns/net
+}
