@@ -77,6 +77,15 @@ fn a_list_doubled_forty_times_reaches_the_memory_limit() {
 }
 
 #[test]
+fn values_that_share_their_parts_are_compared_part_by_part() {
+    let doubled = |last: &str| (0..60).fold(last.to_owned(), |inner, _| format!("[{inner}].map(x, [x, x])[0]"));
+    let equal = |a: &str, b: &str| evaluate(&format!("{} == {}", doubled(a), doubled(b)), "{}");
+    assert_eq!(equal("['a']", "['a']"), End::Value("true".to_owned()));
+    assert_eq!(equal("['a']", "['b']"), End::Value("false".to_owned()));
+    assert_eq!(equal("{'a': dyn([1])}", "{'a': dyn([1.0])}"), End::Value("true".to_owned()));
+}
+
+#[test]
 fn catastrophic_patterns_take_linear_time() {
     let text = format!("{{\"s\": \"{}!\"}}", "a".repeat(100_000));
     assert_eq!(evaluate("object.s.matches('(a+)+$')", &text), End::Value("false".to_owned()));

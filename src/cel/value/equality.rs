@@ -1,6 +1,9 @@
 //! Equality, ordering and lookup across types, as cel-go's `types.Equal` and `Compare` define them.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
+
+use rustc_hash::FxBuildHasher;
 
 use crate::error::ErrorKind;
 use crate::value::{Object, Value};
@@ -20,12 +23,10 @@ impl<'a> Value<'a> {
             (Value::Type(a), Value::Type(b)) => a == b,
             (Value::Optional(Some(a)), Value::Optional(Some(b))) => a.equals(*b),
             (Value::Opaque(a), Value::Opaque(b)) => a.equals(b),
-            (Value::List(a), Value::List(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.does_not_differ(*b))
-            }
-            (Value::Object(a), Value::Object(b)) => objects_equal(a, b),
-            (Value::Struct(a), Value::Struct(b)) => a.type_name == b.type_name && objects_equal(&a.fields, &b.fields),
-            (Value::Object(_) | Value::Map(_), Value::Object(_) | Value::Map(_)) => maps_equal(self, other),
+            (
+                Value::List(_) | Value::Object(_) | Value::Struct(_) | Value::Map(_),
+                Value::List(_) | Value::Object(_) | Value::Struct(_) | Value::Map(_),
+            ) => Pairs::default().equal(self, other),
             _ => compare_numbers(self, other) == Some(Ordering::Equal),
         }
     }
@@ -37,12 +38,6 @@ impl<'a> Value<'a> {
             (Value::Optional(Some(a)), Value::Optional(Some(b))) => a.strictly_equals(*b),
             _ => Some(self.equals(other)),
         }
-    }
-
-    /// Whether two elements do not make the lists or maps unequal that they are in: upstream stops only at those that
-    /// are unequal, not at those that cannot be compared.
-    fn does_not_differ(self, other: Value<'_>) -> bool {
-        self.strictly_equals(other) != Some(false)
     }
 
     /// Order of two values of one type, or of two numbers.
@@ -152,16 +147,80 @@ impl<'a> Value<'a> {
     }
 }
 
-fn objects_equal(a: &Object<'_>, b: &Object<'_>) -> bool {
-    a.len() == b.len() && a.entries().iter().all(|e| b.get(e.key).is_some_and(|v| e.value.does_not_differ(v)))
+/// Pairs of lists and maps in one comparison. Values share structure: `[v, v]` of `[u, u]` of … is as many
+/// comparisons as two to the power of its depth. So once there were many, each pair is compared once. That a pair was
+/// compared says that it is equal, because the first one that is not ends the whole.
+#[derive(Default)]
+struct Pairs {
+    compared: usize,
+    known: HashSet<(Place, Place), FxBuildHasher>,
 }
 
-fn maps_equal(a: Value<'_>, b: Value<'_>) -> bool {
-    let Some(len) = a.map_len() else { return false };
-    if b.map_len() != Some(len) {
-        return false;
+/// Where a list or map is, and what: two at one place are one. A part of a list begins where the list does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Place(std::mem::Discriminant<Value<'static>>, *const u8, usize);
+
+/// Pairs that are compared without being remembered: more than most documents have.
+const UNREMEMBERED_PAIRS: usize = 10_000;
+
+/// Most pairs that are remembered, about 64 MiB. An evaluation within its cost limit makes fewer lists and maps.
+const MAX_REMEMBERED_PAIRS: usize = 1 << 20;
+
+impl Pairs {
+    fn equal(&mut self, a: Value<'_>, b: Value<'_>) -> bool {
+        self.compared += 1;
+        if self.compared > UNREMEMBERED_PAIRS
+            && let (Some(a), Some(b)) = (place(a), place(b))
+            && (self.known.contains(&(a, b)) || self.known.len() < MAX_REMEMBERED_PAIRS && !self.known.insert((a, b)))
+        {
+            return true;
+        }
+        match (a, b) {
+            (Value::List(a), Value::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.does_not_differ(*a, *b))
+            }
+            (Value::Object(a), Value::Object(b)) => self.objects_equal(a, b),
+            (Value::Struct(a), Value::Struct(b)) => {
+                a.type_name == b.type_name && self.objects_equal(&a.fields, &b.fields)
+            }
+            (Value::Object(_) | Value::Map(_), Value::Object(_) | Value::Map(_)) => self.maps_equal(a, b),
+            _ => false,
+        }
     }
-    (0..len).all(|i| a.map_entry(i).is_some_and(|(k, v)| b.lookup(k).is_some_and(|other| v.does_not_differ(other))))
+
+    /// Whether two elements do not make the lists or maps unequal that they are in: upstream stops only at those that
+    /// are unequal, not at those that cannot be compared.
+    fn does_not_differ(&mut self, a: Value<'_>, b: Value<'_>) -> bool {
+        match (place(a), place(b)) {
+            (Some(_), Some(_)) => self.equal(a, b),
+            _ => a.strictly_equals(b) != Some(false),
+        }
+    }
+
+    fn objects_equal(&mut self, a: &Object<'_>, b: &Object<'_>) -> bool {
+        a.len() == b.len() && a.entries().iter().all(|e| b.get(e.key).is_some_and(|v| self.does_not_differ(e.value, v)))
+    }
+
+    fn maps_equal(&mut self, a: Value<'_>, b: Value<'_>) -> bool {
+        let Some(len) = a.map_len() else { return false };
+        if b.map_len() != Some(len) {
+            return false;
+        }
+        let other = |at: usize| a.map_entry(at).and_then(|(k, v)| Some((v, b.lookup(k)?)));
+        (0..len).all(|at| other(at).is_some_and(|(v, other)| self.does_not_differ(v, other)))
+    }
+}
+
+fn place(value: Value<'_>) -> Option<Place> {
+    // Of the same kind, without its lifetime.
+    let (kind, at, length) = match value {
+        Value::List(l) => (Value::List(&[]), l.as_ptr().cast(), l.len()),
+        Value::Object(o) => (Value::Object(&Object::EMPTY), std::ptr::from_ref(o).cast(), o.len()),
+        Value::Struct(s) => (Value::Null, std::ptr::from_ref(s).cast(), s.fields.len()),
+        Value::Map(m) => (Value::Map(&[]), m.as_ptr().cast(), m.len()),
+        _ => return None,
+    };
+    Some(Place(std::mem::discriminant(&kind), at, length))
 }
 
 /// Order of two numbers of any types; `None` for NaN and for what is not a number.
