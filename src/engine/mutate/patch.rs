@@ -3,7 +3,7 @@
 use stockade_cel::limits::MAX_DOCUMENT_DEPTH;
 use stockade_cel::value::Struct;
 use stockade_cel::{Object, Value};
-use stockade_schema::json_patch::{self, Operation, PatchError};
+use stockade_schema::json_patch::{self, MAX_ADDED_BYTES, Operation, PatchError};
 use stockade_schema::{Kind, Kinds, merge as structured};
 
 use crate::decision::Status;
@@ -38,11 +38,12 @@ pub(super) fn patch<'a>(object: Value<'a>, value: Value<'a>, into: Into<'a>) -> 
         return Err(failed("type mismatch: JSONPatchType.expression should evaluate to array"));
     };
     let mut operations = Vec::with_capacity(list.len());
+    let mut room = MAX_ADDED_BYTES;
     for item in list {
         let Value::Struct(item) = item else {
             return Err(failed("type mismatch: JSONPatchType.expression should evaluate to array of JSONPatch"));
         };
-        operations.push(operation(item, into)?);
+        operations.push(operation(item, &mut room, into)?);
     }
     match json_patch::apply(object, &operations, into.arena, into.symbols) {
         Ok(patched) if matches!(patched, Value::Object(_)) => still_the_same_kind(object, patched),
@@ -77,7 +78,7 @@ fn kind_of(object: Value<'_>) -> Option<&'static Kind> {
     Kinds::builtin().by_api_version(text("apiVersion"), text("kind"))
 }
 
-fn operation<'a>(item: &'a Struct<'a>, into: Into<'a>) -> Result<Operation<'a>, MutationError> {
+fn operation<'a>(item: &'a Struct<'a>, room: &mut usize, into: Into<'a>) -> Result<Operation<'a>, MutationError> {
     let text = |key| item.fields.get(key).and_then(Value::as_str).unwrap_or("");
     let value = match item.fields.get("value") {
         None => None,
@@ -85,7 +86,7 @@ fn operation<'a>(item: &'a Struct<'a>, into: Into<'a>) -> Result<Operation<'a>, 
             if let Value::Struct(object) = value {
                 check_type_names(object)?;
             }
-            let plain = json(value, MAX_DOCUMENT_DEPTH, into).map_err(|why| {
+            let plain = json(value, MAX_DOCUMENT_DEPTH, room, into).map_err(|why| {
                 let what = "JSONPath valueExpression evaluated to a type that could not marshal to JSON";
                 MutationError::Policy(format!("{what}: {why}"))
             })?;
@@ -97,8 +98,15 @@ fn operation<'a>(item: &'a Struct<'a>, into: Into<'a>) -> Result<Operation<'a>, 
 }
 
 /// A value as the JSON value that cel-go converts it to.
-fn json<'a>(value: Value<'a>, depth: usize, into: Into<'a>) -> Result<Value<'a>, String> {
+///
+/// Values of an expression share structure, so a small one may stand for a huge text: `room` is how many bytes may
+/// still be copied.
+fn json<'a>(value: Value<'a>, depth: usize, room: &mut usize, into: Into<'a>) -> Result<Value<'a>, String> {
     let Some(depth) = depth.checked_sub(1) else { return Err("nested too deep".to_owned()) };
+    // A value takes more in the arena than the shortest JSON of one.
+    let bytes = value.as_str().map_or(0, str::len).max(8);
+    let Some(left) = room.checked_sub(bytes) else { return Err(PatchError::TooLarge.to_string()) };
+    *room = left;
     let text = |t: String| Value::String(into.arena.alloc_str(&t));
     Ok(match value {
         Value::Null | Value::Bool(_) | Value::Double(_) | Value::String(_) => value,
@@ -114,77 +122,87 @@ fn json<'a>(value: Value<'a>, depth: usize, into: Into<'a>) -> Result<Value<'a>,
         Value::List(list) => {
             let mut items = bumpalo::collections::Vec::with_capacity_in(list.len(), into.arena);
             for item in list {
-                items.push(json(*item, depth, into)?);
+                items.push(json(*item, depth, room, into)?);
             }
             Value::List(items.into_bump_slice())
         }
-        Value::Object(object) => members(object, depth, into)?,
-        Value::Struct(item) => members(&item.fields, depth, into)?,
+        Value::Object(object) => members(object, depth, room, into)?,
+        Value::Struct(item) => members(&item.fields, depth, room, into)?,
         Value::Map(entries) => {
             let mut members = Members::new(into.arena, into.symbols);
             for (key, value) in entries {
                 let Value::String(key) = key else {
                     return Err("unsupported type conversion of a map key to 'string'".to_owned());
                 };
-                members.push(key, json(*value, depth, into)?);
+                members.push(key, json(*value, depth, room, into)?);
             }
             members.finish()
         }
-        Value::Optional(Some(inner)) => json(*inner, depth, into)?,
+        Value::Optional(Some(inner)) => json(*inner, depth, room, into)?,
         Value::Optional(None) => return Err("optional.none() dereference".to_owned()),
         Value::Type(name) => return Err(format!("type conversion not supported for 'type' {name}")),
         Value::Opaque(o) => return Err(format!("unsupported native conversion of {}", o.type_name())),
     })
 }
 
-fn members<'a>(object: &Object<'a>, depth: usize, into: Into<'a>) -> Result<Value<'a>, String> {
+fn members<'a>(object: &Object<'a>, depth: usize, room: &mut usize, into: Into<'a>) -> Result<Value<'a>, String> {
     let mut members = Members::new(into.arena, into.symbols);
     for e in object.entries() {
-        members.push(e.key, json(e.value, depth, into)?);
+        members.push(e.key, json(e.value, depth, room, into)?);
     }
     Ok(members.finish())
 }
 
 /// Each `Object.a.b{…}` must stand where its name says, because nothing else checks the type names of initialisers.
 fn check_type_names(root: &Struct<'_>) -> Result<(), MutationError> {
-    let mut faults = Vec::new();
-    let mut path = root.type_name.to_owned();
-    check_names(Value::Struct(root), &mut path, MAX_DOCUMENT_DEPTH, &mut faults);
-    if faults.is_empty() {
+    let mut names = Names { path: root.type_name.to_owned(), faults: Vec::new(), left: MAX_ADDED_BYTES };
+    names.check(Value::Struct(root), MAX_DOCUMENT_DEPTH);
+    if names.faults.is_empty() {
         return Ok(());
     }
-    Err(MutationError::Policy(format!("type mismatch: {}", faults.join("\n"))))
+    Err(MutationError::Policy(format!("type mismatch: {}", names.faults.join("\n"))))
 }
 
 /// Most faults told of one expression.
 const MAX_FAULTS: usize = 20;
 
-fn check_names(value: Value<'_>, path: &mut String, depth: usize, faults: &mut Vec<String>) {
-    let Some(depth) = depth.checked_sub(1) else { return };
-    if faults.len() >= MAX_FAULTS {
-        return;
-    }
-    match value {
-        Value::Struct(item) => {
-            if item.type_name != path {
-                faults.push(format!(
-                    "unexpected type name {:?}, expected {path:?}, which matches field name path from root Object type",
-                    item.type_name
-                ));
-            }
-            for e in item.fields.entries() {
-                let end = path.len();
-                path.push('.');
-                path.push_str(e.key);
-                check_names(e.value, path, depth, faults);
-                path.truncate(end);
-            }
+/// A walk over initialisers.
+struct Names {
+    path: String,
+    faults: Vec<String>,
+    /// Values still looked at. What has more is too large to be applied, which is told then.
+    left: usize,
+}
+
+impl Names {
+    fn check(&mut self, value: Value<'_>, depth: usize) {
+        let (Some(depth), Some(left)) = (depth.checked_sub(1), self.left.checked_sub(1)) else { return };
+        self.left = left;
+        if self.faults.len() >= MAX_FAULTS {
+            return;
         }
-        // Documents hold no initialisers; only lists and maps that the expression made can, and both look alike.
-        Value::List(list) => list.iter().for_each(|v| check_names(*v, path, depth, faults)),
-        Value::Object(object) => object.entries().iter().for_each(|e| check_names(e.value, path, depth, faults)),
-        Value::Map(entries) => entries.iter().for_each(|(_, v)| check_names(*v, path, depth, faults)),
-        _ => {}
+        match value {
+            Value::Struct(item) => {
+                if item.type_name != self.path {
+                    self.faults.push(format!(
+                        "unexpected type name {:?}, expected {:?}, which matches field name path from root Object type",
+                        item.type_name, self.path
+                    ));
+                }
+                for e in item.fields.entries() {
+                    let end = self.path.len();
+                    self.path.push('.');
+                    self.path.push_str(e.key);
+                    self.check(e.value, depth);
+                    self.path.truncate(end);
+                }
+            }
+            // Documents hold no initialisers; only lists and maps that the expression made can, and both look alike.
+            Value::List(list) => list.iter().for_each(|v| self.check(*v, depth)),
+            Value::Object(object) => object.entries().iter().for_each(|e| self.check(e.value, depth)),
+            Value::Map(entries) => entries.iter().for_each(|(_, v)| self.check(*v, depth)),
+            _ => {}
+        }
     }
 }
 

@@ -102,12 +102,12 @@ fn values_become_the_json_that_cel_go_makes_of_them() {
         (kit.structure("Object.spec", &[("a", one)]), json!({"a": 1})),
     ];
     for (value, expected) in cases {
-        let plain = super::json(value, 10, kit.target()).unwrap();
+        let plain = super::json(value, 10, &mut 1000, kit.target()).unwrap();
         assert_eq!(serde_json::to_value(plain).unwrap(), expected);
     }
     let numbered = [(one, one)];
     for refused in [Value::Map(&numbered), Value::Optional(None), Value::Type("int")] {
-        assert!(super::json(refused, 10, kit.target()).is_err(), "{refused:?}");
+        assert!(super::json(refused, 10, &mut 1000, kit.target()).is_err(), "{refused:?}");
     }
 }
 
@@ -144,4 +144,21 @@ fn a_misfit_that_was_there_before_is_not_the_patchs_fault() {
     object["spec"]["replicasx"] = json!(1);
     let patch = kit.json_patch("replace", "/spec/replicas", Some(Value::Int(3)));
     assert_eq!(kit.patched(&object, &[patch]).unwrap()["spec"], json!({"replicas": 3, "replicasx": 1}));
+}
+
+#[test]
+fn a_small_value_that_stands_for_a_huge_text_is_refused() {
+    let kit = Kit::new();
+    let doubled = (0..60).fold(Value::String("a"), |v, _| Value::List(kit.arena.alloc_slice_copy(&[v, v])));
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+
+    let add = kit.json_patch("add", "/metadata/annotations", Some(doubled));
+    let what = "JSONPath valueExpression evaluated to a type that could not marshal to JSON";
+    let why = PatchError::TooLarge;
+    assert_eq!(kit.patched(&object, &[add]), Err(MutationError::Policy(format!("{what}: {why}"))));
+
+    let configuration = kit.structure("Object", &[("data", doubled)]);
+    let merged = merge(kit.document(&object), configuration, kit.target());
+    let why = "error applying patch: the apply configuration is larger than 16777216 bytes or nested too deep";
+    assert_eq!(merged.map(|_| ()), Err(MutationError::Policy(why.to_owned())));
 }
