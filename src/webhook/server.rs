@@ -151,7 +151,9 @@ impl Bound {
         let background = tokio_util::sync::CancellationToken::new();
         let _stop_background = background.clone().drop_guard();
         spawn_until(&background, watch(Arc::clone(&shared), Arc::clone(&certificates), renewal));
-        spawn_until(&background, plain(http, Arc::clone(&shared), background.clone()));
+        if let Err(error) = spawn_plain(http, Arc::clone(&shared), background.clone()) {
+            tracing::error!(error = &error as &dyn std::error::Error, "the plain port is not served");
+        }
 
         let connections = TaskTracker::new();
         let admission = handlers::admission(&shared);
@@ -224,6 +226,27 @@ async fn accept_forever(listener: &TcpListener, accept: &impl Fn((TcpStream, Soc
 fn spawn_until(token: &tokio_util::sync::CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
     let token = token.clone();
     tokio::spawn(async move { token.run_until_cancelled(task).await });
+}
+
+/// Serves the plain port on a thread of its own: a review holds its thread for as long as it computes, and a probe
+/// that had to wait for reviews would have the process restarted just when there is most to do.
+fn spawn_plain(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    until: tokio_util::sync::CancellationToken,
+) -> io::Result<()> {
+    let listener = listener.into_std()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let serve = async move {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => {
+                until.run_until_cancelled(plain(listener, shared, until.clone())).await;
+            }
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the plain port is not served"),
+        }
+    };
+    std::thread::Builder::new().name("operations".to_owned()).spawn(move || runtime.block_on(serve))?;
+    Ok(())
 }
 
 /// The plain port.

@@ -37,6 +37,15 @@ async fn wait_for_metric(running: &Running, line: &str) {
     }
 }
 
+/// On a runtime of one thread, which the review holds.
+#[tokio::test]
+async fn probes_are_answered_while_reviews_hold_every_thread() {
+    let running = Running::start(brief()).await;
+    let mut client = running.trust().http1(running.https).await.unwrap();
+    let probing = request(&format!("probe-{}", running.http.port()));
+    assert_eq!(read_incoming(client.send_request(probing).await.unwrap()).await, (StatusCode::OK, allowed()));
+}
+
 #[tokio::test]
 async fn http1_and_http2_are_spoken_over_tls_12_and_13() {
     let running = Running::start(brief()).await;

@@ -1,6 +1,7 @@
 //! A reviewer with a scripted mind, servers on free ports, and clients.
 
 use std::convert::Infallible;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Decides by the object's name: `deny`, `panic`, `mutate`, else allow.
+/// Decides by the object's name: `deny`, `panic`, `mutate`, else allow. `probe-PORT` allows when `/livez` on that port
+/// answers while the review holds its thread.
 pub(crate) struct Scripted(Symbols);
 
 impl Reviewer for Scripted {
@@ -50,7 +52,10 @@ impl Reviewer for Scripted {
                     response.patch = Some(br#"[{"op":"remove","path":"/spec"}]"#);
                     Outcome::Mutated
                 }
-                _ => Outcome::Allowed,
+                name => match name.strip_prefix("probe-").map(probe) {
+                    None | Some(Ok(())) => Outcome::Allowed,
+                    Some(Err(error)) => panic!("{error}"),
+                },
             };
             Ok(Reviewed { body: response.encode(), outcome })
         })
@@ -59,6 +64,17 @@ impl Reviewer for Scripted {
     fn readiness(&self) -> Readiness {
         Readiness::ready().detail("policies: scripted")
     }
+}
+
+/// Asks `/livez` without the runtime's help.
+fn probe(port: &str) -> std::io::Result<()> {
+    let port = port.parse().map_err(std::io::Error::other)?;
+    let mut stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if answer.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(std::io::Error::other(answer)) }
 }
 
 /// A server without ports.
