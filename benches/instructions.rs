@@ -20,12 +20,12 @@ use stockade_webhook::{Reviewer as _, Verb, review};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// What is counted, in the order of the output.
-const PATHS: [&str; 4] = ["decode", "match", "expressions", "judge"];
+/// What is counted, in the order of the output, and how often it is run: the shorter, the more often.
+const PATHS: [(&str, u64); 4] = [("decode", 1500), ("match", 30_000), ("expressions", 5000), ("judge", 1500)];
 
-/// Iterations of the two runs of a path. The difference between them leaves out the start, whose hash maps with
-/// random seeds make it vary by some 100,000.
-const ITERATIONS: [u64; 2] = [100, 1600];
+/// Iterations before those that count. A run of them alone is subtracted, and with it the start, whose hash maps with
+/// random seeds make it vary by some hundred thousand instructions.
+const WARMING: u64 = 100;
 
 /// Head of the file of ceilings.
 const EXPLAINED: &str = "\
@@ -60,8 +60,8 @@ fn ceilings_file() -> std::path::PathBuf {
 fn compare() -> Result<ExitCode, Failure> {
     let ceilings: BTreeMap<String, u64> = toml::from_str(&std::fs::read_to_string(ceilings_file())?)?;
     let mut good = ceilings.len() == PATHS.len();
-    for path in PATHS {
-        let counted = count(path)?;
+    for (path, iterations) in PATHS {
+        let counted = count(path, iterations)?;
         let ceiling = *ceilings.get(path).ok_or_else(|| format!("no ceiling for {path}"))?;
         let says = match counted {
             n if n > ceiling => "ABOVE the ceiling",
@@ -77,8 +77,8 @@ fn compare() -> Result<ExitCode, Failure> {
 
 fn write() -> Result<ExitCode, Failure> {
     let mut text = EXPLAINED.to_owned();
-    for path in PATHS {
-        let counted = count(path)?;
+    for (path, iterations) in PATHS {
+        let counted = count(path, iterations)?;
         println!("{path:12} {counted:>9} instructions");
         writeln!(text, "{path} = {}", counted + counted / 10)?;
     }
@@ -87,10 +87,9 @@ fn write() -> Result<ExitCode, Failure> {
 }
 
 /// Instructions of one iteration.
-fn count(path: &str) -> Result<u64, Failure> {
-    let [few, many] = ITERATIONS.map(|iterations| start(path, iterations));
-    let between = end(path, many?)?.saturating_sub(end(path, few?)?);
-    Ok(between / (ITERATIONS[1] - ITERATIONS[0]))
+fn count(path: &str, iterations: u64) -> Result<u64, Failure> {
+    let (warming, all) = (start(path, WARMING)?, start(path, WARMING + iterations)?);
+    Ok(end(path, all)?.saturating_sub(end(path, warming)?) / iterations)
 }
 
 /// Starts this program under callgrind.
