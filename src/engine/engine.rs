@@ -174,7 +174,10 @@ impl Engine {
             Some(Ok(namespace)) => NamespaceFacts::Labels(labels(namespace)),
             Some(Err(_)) | None => NamespaceFacts::Unknown,
         };
-        let numbers = self.index.candidates(request, namespace, &self.equivalents, context.arena());
+        let numbers = match request.is_exempt() {
+            true => &[],
+            false => self.index.candidates(request, namespace, &self.equivalents, context.arena()),
+        };
         numbers.iter().filter_map(|&n| self.prepared(n))
     }
 

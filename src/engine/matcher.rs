@@ -184,6 +184,10 @@ impl Matcher {
         if self.object_selector.selector.is_empty() {
             return Ok(true);
         }
+        // The options of a connection have no metadata: nothing selects them, not even for want of a label.
+        if request.operation == Operation::Connect {
+            return Ok(false);
+        }
         let selected = |object: Value<'_>| {
             matches!(object, Value::Object(_)) && self.object_selector.selector.matches(labels(object))
         };

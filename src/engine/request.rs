@@ -188,6 +188,29 @@ impl<'a> Request<'a> {
         self.kind == GroupVersionKind { group: "", version: "v1", kind: "Namespace" }
     }
 
+    /// Whether no policy is ever about it (upstream `policy/generic` and `kubeapiserver/admission/exclusion`): reviews
+    /// of access and identity, which a cluster cannot do without, and the policies of the API server themselves.
+    pub fn is_exempt(&self) -> bool {
+        match self.resource.group {
+            "authentication.k8s.io" => matches!(self.resource.resource, "selfsubjectreviews" | "tokenreviews"),
+            "authorization.k8s.io" => matches!(
+                self.resource.resource,
+                "localsubjectaccessreviews"
+                    | "selfsubjectaccessreviews"
+                    | "selfsubjectrulesreviews"
+                    | "subjectaccessreviews"
+            ),
+            "admissionregistration.k8s.io" => matches!(
+                self.resource.resource,
+                "validatingadmissionpolicies"
+                    | "validatingadmissionpolicybindings"
+                    | "mutatingadmissionpolicies"
+                    | "mutatingadmissionpolicybindings"
+            ),
+            _ => false,
+        }
+    }
+
     /// Name for messages, as the API server finds it: the request's, the object's, its `generateName`, `Unknown`.
     pub fn display_name(&self) -> &'a str {
         let of_object = |key| self.object.path(&["metadata", key]).and_then(Value::as_str).filter(|n| !n.is_empty());

@@ -143,6 +143,19 @@ impl Kinds {
         self.search(&self.by_kind, |r| (r.group, r.version, r.kind).cmp(&(group, version, kind)))
     }
 
+    /// Whether this is a built-in kind that the OpenAPI document of its own group and version does not describe, so
+    /// that the server cannot merge into its objects: `Scale`, which only subresources of other groups take, or the
+    /// options of connections.
+    pub fn is_undescribed(&self, group: &str, version: &str, kind: &str) -> bool {
+        let connects = |name| matches!(name, "attach" | "exec" | "portforward" | "proxy");
+        let mut document = self.resources.iter().filter(|r| (r.group, r.version) == (group, version)).peekable();
+        document.peek().is_some()
+            && !document.any(|r| {
+                let mut subresources = r.subresources.iter().filter(|s| !connects(s.name));
+                r.kind == kind || subresources.any(|s| (s.group, s.version, s.kind) == (group, version, kind))
+            })
+    }
+
     /// All resources, in the order in which the server prefers groups and versions.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.resources.iter()

@@ -8,7 +8,7 @@ use stockade_cel::limits::MAX_DOCUMENT_DEPTH;
 use stockade_cel::{Symbols, Value};
 
 use crate::json;
-use crate::kinds::Kind;
+use crate::kinds::{Kind, Kinds};
 use crate::nulls;
 
 mod atom;
@@ -32,6 +32,9 @@ pub enum MergeError {
     /// The configuration does not fit the schema.
     #[error("failed to convert patch object to typed object: {0}")]
     Configuration(Problems),
+    /// The server has no schema of the kind: group, version and kind as Go prints them.
+    #[error("failed to convert patch object to typed object: no corresponding type for {0}")]
+    NoType(String),
     /// The configuration sets something that could only be replaced as a whole: its paths.
     #[error("invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {}", .0.join(", "))]
     Atomic(Vec<String>),
@@ -88,6 +91,11 @@ pub fn apply<'a>(
     symbols: &Symbols,
 ) -> Result<Value<'a>, MergeError> {
     json::measure(configuration, MAX_CONFIGURATION_BYTES, MAX_DOCUMENT_DEPTH).ok_or(MergeError::TooLarge)?;
+    let text = |key| object.get(key).and_then(Value::as_str).unwrap_or("");
+    let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+    if Kinds::builtin().is_undescribed(group, version, text("kind")) {
+        return Err(MergeError::NoType(format!("{group}/{version}, Kind={}", text("kind"))));
+    }
     let root = kind.map_or(TypeRef::Deduced, |k| TypeRef::Type(k.root()));
     let configuration = with_type_of(object, configuration, arena, symbols);
     validate::validate(root, configuration, false).map_err(MergeError::Configuration)?;

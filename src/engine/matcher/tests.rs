@@ -154,3 +154,22 @@ fn label_keys_and_values_are_held_to_the_api_servers_rules() {
         assert_eq!(selector::fault(&label(key, value)).is_none(), fine, "{key:?} {value:?}");
     }
 }
+
+#[test]
+fn no_object_selector_selects_the_options_of_a_connection_and_an_empty_one_lets_them_pass() {
+    let exec = |object_selector| {
+        let mut resources = rules(vec![rule("*", "pods/exec")]);
+        resources.object_selector = object_selector;
+        let mut review = RequestBuilder::new().object(pod(&json!({}))).review().unwrap();
+        review["request"]["operation"] = json!("CONNECT");
+        review["request"]["subResource"] = json!("exec");
+        review["request"]["object"] = json!({"apiVersion": "v1", "kind": "PodExecOptions", "command": ["sh"]});
+        let (arena, symbols) = (Bump::new(), Symbols::new());
+        let request = Request::from_review(from_json(&review, &arena, &symbols).unwrap()).unwrap();
+        let equivalents = Equivalents::builtin();
+        Matcher::new(&resources).matches(&request, &Namespaces(Vec::new()), &equivalents).unwrap().is_some()
+    };
+    let without_app = Requirement { key: "app".into(), operator: Operator::DoesNotExist, values: Vec::new() };
+    assert!(!exec(LabelSelector { requirements: vec![without_app] }));
+    assert!(exec(LabelSelector::default()));
+}

@@ -143,3 +143,17 @@ fn an_object_without_kind_is_refused() {
     assert_eq!(error.to_string(), "the object has no kind");
     assert_eq!(RequestBuilder::new().review().unwrap_err(), UnknownResource::NoObject);
 }
+
+#[test]
+fn reviews_of_access_and_identity_and_the_servers_own_policies_are_exempt() {
+    let exempt = |group: &str, resource: &str| {
+        let mut review = review();
+        review["request"]["resource"] = json!({"group": group, "version": "v1", "resource": resource});
+        with(&review, |request| request.unwrap().is_exempt())
+    };
+    assert!(exempt("authorization.k8s.io", "subjectaccessreviews"));
+    assert!(exempt("authentication.k8s.io", "tokenreviews"));
+    assert!(exempt("admissionregistration.k8s.io", "validatingadmissionpolicies"));
+    assert!(!exempt("admissionregistration.k8s.io", "validatingwebhookconfigurations"));
+    assert!(!exempt("example.com", "subjectaccessreviews"));
+}

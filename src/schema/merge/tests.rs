@@ -2,7 +2,6 @@ use serde_json::{Value as Json, json};
 use stockade_cel::document::from_json;
 
 use super::*;
-use crate::kinds::Kinds;
 
 fn run(object: &Json, configuration: &Json) -> Result<Json, String> {
     let (arena, symbols) = (Bump::new(), Symbols::new());
@@ -157,4 +156,18 @@ fn a_shared_value_that_unfolds_without_end_is_refused() {
         value = json::build([("a", value), ("b", value)], &arena, &symbols);
     }
     assert_eq!(apply(None, object, value, &arena, &symbols).unwrap_err(), MergeError::TooLarge);
+}
+
+#[test]
+fn a_kind_that_only_subresources_of_other_groups_take_has_no_type() {
+    let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": 1}});
+    assert_eq!(
+        run(&scale, &json!({"spec": {"replicas": 2}})).unwrap_err(),
+        "failed to convert patch object to typed object: no corresponding type for autoscaling/v1, Kind=Scale"
+    );
+    let binding = json!({"apiVersion": "v1", "kind": "Binding", "target": {"name": "a"}});
+    assert_eq!(
+        run(&binding, &json!({"metadata": {"labels": {"a": "b"}}})).unwrap()["metadata"],
+        json!({"labels": {"a": "b"}})
+    );
 }
