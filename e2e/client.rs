@@ -15,6 +15,8 @@ pub struct Client {
     agent: ureq::Agent,
     base: String,
     token: String,
+    /// More headers of every request: names and values.
+    headers: Vec<(String, String)>,
 }
 
 /// The answer to one request.
@@ -70,7 +72,7 @@ impl Client {
             .max_idle_connections_per_host(16)
             .proxy(None)
             .build();
-        Client { agent: config.into(), base: base.to_owned(), token: token.to_owned() }
+        Client { agent: config.into(), base: base.to_owned(), token: token.to_owned(), headers: Vec::new() }
     }
 
     /// The same server as another user.
@@ -79,17 +81,25 @@ impl Client {
         Client { token: token.to_owned(), ..self.clone() }
     }
 
+    /// The same with more headers.
+    #[must_use]
+    pub fn with_headers(&self, headers: Vec<(String, String)>) -> Client {
+        Client { headers, ..self.clone() }
+    }
+
     /// One request. `body` is sent as JSON, a patch as `application/merge-patch+json` or what `media` says.
     pub fn request(&self, method: &str, path: &str, media: &str, body: Option<&Value>) -> Answer {
         let bytes = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header("Authorization", format!("Bearer {}", self.token))
             .header("Accept", "application/json")
-            .header("Content-Type", media)
-            .body(bytes)
-            .unwrap();
+            .header("Content-Type", media);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(bytes).unwrap();
         let mut response = match self.agent.run(request) {
             Ok(response) => response,
             Err(error) => return Answer::unreachable(&error.to_string()),

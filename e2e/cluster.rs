@@ -176,7 +176,14 @@ fn write_files(folder: &Path, authority: &Authority) {
     let audit = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [{ "level": "None", "verbs": ["get", "list", "watch"] }, { "level": "Metadata" }],
+        "rules": [
+            // Connections are also made by GET.
+            { "level": "Metadata", "resources": [{ "group": "", "resources": [
+                "pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy",
+            ] }] },
+            { "level": "None", "verbs": ["get", "list", "watch"] },
+            { "level": "Metadata" },
+        ],
     });
     for (name, content) in [
         ("ca.crt", authority.pem.clone()),

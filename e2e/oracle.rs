@@ -7,6 +7,7 @@ pub mod compare;
 pub mod generate;
 pub mod mutations;
 pub mod ours;
+pub mod requests;
 pub mod server;
 pub mod sets;
 pub mod tally;
@@ -48,6 +49,8 @@ pub struct Case {
     pub operation: Operation,
     /// The object as the user posts it.
     pub object: Value,
+    /// For [`Operation::Sent`].
+    pub sent: Option<requests::Sent>,
     /// What the suite's authors expect: `allow`, `deny`, …; none for generated cases.
     pub expect: Option<String>,
 }
@@ -61,6 +64,8 @@ pub enum Operation {
     Update(u64),
     /// It exists and is removed.
     Delete,
+    /// What [`Case::sent`] says.
+    Sent,
 }
 
 /// What the API server made of one case.

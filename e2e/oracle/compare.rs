@@ -114,6 +114,12 @@ fn audit_differs(server: &BTreeMap<String, String>, ours: &BTreeMap<String, Stri
     let without = |map: &BTreeMap<String, String>| {
         let mut map = map.clone();
         let failure = map.remove(FAILURE);
+        // So is the order of the params that a selector gives, whose values are joined.
+        for value in map.values_mut() {
+            let mut parts: Vec<&str> = value.split(", ").collect();
+            parts.sort_unstable();
+            *value = parts.join(", ");
+        }
         (map, failure)
     };
     let ((server_rest, server_failure), (our_rest, our_failure)) = (without(server), without(ours));

@@ -7,7 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+mod markers;
+mod sent;
+
+use markers::markers;
+
 use super::mutations::{Boldness, Random, mutate};
+use super::requests::Sent;
 use super::verdict::{Verdict, policy_warnings};
 use super::{Case, Observation, Operation, PolicySet};
 use crate::client::{Answer, Client};
@@ -23,13 +29,14 @@ const PARALLEL: usize = 6;
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(90);
 
 /// Audit annotations that are not of policies.
-const SERVER_ANNOTATIONS: [&str; 7] = [
+const SERVER_ANNOTATIONS: [&str; 8] = [
     "authorization.k8s.io/",
     "mutation.webhook.",
     "patch.webhook.",
     "pod-security.kubernetes.io/",
     "k8s.io/",
     "authentication.k8s.io/",
+    "authentication.kubernetes.io/",
     "apiserver.latency.k8s.io/",
 ];
 
@@ -57,12 +64,18 @@ pub struct Ready<'s> {
 struct Prepared<'s> {
     index: usize,
     case: &'s Case,
-    resource: Resource,
-    /// The stored object of an UPDATE or DELETE.
-    stored: Option<Value>,
+    target: Target<'s>,
     /// What a webhook sees of it while no policy is in force: a mutating one for a set that mutates, else a
     /// validating one.
     review: Option<Value>,
+}
+
+/// What a request is about.
+enum Target<'s> {
+    /// An object; `stored` is that of an UPDATE or DELETE.
+    Object { resource: Resource, stored: Option<Value> },
+    /// What the case says.
+    Sent(&'s Sent),
 }
 
 impl<'c> Oracle<'c> {
@@ -195,12 +208,21 @@ impl<'c> Oracle<'c> {
         if installed.is_ok() {
             observations.extend(in_parallel(&prepared, |ready| {
                 let (answer, reviews, request) = self.send(ready);
+                let verdict = match ready.target {
+                    Target::Object { .. } => Verdict::of(&answer),
+                    Target::Sent(_) => Verdict::of_any(&answer, reviews.validating.is_some()),
+                };
+                // What the server itself put into it (a generated name) is another one each time.
+                let review = match (&ready.target, set.mutates()) {
+                    (Target::Sent(_), false) => reviews.validating.or_else(|| ready.review.clone()),
+                    _ => ready.review.clone(),
+                };
                 let mutated = reviews.mutating.and_then(|review| review.pointer("/request/object").cloned());
                 Observation {
                     case: ready.index,
                     mutated: if set.mutates() { mutated } else { None },
-                    review: ready.review.clone(),
-                    verdict: Verdict::of(&answer),
+                    review,
+                    verdict,
                     warnings: policy_warnings(&answer),
                     request,
                     audit: BTreeMap::new(),
@@ -214,6 +236,17 @@ impl<'c> Oracle<'c> {
     }
 
     fn prepare<'s>(&self, index: usize, case: &'s Case, mutates: bool) -> Result<Prepared<'s>, String> {
+        let target = match &case.sent {
+            Some(sent) => Target::Sent(sent),
+            None => self.target(case)?,
+        };
+        let mut prepared = Prepared { index, case, target, review: None };
+        let (_, reviews, _) = self.send(&prepared);
+        prepared.review = if mutates { reviews.mutating } else { reviews.validating };
+        Ok(prepared)
+    }
+
+    fn target(&self, case: &Case) -> Result<Target<'static>, String> {
         let (api_version, kind) = (text(&case.object, "/apiVersion"), text(&case.object, "/kind"));
         let resource =
             self.discovery.resource(api_version, kind).ok_or(format!("{api_version} {kind} is not served"))?;
@@ -221,7 +254,7 @@ impl<'c> Oracle<'c> {
             self.ensure_namespace(&case.namespace, case.namespace_object.as_ref());
         }
         let stored = match case.operation {
-            Operation::Create => None,
+            Operation::Create | Operation::Sent => None,
             Operation::Update(_) | Operation::Delete => {
                 let answer = self
                     .client
@@ -232,10 +265,7 @@ impl<'c> Oracle<'c> {
                 Some(answer.body)
             }
         };
-        let mut prepared = Prepared { index, case, resource, stored, review: None };
-        let (_, reviews, _) = self.send(&prepared);
-        prepared.review = if mutates { reviews.mutating } else { reviews.validating };
-        Ok(prepared)
+        Ok(Target::Object { resource, stored })
     }
 
     fn ensure_namespace(&self, name: &str, object: Option<&Value>) {
@@ -256,33 +286,44 @@ impl<'c> Oracle<'c> {
 
     /// One dry run: the answer, what the recorder saw, the request's name in the audit log.
     fn send(&self, ready: &Prepared<'_>) -> (Answer, Reviews, String) {
-        let case = ready.case;
-        let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let manager = format!("case-{number}");
+        let name = format!("case-{}", self.requests.fetch_add(1, Ordering::Relaxed));
+        match &ready.target {
+            Target::Object { resource, stored } => self.send_object(ready.case, resource, stored.as_ref(), name),
+            Target::Sent(sent) => self.send_sent(sent, name),
+        }
+    }
+
+    fn send_object(
+        &self,
+        case: &Case,
+        resource: &Resource,
+        stored: Option<&Value>,
+        manager: String,
+    ) -> (Answer, Reviews, String) {
         let query = format!("?dryRun=All&fieldValidation=Ignore&fieldManager={manager}");
         let name = text(&case.object, "/metadata/name");
-        let place = ready.resource.object(&case.namespace, name);
-        let (answer, key) = match case.operation {
-            Operation::Create => {
-                let path = format!("{}{query}", ready.resource.collection(&case.namespace));
-                (self.client.post(&path, &postable(&case.object, &case.namespace, &ready.resource)), manager.clone())
+        let place = resource.object(&case.namespace, name);
+        let answer = match case.operation {
+            Operation::Create | Operation::Sent => {
+                let path = format!("{}{query}", resource.collection(&case.namespace));
+                self.client.post(&path, &postable(&case.object, &case.namespace, resource))
             }
             Operation::Update(seed) => {
-                let mut object = ready.stored.clone().unwrap_or_default();
+                let mut object = stored.cloned().unwrap_or_default();
                 if seed != 0 {
                     mutate(&mut object, &mut Random::new(seed), Boldness::Valid);
                 }
-                (self.client.put(&format!("{place}{query}"), &object), manager.clone())
+                self.client.put(&format!("{place}{query}"), &object)
             }
             Operation::Delete => {
-                let namespace = if ready.resource.namespaced { case.namespace.as_str() } else { "" };
-                let key = format!("DELETE {} {namespace}/{name}", ready.resource.plural);
+                let namespace = if resource.namespaced { case.namespace.as_str() } else { "" };
+                let key = format!("DELETE {} {namespace}/{name}", resource.plural);
                 let path = format!("{place}?dryRun=All");
                 let answer = self.client.delete(&path);
                 return (answer, self.recorder.take(&key), path);
             }
         };
-        (answer, self.recorder.take(&key), manager)
+        (answer, self.recorder.take(&manager), manager)
     }
 
     /// Fills in what the policies wrote to the audit log.
@@ -292,7 +333,10 @@ impl<'c> Oracle<'c> {
         for line in log.lines() {
             let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
             let uri = text(&event, "/requestURI");
-            let request = uri.rsplit_once("fieldManager=").map_or(uri, |(_, manager)| manager);
+            let request = match sent::name_in_log(&event) {
+                Some(name) => name,
+                None => uri.rsplit_once("fieldManager=").map_or(uri, |(_, manager)| manager),
+            };
             let annotations = event.get("annotations").and_then(Value::as_object).into_iter().flatten();
             let of_policies = annotations
                 .filter(|(key, _)| !SERVER_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)))
@@ -365,44 +409,6 @@ impl<'c> Oracle<'c> {
             }
         }
     }
-
-    /// Puts a marker policy of each kind behind all changes so far and waits until it acts. Events of one kind keep
-    /// their order, so what was posted or deleted before it is then in force or gone too.
-    fn wait_until_in_force(&self) {
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        let old = markers(generation - 1);
-        for document in markers(generation) {
-            self.client.post(&collection_of(&document), &document).expect_ok();
-        }
-        for document in old {
-            self.client.delete(&format!("{}/{}", collection_of(&document), text(&document, "/metadata/name")));
-        }
-        // No suite has a policy about Leases.
-        let probe = json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-            "metadata": { "name": "stockade-marker" },
-            "spec": { "holderIdentity": generation.to_string() },
-        });
-        let deadline = Instant::now() + IN_FORCE_WITHIN;
-        let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases?dryRun=All&fieldManager=marker";
-        loop {
-            let answer = self.client.post(path, &probe);
-            let mutated =
-                self.recorder.take("marker").mutating.is_some_and(|review| {
-                    text(&review, "/request/object/metadata/labels/seen") == generation.to_string()
-                });
-            let marker = format!("'stockade-marker-{generation}'");
-            if mutated && answer.warnings.iter().any(|warning| warning.contains(&marker)) {
-                return;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "the marker is never in force: {answer:?}\n{}",
-                self.cluster.log("kube-apiserver")
-            );
-            std::thread::sleep(Duration::from_millis(25));
-        }
-    }
 }
 
 /// Does the same to all of them, several at once. The results come in any order.
@@ -457,39 +463,4 @@ fn postable(object: &Value, namespace: &str, resource: &Resource) -> Value {
         }
     }
     object
-}
-
-fn markers(generation: usize) -> Vec<Value> {
-    if generation == 0 {
-        return Vec::new();
-    }
-    let name = format!("stockade-marker-{generation}");
-    let rules = json!({ "resourceRules": [{
-        "apiGroups": ["coordination.k8s.io"], "apiVersions": ["v1"], "resources": ["leases"], "operations": ["CREATE"],
-    }] });
-    let condition = json!([{ "name": "marker", "expression": "request.name == 'stockade-marker'" }]);
-    let document = |kind: &str, spec: Value| {
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": { "name": name }, "spec": spec,
-        })
-    };
-    let seen = format!("Object{{metadata: Object.metadata{{labels: {{'seen': '{generation}'}}}}}}");
-    vec![
-        document(
-            "MutatingAdmissionPolicy",
-            json!({
-                "matchConstraints": rules, "matchConditions": condition, "failurePolicy": "Fail", "reinvocationPolicy": "Never",
-                "mutations": [{ "patchType": "ApplyConfiguration", "applyConfiguration": { "expression": seen } }],
-            }),
-        ),
-        document("MutatingAdmissionPolicyBinding", json!({ "policyName": name })),
-        document(
-            "ValidatingAdmissionPolicy",
-            json!({
-                "matchConstraints": rules, "matchConditions": condition,
-                "validations": [{ "expression": format!("object.spec.holderIdentity != '{generation}'") }],
-            }),
-        ),
-        document("ValidatingAdmissionPolicyBinding", json!({ "policyName": name, "validationActions": ["Warn"] })),
-    ]
 }

@@ -131,10 +131,10 @@ fn case(id: &str, object: Value, operation: Operation) -> Case {
         namespace => namespace,
     }
     .to_owned();
-    Case { id: id.to_owned(), namespace, namespace_object: None, operation, object, expect: None }
+    Case { id: id.to_owned(), namespace, namespace_object: None, operation, object, sent: None, expect: None }
 }
 
-fn children(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn children(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     paths.sort();
@@ -143,7 +143,7 @@ fn children(folder: &Path) -> Vec<PathBuf> {
 
 /// Binds what has no binding, and gives each denying binding a twin that warns: the refusal names only the first
 /// failure, the warnings name all.
-fn complete(set: &mut PolicySet) {
+pub(super) fn complete(set: &mut PolicySet) {
     set.documents.retain(|document| text(document, "/apiVersion").starts_with("admissionregistration.k8s.io/"));
     let mut added = Vec::new();
     for policy in &set.documents {

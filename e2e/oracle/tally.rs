@@ -36,6 +36,9 @@ impl Tally {
                     self.add_case(&set.cases[observation.case], observation, ours, oracle);
                 }
             }
+            (Err(why), Err(_)) if set.cases.iter().any(|case| case.sent.is_some()) => {
+                self.diverge(&set.name, "compile", format!("both refuse, and nothing is compared: {why}"));
+            }
             (Err(_), Err(_)) => self.compared += 1,
             (Err(why), Ok(_)) => self.diverge(
                 &set.name,
@@ -50,7 +53,10 @@ impl Tally {
 
     fn add_case(&mut self, case: &Case, server: &Observation, ours: &Ours, oracle: &Oracle<'_>) {
         *self.verdicts.entry(server.verdict.word()).or_default() += 1;
-        if matches!(server.verdict, Verdict::NotJudged(_)) {
+        if let Verdict::NotJudged(why) = &server.verdict {
+            if case.sent.is_some() {
+                self.diverge(&case.id, "judged", format!("the server refuses for other reasons: {why}"));
+            }
             return;
         }
         if let Some(expect) = &case.expect {

@@ -43,6 +43,12 @@ impl Verdict {
         }
     }
 
+    /// Reads an answer to any request, also one for which there is no backend. `asked_last` says that a validating
+    /// webhook was asked, which the server does after all policies have let the request pass.
+    pub fn of_any(answer: &Answer, asked_last: bool) -> Verdict {
+        if asked_last { Verdict::Allowed } else { Verdict::of(answer) }
+    }
+
     /// `allow`, `deny` or `not judged`.
     pub fn word(&self) -> &'static str {
         match self {

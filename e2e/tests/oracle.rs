@@ -7,7 +7,7 @@ use stockade_e2e::cluster::Cluster;
 use stockade_e2e::oracle::generate::Amounts;
 use stockade_e2e::oracle::server::Oracle;
 use stockade_e2e::oracle::tally::Tally;
-use stockade_e2e::oracle::{PolicySet, generate, sets};
+use stockade_e2e::oracle::{PolicySet, generate, requests, sets};
 use stockade_e2e::tools;
 
 /// Part of the names of the sets to run, to look into one: `STOCKADE_ORACLE_ONLY=features/errors`. The list of
@@ -21,6 +21,7 @@ fn all_sets() -> Vec<PolicySet> {
     let mut all = sets::of_features(&here.join("oracle/features"));
     all.extend(stockade_conformance::folder().map(|folder| sets::of_conformance(&folder)).unwrap_or_default());
     all.extend(sets::of_packs(&here.join("../policies")));
+    all.extend(requests::of_folder(&here.join("oracle/requests")).0);
     if let Some(part) = only() {
         all.retain(|set| set.name.contains(&part));
     }
@@ -44,11 +45,12 @@ fn our_engine_judges_as_the_api_server_does() {
     let mut all = all_sets();
     for set in &mut all {
         oracle.define_kinds(set);
-        // Each request of this set keeps the server busy for a second.
-        if set.name != "features/budget" {
+        // Each request of this set keeps the server busy for a second; others have no object to change.
+        if set.name != "features/budget" && !set.name.starts_with("requests/") {
             generate::add(set, &oracle.discovery, AMOUNTS, seed());
         }
     }
+    oracle.make(&requests::of_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/requests")).1);
     let ready: Vec<_> = all.iter().map(|set| oracle.make_ready(set)).collect();
     println!("requests are ready after {:?}", begun.elapsed());
     let mut judged: Vec<_> = ready.into_iter().map(|ready| (ready.set, oracle.judge(ready))).collect();
