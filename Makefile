@@ -42,6 +42,7 @@ fmt: toolchain ## format everything
 
 e2e: toolchain ## against a real kube-apiserver and etcd, built from their Go modules on first use
 	e2e/tools/build
+	$(CARGO) run --locked --quiet -p stockade-schema --example generate -- --check
 	$(CARGO) build --locked
 	$(CARGO) test --locked -p stockade-e2e -- --nocapture
 
