@@ -42,7 +42,7 @@ fmt: toolchain ## format everything
 
 e2e: toolchain ## against a real kube-apiserver and etcd, built from their Go modules on first use
 	e2e/tools/build
-	$(CARGO) run --locked --quiet -p stockade-schema --example generate -- --check
+	$(CARGO) run --locked --quiet -p stockade-e2e --bin generate -- --check
 	$(CARGO) build --locked
 	$(CARGO) test --locked -p stockade-e2e -- --nocapture
 
@@ -69,7 +69,7 @@ instructions: toolchain ## count the instructions of the hot paths (valgrind), f
 
 generate: toolchain ## write generated files anew: what the API server knows of its kinds
 	e2e/tools/build
-	$(CARGO) run --locked -p stockade-schema --example generate
+	$(CARGO) run --locked -p stockade-e2e --bin generate
 
 # No sanitizer: there is no unsafe code to find faults in, and the fuzzers run several times faster without.
 FUZZ_SECONDS ?= 600

@@ -18,6 +18,10 @@ use crate::tools;
 /// How long etcd and the API server may take to become ready; a loaded machine needs some 20 s.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
+/// Versions of the policy kinds that are off by default.
+const POLICY_VERSIONS: &str =
+    "--runtime-config=admissionregistration.k8s.io/v1beta1=true,admissionregistration.k8s.io/v1alpha1=true";
+
 /// Bearer token of the cluster's administrator (`system:masters`).
 const ADMIN_TOKEN: &str = "admin-token";
 
@@ -54,11 +58,23 @@ impl Cluster {
         SHARED.get_or_init(Cluster::start)
     }
 
-    /// Starts one and waits until it is ready.
+    /// Starts one that serves policies in all their versions, and waits until it is ready.
     ///
     /// # Panics
     /// With the end of the logs, when it does not become ready.
     pub fn start() -> Cluster {
+        Self::start_with(&[POLICY_VERSIONS])
+    }
+
+    /// Starts one that serves what a server serves by default.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn with_default_apis() -> Cluster {
+        Self::start_with(&[])
+    }
+
+    fn start_with(flags: &[&str]) -> Cluster {
         let folder = tempfile::Builder::new().prefix("stockade-e2e-").tempdir().unwrap().keep();
         let reaper = Reaper::start(&folder);
         let authority = Authority::mint("stockade-e2e");
@@ -78,7 +94,8 @@ impl Cluster {
         );
         let server = reaper.spawn(
             logged(Command::new(tools::path("kube-apiserver")), &folder, "kube-apiserver")
-                .args(server_flags(&folder, etcd_port, api_port)),
+                .args(server_flags(&folder, etcd_port, api_port))
+                .args(flags),
         );
         let cluster = Cluster {
             client: Client::new(&url, &authority.pem, ADMIN_TOKEN),
@@ -228,8 +245,6 @@ fn server_flags(folder: &Path, etcd_port: u16, api_port: u16) -> Vec<String> {
         "--allow-privileged=true".to_owned(),
         // What is off would refuse or change Pods for want of objects that only controllers make.
         "--disable-admission-plugins=ServiceAccount,Priority,RuntimeClass".to_owned(),
-        "--runtime-config=admissionregistration.k8s.io/v1beta1=true,admissionregistration.k8s.io/v1alpha1=true"
-            .to_owned(),
         format!("--audit-policy-file={}", file("audit.json")),
         format!("--audit-log-path={}", file("audit.log")),
         "--profiling=false".to_owned(),
