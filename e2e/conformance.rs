@@ -3,16 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-
-/// Suites with a `native_path`, relative to the folder.
-const SUITES: [&str; 6] = [
-    "gatekeeper-library/cases-cel.jsonl",
-    "kubescape-cel-admission-library/cases.jsonl",
-    "kyverno-policies/cases-cel.jsonl",
-    "kyverno-policies/cases-vpol.jsonl",
-    "kyverno-policies/cases-mpol.jsonl",
-    "kyverno-cli/cases.jsonl",
-];
+use stockade_conformance::policies::SUITES;
 
 /// One row. Paths are relative to the folder; the format is described in the folder's README.
 #[derive(Debug, Clone, Deserialize)]

@@ -5,6 +5,8 @@
 
 #![expect(clippy::panic, reason = "a test ends this way")]
 
+pub mod policies;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};

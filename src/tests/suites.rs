@@ -7,16 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use stockade_conformance::policies::{SUITES, is_askable, is_within, stripped};
 use stockade_policy::objects::load_objects;
-
-const POLICIES: [&str; 6] = [
-    "gatekeeper-library/cases-cel.jsonl",
-    "kubescape-cel-admission-library/cases.jsonl",
-    "kyverno-policies/cases-cel.jsonl",
-    "kyverno-policies/cases-vpol.jsonl",
-    "kyverno-policies/cases-mpol.jsonl",
-    "kyverno-cli/cases.jsonl",
-];
 
 /// Flags of `review` and the members of a row that give their files.
 const FILES: [(&str, &str); 6] = [
@@ -28,37 +20,10 @@ const FILES: [(&str, &str); 6] = [
     ("--binding", "binding_path"),
 ];
 
-/// Rows that plain Kubernetes policies can say and whose verdict nobody disputes.
-fn asked(row: &Value) -> bool {
-    let oracle = row["oracle"].as_str().unwrap_or_default();
-    row["native_path"].is_string()
-        && row["resource_path"].is_string()
-        && row["tier"].as_u64().unwrap_or(1) <= 2
-        && row["params_path"] != "MISSING"
-        && !(oracle == "disputed" || oracle.contains("normalisation") || oracle.contains("ignores match"))
-}
-
 fn stockade(args: &[String]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_stockade")).args(args).output().unwrap();
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&output.stderr).into_owned()))
-}
-
-/// Without members that are null.
-fn stripped(value: &Value) -> Value {
-    match value {
-        Value::Object(o) => o.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), stripped(v))).collect(),
-        Value::Array(a) => a.iter().map(stripped).collect(),
-        other => other.clone(),
-    }
-}
-
-fn is_within(part: &Value, whole: &Value) -> bool {
-    match (part, whole) {
-        (Value::Object(p), Value::Object(w)) => p.iter().all(|(k, v)| w.get(k).is_some_and(|w| is_within(v, w))),
-        (Value::Array(p), Value::Array(w)) => p.len() == w.len() && p.iter().zip(w).all(|(p, w)| is_within(p, w)),
-        _ => part == whole,
-    }
 }
 
 fn object(folder: &Path, path: &Value) -> Value {
@@ -101,8 +66,8 @@ fn fault(folder: &Path, row: &Value) -> Option<String> {
 fn policies_of_other_projects_are_answered_as_they_expect() {
     let Some(folder) = stockade_conformance::folder() else { return };
     let (mut ids, mut failures) = (Vec::new(), BTreeMap::new());
-    for suite in POLICIES.iter().filter(|s| folder.join(s).exists()) {
-        for row in stockade_conformance::rows(suite).unwrap_or_default().iter().filter(|r| asked(r)) {
+    for suite in SUITES.iter().filter(|s| folder.join(s).exists()) {
+        for row in stockade_conformance::rows(suite).unwrap_or_default().iter().filter(|r| is_askable(r)) {
             let id = row["id"].as_str().unwrap().to_owned();
             if let Some(fault) = fault(&folder, row) {
                 failures.insert(id.clone(), fault);

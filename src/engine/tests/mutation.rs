@@ -76,7 +76,7 @@ fn row_fault(row: &Json) -> Option<String> {
         (_, None) => {
             let presented = mutate(&stockade_schema::normalise::normalise(row["object"].clone()));
             let object = presented.object.clone().unwrap_or_default();
-            (!kit::is_within(&row["expect"]["object"], &object))
+            (!stockade_conformance::policies::is_within(&row["expect"]["object"], &object))
                 .then(|| format!("{} {:?}", decision.object.unwrap_or_default(), presented.status))
         }
         (Some(status), _) => Some(format!("refused: {}", status.message)),

@@ -6,23 +6,12 @@
 mod kit;
 
 use serde_json::{Value as Json, json};
+use stockade_conformance::policies::{is_askable, is_within, stripped};
 use stockade_engine::request::Operation;
 use stockade_engine::source_object::carry_over;
 use stockade_engine::{DecideOptions, Decision, Engine, RequestBuilder};
 use stockade_policy::objects::load_objects;
 use stockade_schema::normalise::normalise;
-
-/// Whether a plain engine can be asked: a native policy, no further tier, no dispute about the verdict.
-fn is_askable(row: &Json) -> bool {
-    let oracle = row["oracle"].as_str().unwrap_or("");
-    row["tier"].as_u64().unwrap_or(1) <= 2
-        && row["native_path"].is_string()
-        && row["resource_path"].is_string()
-        && row["params_path"] != "MISSING"
-        && oracle != "disputed"
-        && !oracle.contains("normalisation")
-        && !oracle.contains("ignores match")
-}
 
 fn objects(path: &Json) -> Vec<Json> {
     let Some(path) = path.as_str() else { return Vec::new() };
@@ -65,24 +54,12 @@ fn namespaces_of_values(path: &Json) -> Vec<Json> {
         .collect()
 }
 
-/// Without members that are null.
-fn stripped(value: &Json) -> Json {
-    match value {
-        Json::Object(o) => {
-            let kept = o.iter().filter(|(_, v)| !v.is_null());
-            kept.map(|(k, v)| (k.clone(), stripped(v))).collect::<serde_json::Map<_, _>>().into()
-        }
-        Json::Array(l) => l.iter().map(stripped).collect(),
-        other => other.clone(),
-    }
-}
-
 fn is_mutated_as_expected(row: &Json, object: &Json) -> bool {
     let Some(expected) = objects(&row["mutated_path"]).pop() else {
         return *object != stripped(&objects(&row["resource_path"]).remove(0));
     };
     let expected = stripped(&expected);
-    if row["mutated_match"] == "exact" { *object == expected } else { kit::is_within(&expected, object) }
+    if row["mutated_match"] == "exact" { *object == expected } else { is_within(&expected, object) }
 }
 
 fn fault(row: &Json) -> Option<String> {

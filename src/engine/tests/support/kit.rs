@@ -47,16 +47,3 @@ pub(crate) fn decide_review(
 pub(crate) fn decide(engine: &Engine, request: RequestBuilder, facts: &dyn ClusterFacts) -> Decision {
     decide_review(engine, &request.review().unwrap(), facts, &DecideOptions::default())
 }
-
-/// Whether every member of `part` is in `whole`; lists must be of one length.
-pub(crate) fn is_within(part: &Json, whole: &Json) -> bool {
-    match (part, whole) {
-        (Json::Object(part), Json::Object(whole)) => {
-            part.iter().all(|(key, value)| whole.get(key).is_some_and(|w| is_within(value, w)))
-        }
-        (Json::Array(part), Json::Array(whole)) => {
-            part.len() == whole.len() && part.iter().zip(whole).all(|(p, w)| is_within(p, w))
-        }
-        _ => part == whole,
-    }
-}
