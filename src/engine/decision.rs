@@ -58,6 +58,9 @@ pub struct Finding {
     /// Place of the expression in the policy file (`policies/a.yaml:12`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// `namespace/name` of the PolicyException under which this led to nothing ([`FindingAction::Waive`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<String>,
 }
 
 /// What a finding led to.
@@ -73,6 +76,10 @@ pub enum FindingAction {
     Mutate,
     /// Nothing: an error under failurePolicy Ignore.
     Ignore,
+    /// Nothing: an exception covers it.
+    Waive,
+    /// Nothing: it passed.
+    Pass,
 }
 
 /// How a rule ended.
@@ -85,4 +92,6 @@ pub enum FindingResult {
     Error,
     /// A mutation was applied.
     Mutated,
+    /// All rules of a binding held; told only when asked for.
+    Pass,
 }

@@ -85,6 +85,8 @@ pub struct DecideOptions {
     /// failurePolicy: nothing is admitted that a policy with Fail has not judged. A single expression is bounded by
     /// its cost limit. None means no deadline.
     pub deadline: Option<Instant>,
+    /// Whether a policy that was judged and passed is a finding too: what reports count.
+    pub passes: bool,
 }
 
 /// One candidate with its prepared matchers.
@@ -105,7 +107,7 @@ impl Engine {
 
     /// Indexes a set for a cluster whose resources have these equivalents.
     pub fn with_equivalents(set: Arc<PolicySet>, equivalents: Equivalents) -> Self {
-        let matchers = |p: &Policy| PolicyMatchers {
+        let matchers = |p: &Arc<Policy>| PolicyMatchers {
             constraints: Matcher::new(&p.match_constraints),
             bindings: p.bindings.iter().map(|b| b.match_resources.as_ref().map(Matcher::new)).collect(),
         };

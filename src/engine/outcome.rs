@@ -95,6 +95,7 @@ impl Place<'_> {
             message: message.into(),
             path: None,
             trace: (!origin.file.is_empty()).then(|| format!("{}:{line}", origin.file)),
+            exception: None,
         }
     }
 

@@ -83,7 +83,8 @@ pub fn compile(sources: &PolicySources, options: Options) -> Result<Compiled, Di
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    Ok(Compiled { set: PolicySet { policies, symbols }, diagnostics })
+    let policies = policies.into_iter().map(Arc::new).collect();
+    Ok(Compiled { set: PolicySet { policies, symbols, ..PolicySet::default() }, diagnostics })
 }
 
 /// Two objects of one kind cannot share a name.

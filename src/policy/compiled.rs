@@ -11,9 +11,14 @@ use crate::selector::LabelSelector;
 #[derive(Debug, Default)]
 pub struct PolicySet {
     /// Validating and mutating policies, sorted by name, mutating ones first, as the API server orders them.
-    pub policies: Vec<Policy>,
+    /// Shared with the set before, where a policy did not change.
+    pub policies: Vec<Arc<Policy>>,
     /// Numbers of the field names the programs select.
     pub symbols: Symbols,
+    /// What is waived, sorted by namespace and name.
+    pub exceptions: Vec<Exception>,
+    /// Groups of namespaces that policies name, sorted by name.
+    pub groups: Vec<NamespaceGroup>,
 }
 
 /// One policy with its bindings.
@@ -51,6 +56,12 @@ pub struct Policy {
     pub bindings: Vec<Binding>,
     /// Type-checking warnings against the schemas of the matched built-in kinds, as `status.typeChecking` shows them.
     pub type_warnings: Vec<TypeWarning>,
+    /// `namespaceGroups`: only in namespaces of these groups, when there are any.
+    pub namespace_groups: Vec<Arc<str>>,
+    /// How far a rollout has come; none when the actions are in force everywhere.
+    pub rollout: Option<Rollout>,
+    /// `shadowOf`: judged silently beside this policy, only differences are counted.
+    pub shadow_of: Option<Arc<str>>,
     /// Kinds that `cluster.get` and `cluster.list` are called with as constants, sorted: what a watch must hold.
     pub reads: Vec<ParamKind>,
 }
@@ -247,4 +258,111 @@ pub struct TypeWarning {
     pub field: String,
     /// The text, naming each kind it was found for.
     pub warning: String,
+}
+
+/// `stockade.dev` PolicyException: what is waived, why, and until when. It is judged all the same and reported as
+/// waived, so that one that is no longer needed shows.
+#[derive(Debug, Clone)]
+pub struct Exception {
+    /// `metadata.namespace`: it waives objects of this namespace only; in Stockade's own also cluster-scoped ones.
+    pub namespace: Arc<str>,
+    /// `metadata.name`
+    pub name: Arc<str>,
+    /// Where it was read.
+    pub origin: Origin,
+    /// What is waived; at least one.
+    pub policies: Vec<WaivedPolicy>,
+    /// For which objects; empty means all that `images` allows.
+    pub resources: Vec<WaivedResources>,
+    /// Globs of image references, all of an object's images must match; empty means any.
+    pub images: Vec<String>,
+    /// For people.
+    pub reason: String,
+    /// Where it was agreed.
+    pub ticket: Option<String>,
+    /// Who answers for it.
+    pub owner: String,
+    /// Seconds since 1970; from then on it waives nothing.
+    pub expires: i64,
+}
+
+/// One entry of `spec.policies` of a PolicyException.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaivedPolicy {
+    /// Name of the policy.
+    pub name: String,
+    /// `validations[0]`, …; empty means all rules.
+    pub rules: Vec<String>,
+}
+
+/// One entry of `spec.resources` of a PolicyException; what is empty means any.
+#[derive(Debug, Clone, Default)]
+pub struct WaivedResources {
+    /// API groups, `""` for core.
+    pub api_groups: Vec<String>,
+    /// Plural resource names.
+    pub resources: Vec<String>,
+    /// Globs of object names (`agent-*`).
+    pub names: Vec<String>,
+    /// Labels of the object.
+    pub selector: Option<LabelSelector>,
+}
+
+/// `stockade.dev` NamespaceGroup.
+#[derive(Debug, Clone)]
+pub struct NamespaceGroup {
+    /// `metadata.name`
+    pub name: Arc<str>,
+    /// Where it was read.
+    pub origin: Origin,
+    /// Namespaces by label; none selects none.
+    pub selector: Option<LabelSelector>,
+    /// Namespaces by name, beside those of the selector.
+    pub names: Vec<String>,
+    /// Names of policies that must be in force in every member with Deny.
+    pub required_policies: Vec<String>,
+    /// Directions in which every member must have a NetworkPolicy that selects all its Pods.
+    pub default_deny: DefaultDeny,
+}
+
+/// `requireDefaultDeny` of a NamespaceGroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DefaultDeny {
+    /// Ingress must be isolated.
+    pub ingress: bool,
+    /// Egress must be isolated.
+    pub egress: bool,
+}
+
+/// `rollout` of an AdmissionPolicy: where its actions are already in force. What is in no stage is only audited.
+#[derive(Debug, Clone, Default)]
+pub struct Rollout {
+    /// Where Deny denies.
+    pub deny: Option<Stage>,
+    /// Where a failure, that Deny does not deny yet, warns.
+    pub warn: Option<Stage>,
+    /// When it stops by itself.
+    pub budget: Option<DenyBudget>,
+    /// It has stopped: Deny only warns until the policy is edited.
+    pub held: bool,
+}
+
+/// One stage of a rollout: both must hold.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// 0 to 100: of namespaces and names, by a stable hash.
+    pub percentage: u8,
+    /// Namespaces by label; none means all.
+    pub namespace_selector: Option<LabelSelector>,
+}
+
+/// The share of requests that a policy may deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DenyBudget {
+    /// 0 to 100.
+    pub max_percentage: u8,
+    /// Over which time.
+    pub window_seconds: u32,
+    /// Fewer requests than this say nothing.
+    pub min_requests: u32,
 }

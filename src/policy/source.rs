@@ -3,7 +3,7 @@
 pub use crate::read::Text;
 
 use crate::compiled::{
-    Actions, FailurePolicy, Flavour, Metadata, Origin, ParamKind, ParamRef, Reason, ReinvocationPolicy,
+    Actions, FailurePolicy, Flavour, Metadata, Origin, ParamKind, ParamRef, Reason, ReinvocationPolicy, Rollout,
 };
 use crate::matching::MatchResources;
 use crate::source_file::SourceFile;
@@ -44,6 +44,12 @@ pub struct PolicySource {
     pub reinvocation: ReinvocationPolicy,
     /// Actions and params of an AdmissionPolicy, which is its own binding.
     pub inline: Option<InlineBinding>,
+    /// Groups of namespaces in which alone it is about anything; an AdmissionPolicy's.
+    pub namespace_groups: Vec<String>,
+    /// Where its actions are in force already; an AdmissionPolicy's.
+    pub rollout: Option<Rollout>,
+    /// Name of the AdmissionPolicy beside which it is judged silently.
+    pub shadow_of: Option<String>,
 }
 
 /// One check.

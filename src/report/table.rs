@@ -58,5 +58,7 @@ fn verb(finding: &Finding) -> (Style, &'static str) {
         (FindingAction::Audit, _) => (DOUBTFUL, "audit"),
         (FindingAction::Mutate, _) => (GOOD, "mutate"),
         (FindingAction::Ignore, _) => (FAINT, "ignored"),
+        (FindingAction::Waive, _) => (FAINT, "waived"),
+        (FindingAction::Pass, _) => (FAINT, "pass"),
     }
 }

@@ -107,11 +107,14 @@ impl PolicyMetrics {
                 FindingAction::Audit => "audit",
                 FindingAction::Mutate => "mutate",
                 FindingAction::Ignore => "ignore",
+                FindingAction::Waive => "waive",
+                FindingAction::Pass => "pass",
             };
             let result = match f.result {
                 FindingResult::Fail => "fail",
                 FindingResult::Error => "error",
                 FindingResult::Mutated => "mutated",
+                FindingResult::Pass => "pass",
             };
             self.results.get_or_create(&ResultLabels { policy: f.policy.clone(), action, result }).inc();
         }

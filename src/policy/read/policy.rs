@@ -75,6 +75,9 @@ pub(crate) fn read(
         failure_policy: FailurePolicy::default(),
         reinvocation: ReinvocationPolicy::default(),
         inline: None,
+        namespace_groups: Vec::new(),
+        rollout: None,
+        shadow_of: None,
     };
     let choices = [("Fail", FailurePolicy::Fail), ("Ignore", FailurePolicy::Ignore)];
     if let Some(choice) = spec.get("failurePolicy").and_then(|f| reader.choice(&f, &choices)) {

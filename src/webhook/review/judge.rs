@@ -31,7 +31,8 @@ pub fn judge(
             Verb::Mutate => stockade_engine::Verb::Mutate,
         };
         let started = Instant::now();
-        let decision = engine.decide(&request, facts, arena, &DecideOptions { verb, deadline: Some(deadline) });
+        let decision =
+            engine.decide(&request, facts, arena, &DecideOptions { verb, deadline: Some(deadline), passes: false });
         observe(&decision, started.elapsed());
         Ok(answer(request.uid, &decision))
     })

@@ -1,0 +1,8 @@
+//! Everything that talks to the API server: watches, own kinds, webhook registration, leases, audit and reports.
+//!
+//! Nothing here is on the path of a request: requests are decided from memory that the watches keep. Who writes to the
+//! API server does so as leader ([`replicas`]), so that three replicas write once.
+
+pub mod access;
+pub mod replicas;
+pub mod watch;
