@@ -21,7 +21,12 @@ fn decide(engine: &Engine, facts: &FolderFacts, body: &[u8]) {
     review::with_arena(|arena| {
         let request = review::decode(body, arena, engine.symbols()).unwrap();
         let deadline = Some(Instant::now() + Duration::from_secs(10));
-        let decision = engine.decide(&request, facts, arena, &DecideOptions { verb: Verb::Validate, deadline, ..DecideOptions::default() });
+        let decision = engine.decide(
+            &request,
+            facts,
+            arena,
+            &DecideOptions { verb: Verb::Validate, deadline, ..DecideOptions::default() },
+        );
         assert!(decision.allowed && decision.findings.is_empty(), "{decision:?}");
     });
 }

@@ -52,7 +52,12 @@ impl Ours {
         let bytes = serde_json::to_vec(review).unwrap();
         let review = decode(&bytes, &arena, self.engine.symbols()).map_err(|error| error.to_string())?;
         let request = Request::from_review(review).map_err(|error| error.to_string())?;
-        Ok(self.engine.decide(&request, &self.facts, &arena, &DecideOptions { verb: self.verb, ..DecideOptions::default() }))
+        Ok(self.engine.decide(
+            &request,
+            &self.facts,
+            &arena,
+            &DecideOptions { verb: self.verb, ..DecideOptions::default() },
+        ))
     }
 }
 

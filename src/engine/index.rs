@@ -1,7 +1,7 @@
 //! Which policies a request has to be matched against at all.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use bumpalo::Bump;
 use rustc_hash::FxBuildHasher;
@@ -63,10 +63,10 @@ pub enum NamespaceFacts<'a> {
 
 impl Index {
     /// Indexes policies by their position, for requests that have these equivalents.
-    pub fn new(policies: &[Arc<Policy>], equivalents: &Equivalents) -> Self {
+    pub fn new<P: Borrow<Policy>>(policies: &[P], equivalents: &Equivalents) -> Self {
         let mut index = Self::default();
         let kinds_known = equivalents.kinds_known();
-        for (number, policy) in policies.iter().enumerate() {
+        for (number, policy) in policies.iter().map(Borrow::borrow).enumerate() {
             if policy.bindings.is_empty() {
                 continue;
             }

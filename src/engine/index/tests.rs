@@ -40,6 +40,9 @@ fn policy(groups: &str, resources: &str, operations: &str) -> Policy {
         param_kind: None,
         bindings: vec![binding],
         type_warnings: vec![],
+        namespace_groups: vec![],
+        rollout: None,
+        shadow_of: None,
         reads: vec![],
     }
 }
