@@ -64,7 +64,7 @@ fn row_fault(row: &Json) -> Option<String> {
         objects.push(params);
     }
     let facts = kit::facts(objects).with_authorizer(Box::new(Always(true)));
-    let options = DecideOptions { verb: Verb::Both, deadline: None };
+    let options = DecideOptions { verb: Verb::Both, ..DecideOptions::default() };
     let mutate = |object: &Json| kit::decide_review(&engine, &review(object), &facts, &options);
     let decision = mutate(&row["object"]);
     match (&decision.status, row["expect"]["error_contains"].as_str()) {
