@@ -14,7 +14,7 @@ CARGO_ROOT := $(STOCKADE_CACHE)/tools/cargo
 CARGO_DENY := $(CARGO_ROOT)/bin/cargo-deny
 CARGO_FUZZ := $(CARGO_ROOT)/bin/cargo-fuzz
 
-.PHONY: help toolchain run test lint fmt e2e cluster cluster-down cluster-test bench instructions fuzz generate
+.PHONY: help toolchain run test lint fmt e2e cluster cluster-down cluster-test bench bench-cluster instructions fuzz generate
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ cluster-test: ## that cluster started, used and ended, twice in a row
 bench: toolchain ## speed and memory as ratios of one run, each beside its target
 	$(CARGO) build --release --locked -p stockade -p stockade-benches
 	$(CARGO) bench --locked -p stockade -p stockade-benches --bench decision --bench requests --bench memory
+
+bench-cluster: toolchain ## what admission costs a real API server: nothing, a no-op webhook, native policies, Stockade (root)
+	e2e/tools/build
+	$(CARGO) build --release --locked -p stockade
+	$(CARGO) bench --locked -p stockade-benches --bench cluster
 
 # Without the rest of the benches: what is counted needs none of what they compare with.
 WRITE ?=

@@ -69,7 +69,7 @@ impl Client {
             .tls_config(tls)
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
-            .max_idle_connections_per_host(16)
+            .max_idle_connections_per_host(64)
             .proxy(None)
             .build();
         Client { agent: config.into(), base: base.to_owned(), token: token.to_owned(), headers: Vec::new() }

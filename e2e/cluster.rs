@@ -74,7 +74,11 @@ impl Cluster {
         Self::start_with(&[])
     }
 
-    fn start_with(flags: &[&str]) -> Cluster {
+    /// Starts one with further flags of the API server.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn start_with(flags: &[&str]) -> Cluster {
         let folder = tempfile::Builder::new().prefix("stockade-e2e-").tempdir().unwrap().keep();
         let reaper = Reaper::start(&folder);
         let authority = Authority::mint("stockade-e2e");
@@ -124,6 +128,11 @@ impl Cluster {
         let text = fs::read_to_string(self.folder.join(format!("{component}.log"))).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// Process of the API server.
+    pub fn server_pid(&self) -> u32 {
+        self.children.lock().unwrap()[1].id()
     }
 
     /// Its temporary folder.
