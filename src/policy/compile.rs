@@ -15,6 +15,7 @@ use crate::sources::PolicySources;
 mod environments;
 mod expressions;
 mod help;
+pub mod incremental;
 mod reads;
 mod type_check;
 
@@ -142,23 +143,29 @@ fn bind(sources: &PolicySources, policies: &mut [Policy], options: Options, diag
         if source.flavour == Flavour::Admission || !policies[i].bindings.is_empty() {
             continue;
         }
-        let (message, help) = match options.unbound {
-            UnboundPolicy::BindEverywhereDeny => {
-                policies[i].bindings.push(everywhere(&policies[i]));
-                ("has no binding: treated as bound everywhere with Deny", None)
-            }
-            UnboundPolicy::Ignore => {
-                ("has no binding: it judges nothing", Some(format!("add a {}", binding_kind(source.flavour))))
-            }
-        };
-        let message = format!("{} {:?} {message}", kind(source.flavour), source.name);
-        let mut d = Diagnostic::at(Severity::Note, &source.file, source.name_span, message).field("metadata.name");
-        d.help = help;
-        diagnostics.push(d);
+        if options.unbound == UnboundPolicy::BindEverywhereDeny {
+            let everywhere = everywhere(&policies[i]);
+            policies[i].bindings.push(everywhere);
+        }
+        diagnostics.push(unbound_note(source, options.unbound));
     }
     for policy in policies {
         policy.bindings.sort_by(|a, b| a.name.cmp(&b.name));
     }
+}
+
+/// What is said of a policy that no binding names.
+fn unbound_note(source: &PolicySource, unbound: UnboundPolicy) -> Diagnostic {
+    let (message, help) = match unbound {
+        UnboundPolicy::BindEverywhereDeny => ("has no binding: treated as bound everywhere with Deny", None),
+        UnboundPolicy::Ignore => {
+            ("has no binding: it judges nothing", Some(format!("add a {}", binding_kind(source.flavour))))
+        }
+    };
+    let message = format!("{} {:?} {message}", kind(source.flavour), source.name);
+    let mut d = Diagnostic::at(Severity::Note, &source.file, source.name_span, message).field("metadata.name");
+    d.help = help;
+    d
 }
 
 /// The binding of a policy that stands alone.
@@ -204,15 +211,19 @@ fn report_unknown_policy(source: &BindingSource, sources: &PolicySources, diagno
     if read_but_broken {
         return;
     }
+    let names = sources.policies.iter().filter(|p| p.flavour == source.flavour).map(|p| p.name.as_str());
+    diagnostics.push(unknown_policy(source, names));
+}
+
+/// What is said of a binding that names none of these policies.
+fn unknown_policy<'n>(source: &BindingSource, names: impl Iterator<Item = &'n str>) -> Diagnostic {
     let message =
         format!("no {} named {:?} was read: this binding does nothing", kind(source.flavour), source.policy_name);
-    let mut d =
-        Diagnostic::at(Severity::Warning, &source.file, source.policy_name_span, message).field("spec.policyName");
-    let names = sources.policies.iter().filter(|p| p.flavour == source.flavour).map(|p| p.name.as_str());
-    if let Some(name) = crate::read::suggest::closest(&source.policy_name, names) {
-        d = d.help(format!("did you mean `{name}`?"));
+    let d = Diagnostic::at(Severity::Warning, &source.file, source.policy_name_span, message).field("spec.policyName");
+    match crate::read::suggest::closest(&source.policy_name, names) {
+        Some(name) => d.help(format!("did you mean `{name}`?")),
+        None => d,
     }
-    diagnostics.push(d);
 }
 
 fn is_bound(policy: &PolicySource, binding: &BindingSource) -> bool {

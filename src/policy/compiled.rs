@@ -22,7 +22,7 @@ pub struct PolicySet {
 }
 
 /// One policy with its bindings.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     /// `metadata.name`
     pub name: Arc<str>,
@@ -37,7 +37,7 @@ pub struct Policy {
     /// Narrowing expressions, in order.
     pub match_conditions: Vec<MatchCondition>,
     /// Programs of `variables`, in slot order of the environment, with their names in [`Policy::variable_names`].
-    pub variables: Vec<Program>,
+    pub variables: Arc<[Program]>,
     /// Names of the variables, parallel to [`Policy::variables`].
     pub variable_names: Vec<String>,
     /// Checks; empty for a purely mutating policy.
@@ -103,10 +103,10 @@ pub struct Metadata {
 }
 
 /// An expression with its place in the policy file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Expression {
-    /// The planned expression.
-    pub program: Program,
+    /// The planned expression, shared with the same policy under other bindings.
+    pub program: Arc<Program>,
     /// `spec.validations[0].expression`
     pub field: String,
     /// Line of the expression in the file, from 1; 0 when unknown.
@@ -114,7 +114,7 @@ pub struct Expression {
 }
 
 /// One matchCondition.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MatchCondition {
     /// Unique in the policy.
     pub name: String,
@@ -123,7 +123,7 @@ pub struct MatchCondition {
 }
 
 /// One validation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Validation {
     /// Must be true.
     pub expression: Expression,
@@ -150,7 +150,7 @@ pub enum Reason {
 }
 
 /// One audit annotation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AuditAnnotation {
     /// Key, shown as `policy/key`.
     pub key: String,
@@ -159,7 +159,7 @@ pub struct AuditAnnotation {
 }
 
 /// One mutation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Mutation {
     /// `patchType: ApplyConfiguration`: an `Object{…}` that is merged structurally.
     ApplyConfiguration(Expression),
@@ -197,7 +197,7 @@ pub struct ParamKind {
 }
 
 /// One binding: where the policy is in force, with which params, and what a failure does.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Binding {
     /// Name of the binding; the policy's own for inline actions.
     pub name: Arc<str>,
@@ -223,7 +223,7 @@ pub struct Actions {
 }
 
 /// Which params a binding gives.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ParamRef {
     /// By name or by selector.
     pub source: ParamSource,
@@ -234,7 +234,7 @@ pub struct ParamRef {
 }
 
 /// How params are found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ParamSource {
     /// One object.
     Name(String),

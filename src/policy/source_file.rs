@@ -15,6 +15,15 @@ pub struct SourceFile {
     line_starts: Arc<[u32]>,
 }
 
+impl PartialEq for SourceFile {
+    /// The same name and text; quick for clones.
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && (Arc::ptr_eq(&self.text, &other.text) || self.text == other.text)
+    }
+}
+
+impl Eq for SourceFile {}
+
 impl SourceFile {
     /// Wraps a text that was read from `name`, a path as the user gave it.
     pub fn new(name: &str, text: &str) -> Self {

@@ -30,7 +30,7 @@ fn policy(groups: &str, resources: &str, operations: &str) -> Policy {
         metadata: Metadata::default(),
         match_constraints: MatchResources { resource_rules: vec![rule], ..Default::default() },
         match_conditions: vec![],
-        variables: vec![],
+        variables: [].into(),
         variable_names: vec![],
         validations: vec![],
         audit_annotations: vec![],

@@ -1,5 +1,7 @@
 //! The expressions of one policy.
 
+use std::sync::Arc;
+
 use stockade_cel::source::Span;
 use stockade_cel::{Env, Program, Symbols, Type};
 
@@ -79,7 +81,7 @@ impl Compiler<'_> {
                 .into_iter()
                 .filter_map(|(name, e)| Some(MatchCondition { name: name.clone(), expression: e? }))
                 .collect(),
-            variables: programs,
+            variables: programs.into(),
             variable_names: source.variables.iter().map(|(name, _)| name.clone()).collect(),
             validations: validations
                 .into_iter()
@@ -180,7 +182,7 @@ impl Compiler<'_> {
             return None;
         }
         let line = file.position(text.node.locate(file, Span::default()).start).line;
-        Some(Expression { program, field: text.path.clone(), line })
+        Some(Expression { program: Arc::new(program), field: text.path.clone(), line })
     }
 
     fn program(&mut self, env: &Env, text: &Text, place: Place) -> Option<Program> {
