@@ -6,6 +6,8 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+/// Who writes, as `managedFields` tell.
+pub const FIELD_MANAGER: &str = "stockade";
 /// Longest wait for a connection. An API server that restarts refuses at once; one that is gone does not answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest silence on a connection: beyond the 290 seconds after which a watch is asked anew.
