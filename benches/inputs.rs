@@ -194,7 +194,7 @@ pub fn engine(policies: &[(String, String)]) -> Result<Engine, String> {
     for (file, text) in policies {
         sources.add(file, text, true);
     }
-    let options = Options { unbound: UnboundPolicy::Ignore, type_check: false };
+    let options = Options { unbound: UnboundPolicy::Ignore, type_check: false, ..Options::default() };
     let compiled = compile(&sources, options).map_err(|faults| faults.to_string())?;
     Ok(Engine::new(Arc::new(compiled.set)))
 }

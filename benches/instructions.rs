@@ -131,7 +131,11 @@ fn iterate(path: &str, iterations: &str) -> Result<(), Failure> {
         "match" => {
             let engine = inputs::engine(&inputs::other_policies())?;
             let (documents, facts, mut arena) = (Bump::new(), FolderFacts::default(), Bump::new());
-            let options = DecideOptions { verb: stockade_engine::Verb::Validate, deadline: Some(far), passes: false };
+            let options = DecideOptions {
+                verb: stockade_engine::Verb::Validate,
+                deadline: Some(far),
+                ..DecideOptions::default()
+            };
             let request = review::decode(&body, &documents, engine.symbols())?;
             for _ in times {
                 arena.reset();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value as Json;
 use stockade_engine::folder_facts::FolderFacts;
-use stockade_policy::compile::{Options, UnboundPolicy};
+use stockade_policy::compile::{MissingObjects, Options, UnboundPolicy};
 use stockade_policy::compiled::PolicySet;
 use stockade_policy::diagnostic::{Diagnostics, Severity};
 use stockade_policy::objects::{LoadedObject, load_documents, load_objects};
@@ -61,7 +61,12 @@ pub(crate) struct Policies {
 /// # Errors
 /// All diagnostics, when one of them is an error.
 pub(crate) fn compile(sources: PolicySources, quiet: bool) -> Result<Policies> {
-    let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: !quiet };
+    let options = Options {
+        unbound: UnboundPolicy::BindEverywhereDeny,
+        type_check: !quiet,
+        missing: MissingObjects::Error,
+        ..Options::default()
+    };
     let compiled = stockade_policy::compile::compile(&sources, options).map_err(Refused)?;
     if !quiet {
         for diagnostic in &compiled.diagnostics {

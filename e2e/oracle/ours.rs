@@ -31,7 +31,7 @@ impl Ours {
         let text: Vec<String> = set.documents.iter().map(Value::to_string).collect();
         let mut sources = PolicySources::default();
         sources.add("set.yaml", &text.join("\n---\n"), true);
-        let options = Options { unbound: UnboundPolicy::Ignore, type_check: false };
+        let options = Options { unbound: UnboundPolicy::Ignore, type_check: false, ..Options::default() };
         let compiled = compile(&sources, options).map_err(|diagnostics| format!("{diagnostics:?}"))?;
         let objects = set.params.iter().cloned().chain(oracle.existing());
         let facts = FolderFacts::new(objects).map_err(|error| error.to_string())?;

@@ -23,6 +23,45 @@ pub struct Decision {
     pub object: Option<serde_json::Value>,
     /// One entry per judged rule that did not simply pass, in policy order.
     pub findings: Vec<Finding>,
+    /// Where a policy with `shadowOf` ends otherwise than the policy it shadows; at most one entry per such policy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<ShadowDifference>,
+    /// Policies with a rollout's budget that judged this request; empty for a dry run. For
+    /// `Rollouts::record`.
+    #[serde(skip)]
+    pub budgeted: Vec<Budgeted>,
+}
+
+/// One request on which a policy and its shadow do not agree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowDifference {
+    /// The shadow.
+    pub policy: String,
+    /// The policy in force.
+    pub of: String,
+    /// In which way.
+    pub differs: Differs,
+    /// The first message of the one that fails.
+    pub message: String,
+}
+
+/// How a shadow differs from the policy in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub enum Differs {
+    /// Only the shadow fails.
+    NewlyFails,
+    /// Only the policy in force fails.
+    NoLongerFails,
+}
+
+/// What a policy with a budget made of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budgeted {
+    /// Its position in the set of the engine that decided.
+    pub policy: u32,
+    /// Whether it denied the request.
+    pub denied: bool,
 }
 
 /// `metav1.Status` of a refusal.

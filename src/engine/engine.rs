@@ -87,6 +87,8 @@ pub struct DecideOptions {
     pub deadline: Option<Instant>,
     /// Whether a policy that was judged and passed is a finding too: what reports count.
     pub passes: bool,
+    /// Seconds since 1970, by which exceptions end; none asks the clock.
+    pub now: Option<i64>,
 }
 
 /// One candidate with its prepared matchers.
@@ -242,6 +244,8 @@ fn decision(mut out: Outcome, patch: &[PatchOperation<'_>], mutated: &Mutated<'_
         audit_annotations: std::mem::take(&mut out.audit_annotations),
         patch: if allowed { patch.iter().filter_map(|o| serde_json::to_value(o).ok()).collect() } else { Vec::new() },
         object,
+        shadow: Vec::new(),
+        budgeted: Vec::new(),
         findings: out.into_findings(),
     }
 }

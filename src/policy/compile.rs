@@ -6,9 +6,9 @@ use std::sync::Arc;
 use stockade_cel::Symbols;
 use stockade_cel::source::Span;
 
-use crate::compiled::{Actions, Binding, Flavour, Policy, PolicySet};
+use crate::compiled::{Actions, Binding, Exception, Flavour, NamespaceGroup, Policy, PolicySet};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
-use crate::source::{BindingSource, PolicySource};
+use crate::source::{BindingSource, ExceptionSource, GroupSource, PolicySource};
 use crate::source_file::SourceFile;
 use crate::sources::PolicySources;
 
@@ -17,6 +17,7 @@ mod expressions;
 mod help;
 pub mod incremental;
 mod reads;
+pub(crate) mod references;
 mod type_check;
 
 /// What to do with a ValidatingAdmissionPolicy or MutatingAdmissionPolicy that no binding names.
@@ -37,11 +38,33 @@ pub struct Options {
     /// Whether to check expressions against the schemas of the matched built-in kinds. Costs about as much as
     /// compiling once more for each kind.
     pub type_check: bool,
+    /// What a name of an object that was not read counts as.
+    pub missing: MissingObjects,
+    /// Longest time that an exception may be for, from its creation, or from now for one in a file.
+    pub max_exception_seconds: Option<u32>,
+    /// Seconds since 1970, against which the times of exceptions are held. The clock's by default.
+    pub now: i64,
+}
+
+/// What it counts as when an exception, a group or a policy names an object that was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MissingObjects {
+    /// A fault: of files all are read.
+    Error,
+    /// A warning: in a cluster objects come and go.
+    #[default]
+    Warn,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { unbound: UnboundPolicy::default(), type_check: true }
+        Self {
+            unbound: UnboundPolicy::default(),
+            type_check: true,
+            missing: MissingObjects::default(),
+            max_exception_seconds: None,
+            now: jiff::Timestamp::now().as_second(),
+        }
     }
 }
 
@@ -64,6 +87,8 @@ pub fn compile(sources: &PolicySources, options: Options) -> Result<Compiled, Di
     let mut symbols = Symbols::new();
     let mut environments = environments::Environments::default();
     report_conflicts(sources, &mut diagnostics);
+    let PolicySources { policies: named, exceptions, groups, .. } = sources;
+    references::check(references::Named { policies: named, exceptions, groups }, options, &mut diagnostics);
     let mut policies = Vec::new();
     for source in &sources.policies {
         let mut compiler = expressions::Compiler {
@@ -85,26 +110,48 @@ pub fn compile(sources: &PolicySources, options: Options) -> Result<Compiled, Di
         return Err(diagnostics);
     }
     let policies = policies.into_iter().map(Arc::new).collect();
-    Ok(Compiled { set: PolicySet { policies, symbols, ..PolicySet::default() }, diagnostics })
+    let (exceptions, groups) = (exceptions_of(exceptions), groups_of(groups));
+    Ok(Compiled { set: PolicySet { policies, symbols, exceptions, groups }, diagnostics })
+}
+
+/// The exceptions, in order.
+fn exceptions_of(sources: &[ExceptionSource]) -> Vec<Exception> {
+    let mut exceptions: Vec<_> = sources.iter().map(|s| s.exception.clone()).collect();
+    exceptions.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    exceptions
+}
+
+/// The groups, in order.
+fn groups_of(sources: &[GroupSource]) -> Vec<NamespaceGroup> {
+    let mut groups: Vec<_> = sources.iter().map(|s| s.group.clone()).collect();
+    groups.sort_by(|a, b| a.name.cmp(&b.name));
+    groups
 }
 
 /// Two objects of one kind cannot share a name.
 fn report_conflicts(sources: &PolicySources, diagnostics: &mut Diagnostics) {
-    let policies = sources.policies.iter().map(|p| (kind(p.flavour), &p.name, &p.file, p.name_span));
+    let policies = sources.policies.iter().map(|p| (kind(p.flavour), p.name.clone(), &p.file, p.name_span));
     unique(policies, diagnostics);
-    let bindings = sources.bindings.iter().map(|b| (binding_kind(b.flavour), &b.name, &b.file, b.name_span));
+    let bindings = sources.bindings.iter().map(|b| (binding_kind(b.flavour), b.name.clone(), &b.file, b.name_span));
     unique(bindings, diagnostics);
+    let of_exception = |e: &Exception| format!("{}/{}", e.namespace, e.name);
+    let exceptions = sources.exceptions.iter();
+    let exceptions = exceptions.map(|e| ("PolicyException", of_exception(&e.exception), &e.file, e.name_span));
+    unique(exceptions, diagnostics);
+    let groups = sources.groups.iter().map(|g| ("NamespaceGroup", g.group.name.to_string(), &g.file, g.name_span));
+    unique(groups, diagnostics);
 }
 
 fn unique<'s>(
-    named: impl Iterator<Item = (&'static str, &'s String, &'s SourceFile, Span)>,
+    named: impl Iterator<Item = (&'static str, String, &'s SourceFile, Span)>,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut seen: HashMap<(&str, &str), (&SourceFile, Span)> = HashMap::new();
+    let mut seen: HashMap<(&str, String), (&SourceFile, Span)> = HashMap::new();
     for (kind, name, file, span) in named {
+        let shown = format!("{kind} {name:?}");
         if let Some((first, at)) = seen.insert((kind, name), (file, span)) {
             let place = first.position(at.start);
-            let message = format!("{kind} {name:?} is already defined in {}:{place}", first.name());
+            let message = format!("{shown} is already defined in {}:{place}", first.name());
             diagnostics.push(Diagnostic::at(Severity::Error, file, span, message).field("metadata.name"));
         }
     }

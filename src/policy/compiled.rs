@@ -345,6 +345,8 @@ pub struct Rollout {
     pub budget: Option<DenyBudget>,
     /// It has stopped: Deny only warns until the policy is edited.
     pub held: bool,
+    /// Tells one spec from another: a hold, and what was counted towards it, are those of one revision.
+    pub revision: u64,
 }
 
 /// One stage of a rollout: both must hold.

@@ -7,17 +7,20 @@ use stockade_cel::source::Span;
 use crate::compiled::{Flavour, Origin, ParameterNotFoundAction};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::objects::Item;
-use crate::source::{BindingSource, PolicySource};
+use crate::source::{BindingSource, ExceptionSource, GroupSource, PolicySource, Reference};
 use crate::source_file::SourceFile;
 use crate::tree::{Content, Node};
 
 pub(crate) mod binding;
+pub(crate) mod exception;
 pub(crate) mod expressions;
+pub(crate) mod group;
 pub(crate) mod labels;
 pub(crate) mod matching;
 pub(crate) mod metadata;
 pub(crate) mod names;
 pub(crate) mod policy;
+pub(crate) mod rollout;
 pub(crate) mod suggest;
 
 /// A value and its path (`spec.validations[0].expression`).
@@ -70,6 +73,10 @@ impl<'n> Field<'n> {
 
     pub(crate) fn text(&self) -> Text {
         Text { node: self.node.clone(), path: self.path.clone() }
+    }
+
+    pub(crate) fn reference(&self, name: &str) -> Reference {
+        Reference { name: name.to_owned(), span: self.node.span, path: self.path.clone() }
     }
 }
 
@@ -240,6 +247,52 @@ impl<'f> Reader<'f> {
         field.map(|f| self.strings(f)).unwrap_or_default()
     }
 
+    /// A list of at most so many elements that is not empty.
+    pub(crate) fn bounded_list<'n>(&mut self, field: &Field<'n>, most: usize) -> Vec<Field<'n>> {
+        let before = self.diagnostics.len();
+        let items = self.list(field);
+        if items.is_empty() && self.diagnostics.len() == before {
+            self.empty(field, "");
+        }
+        if items.len() > most {
+            self.report(field, format!("Too many: {}: must have at most {most} items", items.len()));
+        }
+        items
+    }
+
+    /// A string that is neither empty nor longer than so many bytes.
+    pub(crate) fn bounded_string<'n>(&mut self, field: &Field<'n>, most: usize) -> Option<&'n str> {
+        let text = self.string(field)?;
+        if text.trim().is_empty() {
+            self.empty(field, "");
+        } else if text.len() > most {
+            self.report(field, format!("Too long: may not be more than {most} bytes"));
+        }
+        Some(text)
+    }
+
+    /// The name of a cluster-scoped object.
+    pub(crate) fn reference(&mut self, field: &Field<'_>) -> Option<Reference> {
+        let name = self.string(field)?;
+        for fault in names::dns_subdomain(name) {
+            self.invalid(field, &fault);
+        }
+        Some(field.reference(name))
+    }
+
+    /// An integer within bounds.
+    pub(crate) fn integer(&mut self, field: &Field<'_>, bounds: std::ops::RangeInclusive<u32>) -> Option<u32> {
+        let Some(number) = field.node.as_i64() else {
+            self.wrong_type(field, "an integer");
+            return None;
+        };
+        let within = u32::try_from(number).ok().filter(|n| bounds.contains(n));
+        if within.is_none() {
+            self.invalid(field, &format!("must be between {} and {}", bounds.start(), bounds.end()));
+        }
+        within
+    }
+
     /// One of a closed set of words.
     pub(crate) fn choice<T: Copy>(&mut self, field: &Field<'_>, choices: &[(&'static str, T)]) -> Option<T> {
         let word = self.string(field)?;
@@ -276,9 +329,13 @@ pub(crate) enum Loaded {
     Policy(Box<PolicySource>),
     /// A binding.
     Binding(Box<BindingSource>),
+    /// An exception.
+    Exception(Box<ExceptionSource>),
+    /// A group of namespaces.
+    Group(Box<GroupSource>),
     /// Something else; it may be params.
     Other,
-    /// A policy or binding with faults, which were reported.
+    /// One of these with faults, which were reported.
     Broken,
 }
 
@@ -293,6 +350,8 @@ const VALIDATING_BINDING: &str = "ValidatingAdmissionPolicyBinding";
 const MUTATING: &str = "MutatingAdmissionPolicy";
 const MUTATING_BINDING: &str = "MutatingAdmissionPolicyBinding";
 const ADMISSION: &str = "AdmissionPolicy";
+const EXCEPTION: &str = "PolicyException";
+const GROUP: &str = "NamespaceGroup";
 
 /// Reads one object when it is of a policy kind.
 pub(crate) fn read_object(reader: &mut Reader<'_>, item: &Item<'_>) -> Loaded {
@@ -318,18 +377,18 @@ pub(crate) fn read_object(reader: &mut Reader<'_>, item: &Item<'_>) -> Loaded {
     let origin = Origin { file: reader.file.name().clone(), line };
     // v1alpha1 is the only version that has a default here.
     let not_found = (version == "v1alpha1").then_some(ParameterNotFoundAction::Deny);
-    let (policy, binding) = match kind {
-        VALIDATING => (policy::read(reader, object, Flavour::Validating, origin), None),
-        MUTATING => (policy::read(reader, object, Flavour::Mutating, origin), None),
-        ADMISSION => (policy::read(reader, object, Flavour::Admission, origin), None),
-        VALIDATING_BINDING => (None, binding::read(reader, object, Flavour::Validating, origin, not_found)),
-        _ => (None, binding::read(reader, object, Flavour::Mutating, origin, not_found)),
+    let policy = |p: Option<PolicySource>| p.map(|p| Loaded::Policy(Box::new(p)));
+    let binding = |b: Option<BindingSource>| b.map(|b| Loaded::Binding(Box::new(b)));
+    let read = match kind {
+        VALIDATING => policy(policy::read(reader, object, Flavour::Validating, origin)),
+        MUTATING => policy(policy::read(reader, object, Flavour::Mutating, origin)),
+        ADMISSION => policy(policy::read(reader, object, Flavour::Admission, origin)),
+        EXCEPTION => exception::read(reader, object, origin).map(|e| Loaded::Exception(Box::new(e))),
+        GROUP => group::read(reader, object, origin).map(|g| Loaded::Group(Box::new(g))),
+        VALIDATING_BINDING => binding(binding::read(reader, object, Flavour::Validating, origin, not_found)),
+        _ => binding(binding::read(reader, object, Flavour::Mutating, origin, not_found)),
     };
-    match (policy, binding) {
-        (Some(p), _) => Loaded::Policy(Box::new(p)),
-        (_, Some(b)) => Loaded::Binding(Box::new(b)),
-        _ => Loaded::Broken,
-    }
+    read.unwrap_or(Loaded::Broken)
 }
 
 /// Whether an object is of a policy kind. A policy that would be overlooked for a typo is reported.
@@ -344,7 +403,7 @@ fn is_policy_kind(reader: &mut Reader<'_>, node: &Node, group: &str, version: &s
     let (known, versions): (&[&'static str], &[&str]) = match group {
         REGISTRATION_GROUP if WEBHOOK_KINDS.contains(&kind) => return false,
         REGISTRATION_GROUP => (&registration, &["v1", "v1beta1", "v1alpha1"]),
-        STOCKADE_GROUP => (&[ADMISSION], &["v1alpha1"]),
+        STOCKADE_GROUP => (&[ADMISSION, EXCEPTION, GROUP], &["v1alpha1"]),
         _ if registration.contains(&kind) => {
             let help = format!("this kind belongs to `{REGISTRATION_GROUP}/v1`");
             return fault("apiVersion", format!("unknown group {group:?} for {kind}"), help);

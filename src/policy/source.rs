@@ -1,9 +1,10 @@
-//! Policies and bindings as read and validated, before their expressions are compiled.
+//! Policies, bindings, exceptions and groups as read and validated, before expressions are compiled and names looked up.
 
 pub use crate::read::Text;
 
 use crate::compiled::{
-    Actions, FailurePolicy, Flavour, Metadata, Origin, ParamKind, ParamRef, Reason, ReinvocationPolicy, Rollout,
+    Actions, Exception, FailurePolicy, Flavour, Metadata, NamespaceGroup, Origin, ParamKind, ParamRef, Reason,
+    ReinvocationPolicy, Rollout,
 };
 use crate::matching::MatchResources;
 use crate::source_file::SourceFile;
@@ -45,11 +46,61 @@ pub struct PolicySource {
     /// Actions and params of an AdmissionPolicy, which is its own binding.
     pub inline: Option<InlineBinding>,
     /// Groups of namespaces in which alone it is about anything; an AdmissionPolicy's.
-    pub namespace_groups: Vec<String>,
+    pub namespace_groups: Vec<Reference>,
     /// Where its actions are in force already; an AdmissionPolicy's.
     pub rollout: Option<Rollout>,
     /// Name of the AdmissionPolicy beside which it is judged silently.
-    pub shadow_of: Option<String>,
+    pub shadow_of: Option<Reference>,
+}
+
+/// The name of another object, with its place: whether there is one shows when all are read.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    /// The name.
+    pub name: String,
+    /// Place of the name.
+    pub span: Span,
+    /// `spec.namespaceGroups[0]`
+    pub path: String,
+}
+
+/// One PolicyException.
+#[derive(Debug, Clone)]
+pub struct ExceptionSource {
+    /// What it says.
+    pub exception: Exception,
+    /// Place of the name.
+    pub name_span: Span,
+    /// Text the places point into.
+    pub file: SourceFile,
+    /// Parallel to the exception's policies.
+    pub policies: Vec<WaivedReference>,
+    /// Place of `spec.expires`.
+    pub expires_span: Span,
+    /// `metadata.creationTimestamp` in seconds since 1970; none for one from a file.
+    pub created: Option<i64>,
+}
+
+/// The places in one entry of `spec.policies` of a PolicyException.
+#[derive(Debug, Clone)]
+pub struct WaivedReference {
+    /// The policy.
+    pub policy: Reference,
+    /// Its rules.
+    pub rules: Vec<Reference>,
+}
+
+/// One NamespaceGroup.
+#[derive(Debug, Clone)]
+pub struct GroupSource {
+    /// What it says.
+    pub group: NamespaceGroup,
+    /// Place of the name.
+    pub name_span: Span,
+    /// Text the places point into.
+    pub file: SourceFile,
+    /// Required policies.
+    pub policies: Vec<Reference>,
 }
 
 /// One check.

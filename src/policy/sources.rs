@@ -1,4 +1,4 @@
-//! Files and folders to policies, bindings and params, all faults at once.
+//! Files and folders to policies, bindings, exceptions, groups and params, all faults at once.
 
 use std::collections::HashSet;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::objects::{LoadedObject, flatten, loaded};
 use crate::read::{Loaded, Reader, read_object};
-use crate::source::{BindingSource, PolicySource};
+use crate::source::{BindingSource, ExceptionSource, GroupSource, PolicySource};
 use crate::source_file::{MAX_FILE_BYTES, SourceFile};
 use crate::yaml;
 
@@ -28,6 +28,10 @@ pub struct PolicySources {
     pub policies: Vec<PolicySource>,
     /// Bindings.
     pub bindings: Vec<BindingSource>,
+    /// What is waived.
+    pub exceptions: Vec<ExceptionSource>,
+    /// Groups of namespaces.
+    pub groups: Vec<GroupSource>,
     /// Objects of other kinds found beside them: params.
     pub objects: Vec<LoadedObject>,
     /// What is wrong with the files. A policy with faults may be missing from the lists above: with errors here, do
@@ -194,6 +198,8 @@ impl PolicySources {
             match read_object(&mut reader, &item) {
                 Loaded::Policy(policy) => self.policies.push(*policy),
                 Loaded::Binding(binding) => self.bindings.push(*binding),
+                Loaded::Exception(exception) => self.exceptions.push(*exception),
+                Loaded::Group(group) => self.groups.push(*group),
                 Loaded::Other => self.objects.push(loaded(&file, &item)),
                 Loaded::Broken => {}
             }

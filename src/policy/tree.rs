@@ -76,6 +76,14 @@ impl Node {
         }
     }
 
+    /// The integer, if it is one of 64 bits with sign.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self.content {
+            Content::Int(i) => Some(i),
+            _ => None,
+        }
+    }
+
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         matches!(self.content, Content::Null)

@@ -113,7 +113,7 @@ fn compiled(expression: &str, row: &Json) -> Result<PolicySet, String> {
         "metadata": {"name": "p"}, "spec": spec});
     let mut sources = PolicySources::default();
     sources.add("p.yaml", &policy.to_string(), true);
-    let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: false };
+    let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: false, ..Options::default() };
     compile(&sources, options).map(|c| c.set).map_err(|d| format!("compilation error: {d:?}"))
 }
 

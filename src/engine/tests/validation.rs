@@ -221,8 +221,11 @@ fn the_budget_of_a_policy_ends_in_one_error() {
 #[test]
 fn nothing_is_admitted_unjudged_when_the_deadline_has_passed() {
     let policies = policy("p", "validations: [{expression: 'true'}]");
-    let past =
-        DecideOptions { verb: Verb::Both, deadline: Some(Instant::now() - Duration::from_secs(1)), passes: false };
+    let past = DecideOptions {
+        verb: Verb::Both,
+        deadline: Some(Instant::now() - Duration::from_secs(1)),
+        ..DecideOptions::default()
+    };
     let review = RequestBuilder::new().object(pod()).review();
     let decision = kit::decide_review(&kit::engine(&policies), &review.unwrap_or_default(), &kit::facts([]), &past);
     assert!(message(&decision).ends_with("resulted in error: operation interrupted: deadline of the request exceeded"));

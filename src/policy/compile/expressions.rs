@@ -104,9 +104,9 @@ impl Compiler<'_> {
             param_kind: source.param_kind.clone(),
             bindings: self.inline_binding().into_iter().collect(),
             type_warnings: Vec::new(),
-            namespace_groups: source.namespace_groups.iter().map(|g| g.as_str().into()).collect(),
+            namespace_groups: source.namespace_groups.iter().map(|g| g.name.as_str().into()).collect(),
             rollout: source.rollout.clone(),
-            shadow_of: source.shadow_of.as_deref().map(Into::into),
+            shadow_of: source.shadow_of.as_ref().map(|s| s.name.as_str().into()),
             reads,
         })
     }

@@ -15,7 +15,7 @@ pub(crate) fn read(
     origin: Origin,
     default_not_found: Option<ParameterNotFoundAction>,
 ) -> Option<BindingSource> {
-    let meta = metadata::read(reader, &mut object);
+    let meta = metadata::read(reader, &mut object, metadata::Scope::Cluster);
     let spec_field = object.require(reader, "spec", "");
     object.finish(reader);
     let mut spec = reader.members(&spec_field?)?;

@@ -19,18 +19,29 @@ pub(crate) struct ObjectMeta {
     pub(crate) name_span: Span,
     /// From the `stockade.dev/…` annotations.
     pub(crate) described: Metadata,
+    /// Of a namespaced object.
+    pub(crate) namespace: Option<String>,
+    /// Seconds since 1970; what the API server has written.
+    pub(crate) created: Option<i64>,
+    /// Counts the changes of the spec; what the API server has written.
+    pub(crate) generation: Option<i64>,
 }
 
-/// Reads `metadata` of a cluster-scoped object with a DNS subdomain as name.
-pub(crate) fn read(reader: &mut Reader<'_>, object: &mut Members<'_>) -> Option<ObjectMeta> {
+/// Whether objects of a kind live in namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Cluster,
+    Namespaced,
+}
+
+/// Reads `metadata` of an object with a DNS subdomain as name.
+pub(crate) fn read(reader: &mut Reader<'_>, object: &mut Members<'_>, scope: Scope) -> Option<ObjectMeta> {
     let field = object.require(reader, "metadata", "")?;
     let mut meta = reader.members(&field)?;
     meta.ignore(&[
         "generateName",
         "uid",
         "resourceVersion",
-        "generation",
-        "creationTimestamp",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
         "ownerReferences",
@@ -46,19 +57,37 @@ pub(crate) fn read(reader: &mut Reader<'_>, object: &mut Members<'_>) -> Option<
         for fault in &faults {
             reader.invalid(&name, fault);
         }
-        result = Some(ObjectMeta { name: text.to_owned(), name_span: name.node.span, described: Metadata::default() });
+        result = Some((text.to_owned(), name.node.span));
+    }
+    let namespace = read_namespace(reader, &mut meta, scope);
+    // Both are the API server's: what a person wrote there says nothing.
+    let created = meta.get("creationTimestamp").and_then(|f| f.node.as_str()?.parse::<jiff::Timestamp>().ok());
+    let generation = meta.get("generation").and_then(|f| f.node.as_i64());
+    if let Some(labels) = meta.get("labels") {
+        super::labels::read_labels(reader, &labels);
+    }
+    let described = meta.get("annotations").map(|f| annotations(reader, &f)).unwrap_or_default();
+    meta.finish(reader);
+    let (name, name_span) = result?;
+    let created = created.map(jiff::Timestamp::as_second);
+    Some(ObjectMeta { name, name_span, described, namespace, created, generation })
+}
+
+fn read_namespace(reader: &mut Reader<'_>, meta: &mut Members<'_>, scope: Scope) -> Option<String> {
+    if scope == Scope::Namespaced {
+        let field = meta.require(reader, "namespace", "it is about objects of its own namespace")?;
+        let text = reader.string(&field)?;
+        for fault in names::dns1123_label(text) {
+            reader.invalid(&field, &fault);
+        }
+        return Some(text.to_owned());
     }
     if let Some(namespace) = meta.get("namespace") {
         let message = "has no effect: this kind is cluster-scoped";
         let d = Diagnostic::at(Severity::Warning, reader.file, namespace.node.span, message).field(&namespace.path);
         reader.diagnostics.push(d);
     }
-    if let Some(labels) = meta.get("labels") {
-        super::labels::read_labels(reader, &labels);
-    }
-    let described = meta.get("annotations").map(|f| annotations(reader, &f)).unwrap_or_default();
-    meta.finish(reader);
-    result.map(|r| ObjectMeta { described, ..r })
+    None
 }
 
 fn annotations(reader: &mut Reader<'_>, field: &Field<'_>) -> Metadata {

@@ -5,6 +5,9 @@ use stockade_cel::ast::RESERVED_WORDS;
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
                          and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
                          validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL_1123: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and \
+                          must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used \
+                          for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
                           alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', \
                           regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
@@ -44,6 +47,18 @@ fn is_lower_label(label: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let ends = label.bytes().next().is_some_and(inner) && label.bytes().last().is_some_and(inner);
     ends && label.bytes().all(|b| inner(b) || b == b'-')
+}
+
+/// `my-name`, up to 63 bytes: the name of a Namespace.
+pub(crate) fn dns1123_label(name: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if name.len() > 63 {
+        faults.push(too_long(63, "bytes"));
+    }
+    if !is_lower_label(name) {
+        faults.push(LABEL_1123.to_owned());
+    }
+    faults
 }
 
 /// `my-name`, up to 63 bytes, starting with a letter.
@@ -132,6 +147,7 @@ mod tests {
         let none: Vec<String> = Vec::new();
         assert_eq!(dns_subdomain("a.b-c.1"), none);
         assert_eq!(dns1035_label("v1beta1"), none);
+        assert_eq!(dns1123_label("1-shop"), none);
         assert_eq!(qualified_name("example.com/My_Name.1"), none);
         assert_eq!([label_value(""), label_value("a_B.c")], [none.clone(), none.clone()]);
         assert_eq!(path_segment("a:b"), none);
@@ -145,6 +161,8 @@ mod tests {
         }
         assert_eq!(dns_subdomain(&"a".repeat(254)), ["must be no more than 253 characters"]);
         assert_eq!(dns1035_label("1a"), [LABEL_1035]);
+        assert_eq!(dns1123_label("a.b"), [LABEL_1123]);
+        assert_eq!(dns1123_label(&"a".repeat(64)), ["must be no more than 63 bytes"]);
         assert_eq!(qualified_name("/a"), ["prefix part must be non-empty"]);
         assert_eq!(qualified_name("a/").len(), 2);
         assert_eq!(qualified_name("a/b/c").len(), 1);

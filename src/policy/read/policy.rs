@@ -23,14 +23,22 @@
 //!   mutations: […]                                # as of a MutatingAdmissionPolicy; skipped on DELETE
 //!   failurePolicy: Fail                           # default
 //!   reinvocationPolicy: Never                     # default
+//!   namespaceGroups: [production]                 # only in namespaces of these NamespaceGroups
+//!   rollout: {…}                                  # where Deny denies already: [`super::rollout`]
+//!   shadowOf: old-policy                          # judged silently beside it, only differences are counted
 //! ```
+//!
+//! A policy with mutations has neither `rollout` nor `shadowOf`: an object is changed or it is not.
 //!
 //! Its expressions may call the libraries of [`crate::host_library`].
 
 use super::matching::Operations;
-use super::{Members, Reader, binding, expressions, matching, metadata};
+use super::{Members, Reader, binding, expressions, matching, metadata, rollout};
 use crate::compiled::{Actions, FailurePolicy, Flavour, Metadata, Origin, ParameterNotFoundAction, ReinvocationPolicy};
 use crate::source::{InlineBinding, PolicySource};
+
+/// Most groups that a policy names.
+const MAX_GROUPS: usize = 32;
 
 /// Reads a policy; `None` when it lacks what it cannot be without.
 pub(crate) fn read(
@@ -39,16 +47,14 @@ pub(crate) fn read(
     flavour: Flavour,
     origin: Origin,
 ) -> Option<PolicySource> {
-    let meta = metadata::read(reader, &mut object);
+    let meta = metadata::read(reader, &mut object, metadata::Scope::Cluster);
     let spec_field = object.require(reader, "spec", "");
-    if flavour != Flavour::Mutating {
-        object.ignore(&["status"]);
-    }
+    let status = if flavour == Flavour::Mutating { None } else { object.get("status") };
     object.finish(reader);
     let mut spec = reader.members(&spec_field?)?;
-    let (name, name_span, described) = match meta {
-        Some(m) => (Some(m.name), m.name_span, m.described),
-        None => (None, spec.field().node.span, Metadata::default()),
+    let (name, name_span, described, generation) = match meta {
+        Some(m) => (Some(m.name), m.name_span, m.described, m.generation),
+        None => (None, spec.field().node.span, Metadata::default(), None),
     };
     let param_kind_field = spec.get("paramKind");
     let param_kind = param_kind_field.as_ref().and_then(|f| expressions::param_kind(reader, f));
@@ -91,6 +97,10 @@ pub(crate) fn read(
     }
     if flavour == Flavour::Admission {
         read_inline(reader, &mut spec, &mut policy, param_kind_field.is_some());
+        read_reach(reader, &mut spec, &mut policy);
+        if let Some(rollout) = &mut policy.rollout {
+            rollout.held = status.is_some_and(|s| rollout::is_held(s.node, generation));
+        }
     }
     spec.finish(reader);
     name.map(|_| policy)
@@ -133,6 +143,38 @@ fn read_changes(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut Po
     };
     if let Some(choice) = reinvocation.and_then(|f| reader.choice(&f, &choices)) {
         policy.reinvocation = choice;
+    }
+}
+
+/// Where and how far the policy is in force.
+fn read_reach(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut PolicySource) {
+    if let Some(field) = spec.get("namespaceGroups") {
+        for item in reader.bounded_list(&field, MAX_GROUPS) {
+            let Some(group) = reader.reference(&item) else { continue };
+            if policy.namespace_groups.iter().any(|g| g.name == group.name) {
+                reader.duplicate(&item);
+            }
+            policy.namespace_groups.push(group);
+        }
+    }
+    let (rollout, shadow) = (spec.get("rollout"), spec.get("shadowOf"));
+    for field in [&rollout, &shadow].into_iter().flatten().filter(|_| !policy.mutations.is_empty()) {
+        reader.forbidden(field, "not beside mutations: an object is changed or it is not");
+    }
+    if let (Some(rollout), Some(_)) = (&rollout, &shadow) {
+        reader.forbidden(rollout, "not beside shadowOf: a shadow never denies");
+    }
+    if let Some(field) = &rollout {
+        policy.rollout = rollout::read(reader, field, spec.field().node);
+        if policy.inline.as_ref().is_some_and(|i| !i.actions.deny) {
+            reader.forbidden(field, "needs the action Deny: the stages say where it denies already");
+        }
+    }
+    if let Some(field) = &shadow {
+        policy.shadow_of = reader.reference(field);
+        if policy.shadow_of.as_ref().is_some_and(|s| s.name == policy.name) {
+            reader.invalid(field, "must be another policy");
+        }
     }
 }
 

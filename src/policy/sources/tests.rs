@@ -457,7 +457,7 @@ fn a_kind_or_version_with_a_typo_is_never_overlooked() {
        |
     11 | kind: ImagePolicy
        |       ^^^^^^^^^^^
-       = help: kinds that are read: `AdmissionPolicy`
+       = help: kinds that are read: `AdmissionPolicy`, `NamespaceGroup`, `PolicyException`
     "#);
 }
 

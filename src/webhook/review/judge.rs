@@ -31,8 +31,12 @@ pub fn judge(
             Verb::Mutate => stockade_engine::Verb::Mutate,
         };
         let started = Instant::now();
-        let decision =
-            engine.decide(&request, facts, arena, &DecideOptions { verb, deadline: Some(deadline), passes: false });
+        let decision = engine.decide(
+            &request,
+            facts,
+            arena,
+            &DecideOptions { verb, deadline: Some(deadline), ..DecideOptions::default() },
+        );
         observe(&decision, started.elapsed());
         Ok(answer(request.uid, &decision))
     })
@@ -97,6 +101,8 @@ mod tests {
             patch: Vec::new(),
             object: None,
             findings: Vec::new(),
+            shadow: Vec::new(),
+            budgeted: Vec::new(),
         }
     }
 

@@ -17,7 +17,7 @@ use stockade_policy::sources::PolicySources;
 pub(crate) fn try_engine(text: &str) -> Result<Engine, String> {
     let mut sources = PolicySources::default();
     sources.add("policies.yaml", text, true);
-    let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: false };
+    let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: false, ..Options::default() };
     let compiled = compile(&sources, options).map_err(|d| format!("{d:?}"))?;
     Ok(Engine::new(Arc::new(compiled.set)))
 }
