@@ -4,5 +4,9 @@
 //! API server does so as leader ([`replicas`]), so that three replicas write once.
 
 pub mod access;
+pub mod facts;
+mod object;
 pub mod replicas;
+pub mod resources;
+mod store;
 pub mod watch;
