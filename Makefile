@@ -14,7 +14,7 @@ CARGO_ROOT := $(STOCKADE_CACHE)/tools/cargo
 CARGO_DENY := $(CARGO_ROOT)/bin/cargo-deny
 CARGO_FUZZ := $(CARGO_ROOT)/bin/cargo-fuzz
 
-.PHONY: help toolchain run test lint fmt e2e cluster cluster-down cluster-test bench bench-cluster instructions fuzz generate
+.PHONY: help toolchain run test lint fmt e2e cluster cluster-down cluster-test image bench bench-cluster instructions fuzz generate
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,13 @@ cluster-test: ## that cluster started, used and ended, twice in a row
 	e2e/tools/build cluster
 	e2e/cluster/test
 
+# What clusters pull; without a Docker engine, for people who have none and for the tests.
+PROFILE ?= release
+IMAGE := $(STOCKADE_CACHE)/stockade.tar
+image: toolchain ## the container image, as a tar in the cache; `make cluster` gives it to its nodes (PROFILE=dev for a quick one)
+	e2e/cluster/stockade-image $(PROFILE) >$(IMAGE).new
+	mv $(IMAGE).new $(IMAGE)
+
 bench: toolchain ## speed and memory as ratios of one run, each beside its target
 	$(CARGO) build --release --locked -p stockade -p stockade-benches
 	$(CARGO) bench --locked -p stockade -p stockade-benches --bench decision --bench requests --bench memory
@@ -72,7 +79,8 @@ instructions: toolchain ## count the instructions of the hot paths (valgrind), f
 	@command -v valgrind >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends valgrind; }
 	$(CARGO) run --release --locked --quiet -p stockade-benches --bin instructions -- $(if $(WRITE),--write)
 
-generate: toolchain ## write generated files anew: what the API server knows of its kinds
+generate: toolchain ## write generated files anew: the chart's packs and values, what the API server knows of its kinds
+	$(CARGO) run --locked -p stockade-chart
 	e2e/tools/build
 	$(CARGO) run --locked -p stockade-e2e --bin generate
 

@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod discovery;
 pub mod documents;
+pub mod helm;
 pub mod load;
 pub mod oracle;
 pub mod reaper;

@@ -23,7 +23,7 @@ pub fn path(name: &str) -> PathBuf {
 /// When they are not and `CI` is set: in CI nothing may be skipped.
 pub fn present() -> bool {
     let missing: Vec<&str> =
-        ["etcd", "kube-apiserver", "kubectl"].into_iter().filter(|tool| !path(tool).is_file()).collect();
+        ["etcd", "kube-apiserver", "kubectl", "helm"].into_iter().filter(|tool| !path(tool).is_file()).collect();
     if missing.is_empty() {
         return true;
     }

@@ -1,10 +1,13 @@
-# Sourced by `up`: etcd, kube-apiserver, kube-controller-manager and kube-scheduler on the machine `cp`.
+# Sourced by `up` and `restart`: etcd, kube-apiserver, kube-controller-manager and kube-scheduler on the machine `cp`.
 
-start_etcd_and_api_server() {
+start_etcd() {
     start cp etcd etcd --data-dir="$state/cp/etcd" --unsafe-no-fsync --log-level=warn \
         --listen-client-urls=http://127.0.0.1:2379 --advertise-client-urls=http://127.0.0.1:2379 \
         --listen-peer-urls=http://127.0.0.1:2380 --initial-advertise-peer-urls=http://127.0.0.1:2380 \
         --initial-cluster=default=http://127.0.0.1:2380
+}
+
+start_api_server() {
     # Aggregator routing: a webhook's Service is reached at the addresses of its Pods, for this machine has no
     # kube-proxy.
     start cp kube-apiserver kube-apiserver \

@@ -81,6 +81,26 @@ start() {
     enter "$machine" setsid --fork env -i -C "$state" PATH="$path" "$@" >>"$log" 2>&1 </dev/null 9>&-
 }
 
+# boot MACHINE: starts its PID 1 in the network namespace that is there, and waits until it has its mounts.
+boot() {
+    mkdir -p "$state/$1"
+    rm -f "$state/$1/booted"
+    setsid --fork nsenter --net="/run/netns/$(namespace "$1")" \
+        unshare --mount --uts --ipc --pid --fork "$cluster_scripts/machine" "$1" "$state/$1" "$cache" \
+        >>"$state/$1/machine.log" 2>&1 </dev/null 9>&-
+    wait_for 20 "the machine $1" [ -e "$state/$1/booted" ]
+}
+
+# kill_machine MACHINE: ends it as a power cut would; nothing when it does not run.
+kill_machine() {
+    local pid
+    if pid=$(machine_pid "$1"); then
+        # PID 1: the kernel ends the rest of the machine before this process is gone.
+        kill -KILL "$pid"
+        while [ -e "/proc/$pid" ]; do sleep 0.05; done
+    fi
+}
+
 # wait_for SECONDS WHAT COMMAND...: until the command succeeds; on time-out says what was waited for and fails.
 wait_for() {
     local end=$((SECONDS + $1)) what=$2

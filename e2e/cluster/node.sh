@@ -1,4 +1,4 @@
-# Sourced by `up`: containerd, kubelet and kube-proxy on the machine of one node.
+# Sourced by `up` and `restart`: containerd, kubelet and kube-proxy on the machine of one node.
 
 start_containerd() {
     local node=$1 folder=$state/node$1

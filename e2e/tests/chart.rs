@@ -1,0 +1,252 @@
+//! The Helm chart without a node: what it renders is what a real API server takes, and asks for no more than it needs.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+use stockade_e2e::cluster::Cluster;
+use stockade_e2e::documents::text;
+use stockade_e2e::helm::{chart, helm, objects, render};
+use stockade_e2e::{tools, webhook};
+
+/// Everything that can be switched on.
+const EVERYTHING: &[&str] = &[
+    "mode=Deny",
+    "podSecurity.level=restricted",
+    "network.enabled=true",
+    "workload.enabled=true",
+    "workload.defaultSecurityContext.enabled=true",
+    "rbac.enabled=true",
+    "dashboard.enabled=true",
+    "metrics.serviceMonitor.enabled=true",
+    "metrics.prometheusRule.enabled=true",
+    "metrics.dashboard.enabled=true",
+];
+
+/// A few of the ways in which people install it.
+const MATRIX: &[(&str, &[&str])] = &[
+    ("as it comes", &[]),
+    ("everything", EVERYTHING),
+    (
+        "nothing but the webhook",
+        &[
+            "podSecurity.enabled=false",
+            "podDisruptionBudget.enabled=false",
+            "networkPolicy.enabled=false",
+            "replicaCount=1",
+            "priorityClassName=",
+        ],
+    ),
+    (
+        "placed by hand",
+        &[
+            "image.registry=registry.example.com:5000",
+            "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            "imagePullSecrets[0].name=pull",
+            "nodeSelector.disk=ssd",
+            "tolerations[0].operator=Exists",
+            "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution=null",
+            "topologySpreadConstraints[0].topologyKey=rack",
+            "topologySpreadConstraints[0].maxSkew=2",
+            "topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule",
+            "topologySpreadConstraints[0].labelSelector.matchLabels.a=b",
+            "podLabels.team=security",
+            "podAnnotations.example\\.com/a=b",
+            "serviceAccount.annotations.example\\.com/a=b",
+            "service.annotations.example\\.com/a=b",
+            "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
+            "podDisruptionBudget.maxUnavailable=34%",
+        ],
+    ),
+    (
+        "some policies",
+        &[
+            "network.requirePolicy.enabled=true",
+            "network.requirePolicy.params.directions=Ingress",
+            "rbac.enabled=true",
+            "rbac.noWildcards.enabled=false",
+        ],
+    ),
+];
+
+/// Kinds that the chart knows and a cluster may have.
+const FOREIGN_KINDS: &str = include_str!("chart/foreign-kinds.yaml");
+
+#[test]
+fn a_real_api_server_takes_what_every_combination_of_values_renders() {
+    if !tools::present() {
+        return;
+    }
+    let cluster = Cluster::shared();
+    let run = |arguments: &[&str], stdin: &str| {
+        let answer = cluster.kubectl(arguments, stdin);
+        assert_eq!(answer.code, 0, "{arguments:?}: {}{}", answer.stdout, answer.stderr);
+        answer
+    };
+    run(&["create", "namespace", "stockade-system"], "");
+    run(&["apply", "-f", "-"], FOREIGN_KINDS);
+    run(&["apply", "--server-side", "-f", chart().join("crds").to_str().unwrap()], "");
+    run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+    for (name, values) in MATRIX {
+        let rendered = render(cluster.folder(), values).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let answer = cluster.kubectl(&["apply", "--dry-run=server", "--validate=strict", "-f", "-"], &rendered);
+        assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{name}");
+        let taken = answer.stdout.lines().filter(|line| line.ends_with("(server dry run)")).count();
+        assert_eq!(taken, objects(&rendered).len(), "{name}: {}", answer.stdout);
+    }
+}
+
+#[test]
+fn helm_finds_no_fault_in_the_chart() {
+    if !tools::present() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    for (name, values) in MATRIX {
+        let path = chart();
+        let mut arguments = vec!["lint", "--strict", path.to_str().unwrap()];
+        for value in *values {
+            arguments.extend(["--set", value]);
+        }
+        let linted = helm(home.path(), None, &arguments);
+        assert!(linted.ok, "{name}: {}{}", linted.stdout, linted.stderr);
+    }
+}
+
+#[test]
+fn values_that_mean_nothing_are_refused_with_their_name() {
+    if !tools::present() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    for (value, expected) in [
+        ("mod=Deny", "additional properties 'mod' not allowed"),
+        ("mode=deny", "at '/mode': value must be one of 'Audit', 'Warn', 'Deny'"),
+        ("network.requirePolicies.enabled=true", "additional properties 'requirePolicies' not allowed"),
+        ("replicaCount=0", "at '/replicaCount': minimum: got 0, want 1"),
+        ("terminationGracePeriodSeconds=30", "at '/terminationGracePeriodSeconds': minimum: got 30, want 40"),
+        ("permissions.extraRead[0].apiGroups[0]=*", "'*' does not match pattern"),
+    ] {
+        let error = render(home.path(), &[value]).expect_err(value);
+        assert!(error.contains(expected), "{value}: {error}");
+    }
+}
+
+/// Each object as `Kind name`.
+fn names(objects: &[Value]) -> Vec<String> {
+    objects.iter().map(|o| format!("{} {}", text(o, "/kind"), text(o, "/metadata/name"))).collect()
+}
+
+/// What each policy does with a violation: `name: action`.
+fn actions(rendered: &str) -> Vec<String> {
+    let policies = objects(rendered).into_iter().filter(|o| o["kind"] == "AdmissionPolicy");
+    policies.map(|p| format!("{}: {}", text(&p, "/metadata/name"), text(&p, "/spec/actions/0"))).collect()
+}
+
+#[test]
+fn a_first_install_refuses_nothing_and_the_mode_is_the_ceiling_of_what_policies_do() {
+    if !tools::present() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let with = |values: &[&str]| actions(&render(home.path(), values).unwrap());
+    let pod_security = |action: &str, warn: &str| {
+        [
+            format!("pod-security-standards: {action}"),
+            format!("pod-security-standards-warn: {warn}"),
+            "pod-security-standards-audit: Audit".to_owned(),
+        ]
+    };
+    assert_eq!(with(&[]), pod_security("Audit", "Audit"));
+    assert_eq!(with(&["mode=Warn"]), pod_security("Warn", "Warn"));
+    assert_eq!(with(&["mode=Deny"]), pod_security("Deny", "Warn"));
+    assert_eq!(with(&["podSecurity.enforce=Deny"]), pod_security("Deny", "Warn"));
+    let one = |values: &[&str]| with(&[&["podSecurity.enabled=false", "rbac.noPodExec.enabled=true"], values].concat());
+    // By itself this policy only warns.
+    assert_eq!(one(&[]), ["no-pod-exec: Audit"]);
+    assert_eq!(one(&["mode=Deny"]), ["no-pod-exec: Warn"]);
+    assert_eq!(one(&["mode=Deny", "rbac.enforce=Audit"]), ["no-pod-exec: Audit"]);
+    assert_eq!(one(&["rbac.noPodExec.enforce=Deny"]), ["no-pod-exec: Deny"]);
+
+    let all = with(EVERYTHING);
+    assert!(all.len() > 35, "{all:?}");
+    let audited =
+        with(&["network.enabled=true", "workload.enabled=true", "rbac.enabled=true", "dashboard.enabled=true"]);
+    assert!(audited.iter().all(|policy| policy.ends_with(": Audit")), "{audited:?}");
+}
+
+#[test]
+fn params_are_in_the_namespace_of_the_release_with_the_values_merged_over_them() {
+    if !tools::present() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let path = chart();
+    let arguments = [
+        "template",
+        "stockade",
+        path.to_str().unwrap(),
+        "--namespace=elsewhere",
+        "--set=podSecurity.enabled=false,network.requirePolicy.enabled=true",
+        "--set=network.requirePolicy.params.directions=Ingress",
+    ];
+    let rendered = helm(home.path(), None, &arguments);
+    let of_policy = |kind: &str| {
+        let all = objects(&rendered.stdout);
+        all.into_iter().find(|o| o["kind"] == kind && text(o, "/metadata/name") == "require-network-policy").unwrap()
+    };
+    assert_eq!(of_policy("ConfigMap")["data"], serde_json::json!({ "directions": "Ingress" }));
+    assert_eq!(of_policy("ConfigMap")["metadata"]["namespace"], "elsewhere");
+    assert_eq!(of_policy("AdmissionPolicy")["spec"]["paramRef"]["namespace"], "elsewhere");
+    assert!(!rendered.stdout.contains("stockade-system"), "{}", rendered.stdout);
+}
+
+#[test]
+fn the_policies_of_the_chart_compile_and_its_own_pods_meet_the_restricted_standard() {
+    let Some(binary) = webhook::binary().filter(|_| tools::present()) else { return };
+    let home = tempfile::tempdir().unwrap();
+    let rendered = render(home.path(), EVERYTHING).unwrap();
+    let (policies, manifests) = (home.path().join("policies.yaml"), home.path().join("manifests.yaml"));
+    let (of_packs, others): (Vec<Value>, Vec<Value>) =
+        objects(&rendered).into_iter().partition(|o| o["kind"] == "AdmissionPolicy");
+    for (path, objects) in [(&policies, &of_packs), (&manifests, &others)] {
+        let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+        fs::write(path, list.to_string()).unwrap();
+    }
+    let [policies, manifests] = [&policies, &manifests].map(|path| path.to_str().unwrap());
+    let stockade = |arguments: &[&str]| {
+        let output = Command::new(&binary).args(arguments).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.success(), said.concat())
+    };
+    let restricted = stockade(&["check", "--pod-security", "restricted:latest", manifests]);
+    assert!(restricted.0, "{}", restricted.1);
+    // Exit code 2 and diagnostics when one does not compile; whether it refuses anything here does not matter.
+    let (_, said) = stockade(&["check", "--policies", policies, manifests]);
+    assert!(!said.contains("error:"), "{said}");
+}
+
+#[test]
+fn permissions_have_no_wildcard_and_reach_no_secret_but_its_own() {
+    if !tools::present() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let all = objects(&render(home.path(), EVERYTHING).unwrap());
+    let mut secrets = Vec::new();
+    for role in all.iter().filter(|o| ["Role", "ClusterRole"].contains(&text(o, "/kind"))) {
+        for rule in role["rules"].as_array().unwrap() {
+            assert!(!rule.to_string().contains('*'), "{role}");
+            if rule["resources"].to_string().contains("secret") {
+                secrets.push(format!("{} {} {}", text(role, "/kind"), rule["verbs"], rule["resourceNames"]));
+            }
+        }
+    }
+    secrets.sort();
+    assert_eq!(
+        secrets,
+        [r#"Role ["create"] null"#, r#"Role ["get","list","watch","update","patch"] ["stockade-tls"]"#,]
+    );
+    let foreign = names(&all).into_iter().filter(|n| !n.contains("stockade") && n.contains("Role")).collect::<Vec<_>>();
+    assert_eq!(foreign, Vec::<String>::new());
+}
