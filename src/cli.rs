@@ -32,6 +32,8 @@ pub(crate) enum Verb {
     Review(Box<ReviewArgs>),
     /// Run the tests of a policy repository.
     Test(TestArgs),
+    /// Judge what exists already, in a cluster or a folder.
+    Audit(AuditArgs),
     /// Mint, inspect or rotate the webhook's certificates.
     Certs(CertsArgs),
     /// Print a shell completion script.
@@ -150,6 +152,20 @@ pub(crate) struct TestArgs {
     /// Policy repositories or single policy folders.
     #[arg(value_name = "DIR", default_value = "policies")]
     pub(crate) dirs: Vec<PathBuf>,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+/// `stockade audit`
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// Folder of objects as a cluster holds them (`kubectl get -o yaml` or `-o json`), judged instead of a cluster.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// Where policies come from.
+    #[command(flatten)]
+    pub(crate) source: PolicySource,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+mod audit;
 mod certs;
 mod check;
 mod review;
@@ -22,6 +23,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Check(args) => check::run(&args, quiet),
         Verb::Review(args) => review::run(&args, quiet),
         Verb::Test(args) => test::run(&args),
+        Verb::Audit(args) => audit::run(&args, quiet),
         Verb::Certs(args) => certs::run(args),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "stockade", &mut std::io::stdout());

@@ -4,6 +4,7 @@
 //! [`engine::Engine::decide`]; the command line makes the review itself with [`request::RequestBuilder`]. What exists
 //! in the cluster comes through [`facts::ClusterFacts`], of which [`folder_facts::FolderFacts`] is the one for files.
 
+pub mod audit;
 mod authorizer;
 mod conditions;
 mod conflicts;

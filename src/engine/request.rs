@@ -7,6 +7,7 @@ use stockade_cel::{Symbols, Value};
 mod builder;
 
 pub use builder::{RequestBuilder, UnknownResource};
+pub(crate) use builder::{guess_scope, plural};
 
 /// One admission request. Everything borrows from the review's bytes or the arena; copying it is cheap.
 #[derive(Debug, Clone, Copy)]

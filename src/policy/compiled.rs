@@ -64,6 +64,8 @@ pub struct Policy {
     pub shadow_of: Option<Arc<str>>,
     /// Kinds that `cluster.get` and `cluster.list` are called with as constants, sorted: what a watch must hold.
     pub reads: Vec<ParamKind>,
+    /// Whether a verdict can depend on who sends the request: what exists already cannot be judged by it.
+    pub reads_requester: bool,
 }
 
 /// The kind a policy was written as.

@@ -49,7 +49,7 @@ pub fn load_paths(paths: &[PathBuf]) -> PolicySources {
     for path in paths {
         if path.is_dir() {
             let before = files.len();
-            walk(path, 0, Cases::Skip, &mut files, &mut sources.diagnostics);
+            walk(path, 0, (Cases::Skip, MAX_FILES), &mut files, &mut sources.diagnostics);
             if files.len() == before {
                 sources.note(path, Severity::Warning, "folder holds no *.yaml, *.yml or *.json");
             }
@@ -94,6 +94,14 @@ fn read_file(path: &Path) -> Result<String, String> {
 /// # Errors
 /// Folders that cannot be read or hold no such file, too many files.
 pub fn manifest_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Diagnostics> {
+    manifest_files_up_to(MAX_FILES, paths)
+}
+
+/// As [`manifest_files`], with a bound of the caller's, who does not hold them all at once.
+///
+/// # Errors
+/// As [`manifest_files`].
+pub fn manifest_files_up_to(most: usize, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Diagnostics> {
     let (mut files, mut diagnostics) = (Vec::new(), Diagnostics::default());
     for path in paths {
         if !path.is_dir() {
@@ -101,13 +109,13 @@ pub fn manifest_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Diagnostics> {
             continue;
         }
         let before = files.len();
-        walk(path, 0, Cases::Read, &mut files, &mut diagnostics);
+        walk(path, 0, (Cases::Read, most), &mut files, &mut diagnostics);
         let fault = |message: String| Diagnostic::of_file(Severity::Error, &path.display().to_string(), message);
         if files.len() == before && !diagnostics.has_errors() {
             diagnostics.push(fault("folder holds no *.yaml, *.yml or *.json".to_owned()));
         }
-        if files.len() > MAX_FILES {
-            diagnostics.push(fault(format!("more than {MAX_FILES} files")));
+        if files.len() > most {
+            diagnostics.push(fault(format!("more than {most} files")));
         }
     }
     if diagnostics.has_errors() {
@@ -123,7 +131,13 @@ enum Cases {
     Skip,
 }
 
-fn walk(folder: &Path, depth: usize, cases: Cases, files: &mut Vec<(PathBuf, bool)>, diagnostics: &mut Diagnostics) {
+fn walk(
+    folder: &Path,
+    depth: usize,
+    (cases, most): (Cases, usize),
+    files: &mut Vec<(PathBuf, bool)>,
+    diagnostics: &mut Diagnostics,
+) {
     let fault = |message: String| Diagnostic::of_file(Severity::Error, &folder.display().to_string(), message);
     if depth > MAX_FOLDER_DEPTH {
         diagnostics.push(fault(format!("folders nest more than {MAX_FOLDER_DEPTH} deep")));
@@ -163,9 +177,9 @@ fn walk(folder: &Path, depth: usize, cases: Cases, files: &mut Vec<(PathBuf, boo
         };
         if metadata.is_dir() {
             if cases == Cases::Read || !CASE_FOLDERS.contains(&&*name) {
-                walk(&path, depth + 1, cases, files, diagnostics);
+                walk(&path, depth + 1, (cases, most), files, diagnostics);
             }
-        } else if is_manifest && (cases == Cases::Read || !CASE_FILES.contains(&&*name)) && files.len() <= MAX_FILES {
+        } else if is_manifest && (cases == Cases::Read || !CASE_FILES.contains(&&*name)) && files.len() <= most {
             // A pipe might never end.
             if metadata.is_file() {
                 files.push((path, false));

@@ -2,6 +2,7 @@
 //!
 //! One printer for all verbs: a verb builds one of the reports here and hands it to [`print`].
 
+mod audit;
 mod check;
 mod review;
 mod table;
@@ -11,6 +12,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub use audit::{AuditReport, Audited, Counts, Left, MAX_DETAILS, Violation};
 pub use check::{CheckReport, Judged, Subject, Summary};
 pub use review::ReviewReport;
 pub use tests_run::{CaseResult, PolicyResult, TestReport};

@@ -232,3 +232,38 @@ fn certificates_are_minted_once_and_inspected() {
     let text = String::from_utf8(inspected.stdout).unwrap();
     assert!(text.contains("localhost, 127.0.0.1, ::1"), "{text}");
 }
+
+#[test]
+fn audit_judges_a_dump_counts_by_policy_and_namespace_and_exits_with_1() {
+    let list = r#"{"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop"}, "spec": {"hostNetwork": true}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "b", "namespace": "shop"}, "spec": {}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "bank"}}]}"#;
+    let pods =
+        "apiVersion: v1\nkind: PodList\nitems:\n- {metadata: {name: d, namespace: bank}, spec: {hostNetwork: true}}\n";
+    let user = POLICY
+        .replace("no-host-network", "no-mallory")
+        .replace("everywhere", "all")
+        .replace("'!object.spec.?hostNetwork.orValue(false)'", "request.userInfo.username != 'mallory'");
+    let dir = folder(&[("p.yaml", POLICY), ("u.yaml", &user), ("dump/a.json", list), ("dump/b.yaml", pods)]);
+    insta::assert_snapshot!(shown(&stockade(&dir, &["audit", "-p", "p.yaml", "-p", "u.yaml", "--from", "dump"])), @r"
+    exit 1
+    dump/a.json: Pod shop/a
+      fail    no-host-network
+              host network is not for you
+
+    dump/b.yaml: Pod bank/d
+      fail    no-host-network
+              host network is not for you
+
+    POLICY               FAIL     WARN    ERROR     SKIP
+    no-host-network         2        0        0        0
+
+    NAMESPACE      FAIL     WARN    ERROR     SKIP
+    bank              1        0        0        0
+    shop              1        0        0        0
+
+    policy no-mallory not judged: requester
+    4 objects judged: 2 fail, 0 warn, 0 error, 0 skip, 0 pass
+    ");
+}

@@ -44,6 +44,7 @@ fn policy(groups: &str, resources: &str, operations: &str) -> Policy {
         rollout: None,
         shadow_of: None,
         reads: vec![],
+        reads_requester: false,
     }
 }
 

@@ -229,7 +229,7 @@ fn options_of(operation: Operation) -> Json {
 }
 
 /// The plural that a custom resource most likely has, as `kubectl` guesses it.
-fn plural(kind: &str) -> String {
+pub(crate) fn plural(kind: &str) -> String {
     let lower = kind.to_ascii_lowercase();
     if lower.ends_with(['s', 'x']) || lower.ends_with("ch") || lower.ends_with("sh") {
         return lower + "es";
@@ -240,6 +240,6 @@ fn plural(kind: &str) -> String {
     }
 }
 
-fn guess_scope(kind: &str) -> Scope {
+pub(crate) fn guess_scope(kind: &str) -> Scope {
     if kind.starts_with("Cluster") { Scope::Cluster } else { Scope::Namespaced }
 }

@@ -108,6 +108,7 @@ impl Compiler<'_> {
             rollout: source.rollout.clone(),
             shadow_of: source.shadow_of.as_ref().map(|s| s.name.as_str().into()),
             reads,
+            reads_requester: reads::requester(source),
         })
     }
 

@@ -1,4 +1,5 @@
-//! Which kinds a policy reads from the cluster, told from the constants it calls `cluster.get` and `cluster.list` with.
+//! What a policy reads beside the object: kinds from the cluster, told from the constants it calls `cluster.get` and
+//! `cluster.list` with, and who sent the request.
 
 use stockade_cel::ast::{Expr, ExprKind, Literal};
 use stockade_cel::parse::{Syntax, parse};
@@ -53,6 +54,31 @@ enum Read {
     Kind(ParamKind),
     /// Place of the call.
     Unknown(Span),
+}
+
+/// Whether a verdict can depend on who sends the request: an expression that judges names `authorizer`,
+/// `request.userInfo`, or `request` as a whole. Messages and audit annotations do not judge.
+pub(super) fn requester(source: &PolicySource) -> bool {
+    let conditions = source.match_conditions.iter().map(|(_, t)| t);
+    let variables = source.variables.iter().map(|(_, t)| t);
+    let validations = source.validations.iter().map(|v| &v.expression);
+    let mut judging = conditions.chain(variables).chain(validations);
+    judging.any(|text| parse(text.as_str(), Syntax::KUBERNETES).is_ok_and(|ast| names_requester(&ast.root)))
+}
+
+/// Recursion is bounded by the parser's depth limit.
+fn names_requester(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Ident(name) => matches!(name.as_str(), "authorizer" | "request"),
+        ExprKind::Select { operand, field, .. } if matches!(&operand.kind, ExprKind::Ident(i) if i == "request") => {
+            field == "userInfo"
+        }
+        kind => {
+            let mut found = false;
+            kind.for_each_child(&mut |child| found |= names_requester(child));
+            found
+        }
+    }
 }
 
 /// Recursion is bounded by the parser's depth limit.

@@ -1,0 +1,26 @@
+//! `stockade audit`: what exists already against policies that are, or would be, in force.
+
+mod folder;
+
+use anyhow::{Result, bail};
+use stockade_engine::audit::Auditor;
+use stockade_engine::equivalents::Equivalents;
+
+use crate::cli::AuditArgs;
+use crate::exit::Exit;
+use crate::inputs;
+
+/// Judges every object as if it were created now.
+///
+/// # Errors
+/// Policies or objects that cannot be used.
+pub(crate) fn run(args: &AuditArgs, quiet: bool) -> Result<Exit> {
+    let compiled = inputs::compile(inputs::policy_sources(&args.source, &[])?, quiet)?;
+    if compiled.set.policies.is_empty() {
+        bail!("no policies in what --policies names: nothing would be judged");
+    }
+    let auditor = Auditor::new(&compiled.set, Equivalents::builtin());
+    let report = folder::audit(&args.from, &auditor, compiled.objects)?.with_unjudged(auditor.unjudged());
+    super::print(&report, args.output)?;
+    Ok(if report.is_clean() { Exit::Clean } else { Exit::Findings })
+}
