@@ -52,7 +52,9 @@ spec:
 fn auditor() -> Auditor {
     let mut sources = PolicySources::default();
     sources.add("p.yaml", POLICIES, true);
-    let set = compile(&sources, Options { unbound: UnboundPolicy::Ignore, type_check: false }).unwrap().set;
+    let set = compile(&sources, Options { unbound: UnboundPolicy::Ignore, type_check: false, ..Options::default() })
+        .unwrap()
+        .set;
     Auditor::new(&set, Equivalents::builtin())
 }
 
