@@ -108,7 +108,7 @@ fn leases(access: &Access) -> Api<Lease> {
 }
 
 /// A request that is given up after [`REQUEST_TIMEOUT`].
-async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, RequestError> {
+pub(crate) async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, RequestError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(answer) => answer.map_err(RequestError::Refused),
         Err(_) => Err(RequestError::Late),
@@ -117,7 +117,7 @@ async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T,
 
 /// Why a request brought nothing.
 #[derive(Debug, thiserror::Error)]
-enum RequestError {
+pub(crate) enum RequestError {
     /// It was refused, or did not come through.
     #[error(transparent)]
     Refused(kube::Error),

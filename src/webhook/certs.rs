@@ -1,6 +1,6 @@
 //! Certificates: minted, inspected, renewed, and swapped under a running server.
 //!
-//! A folder holds `ca.crt`, `tls.crt` and `tls.key`, named as in a `kubernetes.io/tls` Secret; one that Stockade
+//! They come from a folder, or from whoever publishes them in memory ([`Certificates::published`]). A folder holds `ca.crt`, `tls.crt` and `tls.key`, named as in a `kubernetes.io/tls` Secret; one that Stockade
 //! minted also holds `ca.key`, with which it renews `tls.crt` without changing what callers trust.
 
 mod inspect;
@@ -11,9 +11,9 @@ mod store;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use inspect::{CertificateFacts, inspect};
-pub use live::{Certificates, Refresh};
-pub use mint::{Authority, MintOptions, Pair, serving_names};
+pub use inspect::{CertificateFacts, certificate_blocks, inspect};
+pub use live::{Certificates, Refresh, verify_serving};
+pub use mint::{Authority, MintOptions, Pair, serving_names, verify_authority};
 pub use store::{Ensured, Folder};
 
 /// What can be wrong with certificates.
@@ -76,9 +76,21 @@ pub enum CertError {
     /// Key and certificate do not belong together, or the TLS library refuses them otherwise.
     #[error("certificate and key cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
-    /// The bundle of client authorities cannot be used.
-    #[error("client CA: {0}")]
-    ClientCa(#[from] rustls::server::VerifierBuilderError),
+    /// A bundle of authorities cannot be used.
+    #[error("authorities: {0}")]
+    Authorities(#[from] rustls::server::VerifierBuilderError),
+    /// Nobody has published a certificate yet.
+    #[error("there is no certificate yet")]
+    NotPublished,
+    /// A serving certificate that names no host.
+    #[error("the certificate names no host it could be verified for")]
+    Nameless,
+    /// A certificate that may not sign others.
+    #[error("not the certificate of an authority")]
+    NoAuthority,
+    /// An authority's key is not the one in its certificate.
+    #[error("the authority's key does not belong to its certificate")]
+    ForeignKey,
     /// Minting failed.
     #[error("minting: {0}")]
     Mint(#[from] rcgen::Error),

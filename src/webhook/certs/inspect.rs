@@ -41,6 +41,19 @@ pub fn inspect(pem: &[u8]) -> Result<Vec<CertificateFacts>, CertError> {
     certificates(pem, "the file")?.iter().map(facts).collect()
 }
 
+/// The certificate blocks of a PEM text, as text.
+pub fn certificate_blocks(text: &str) -> impl Iterator<Item = &str> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let block = &rest[rest.find(BEGIN)?..];
+        let end = block.find(END)? + END.len();
+        rest = &block[end..];
+        Some(&block[..end])
+    })
+}
+
 /// The certificates of a PEM text, at least one.
 pub(super) fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, CertError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();

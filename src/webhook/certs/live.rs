@@ -1,21 +1,26 @@
-//! The certificate being served. Swapped whole when the files change; connections keep what they began with.
+//! The certificate being served. Swapped whole when its source changes; connections keep what they began with.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
+use tokio::sync::watch;
 
 use super::inspect::{certificates, facts};
+use super::mint::Pair;
 use super::store::{Folder, read};
 use super::{CertError, CertificateFacts, unix_now};
 use crate::metrics::Metrics;
 
-/// A certificate, its key and optionally the authorities of clients, from files.
+/// A certificate, its key and optionally the authorities of clients.
 pub struct Certificates {
     sources: Sources,
     current: ArcSwap<Loaded>,
@@ -26,12 +31,18 @@ pub struct Certificates {
 
 #[derive(Debug)]
 struct Sources {
-    certificate: PathBuf,
-    key: PathBuf,
+    serving: Serving,
     client_ca: Option<PathBuf>,
 }
 
-/// The files' content.
+/// Where the certificate and its key come from.
+#[derive(Debug)]
+enum Serving {
+    Files { certificate: PathBuf, key: PathBuf },
+    Memory(watch::Receiver<Option<Arc<Pair>>>),
+}
+
+/// The sources' content.
 #[derive(PartialEq, Eq)]
 struct Material {
     certificate: Vec<u8>,
@@ -50,14 +61,14 @@ struct Seen {
     refused: Option<(Result<Material, String>, bool)>,
 }
 
-/// What a look at the files brought.
+/// What a look at the sources brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refresh {
     /// As before.
     Unchanged,
     /// The new certificate serves from the next handshake on.
     Swapped(CertificateFacts),
-    /// The new files cannot be used and the old certificate goes on serving. Given once for each content, after it was
+    /// What is new cannot be used and the old certificate goes on serving. Given once for each content, after it was
     /// seen twice: two files cannot be replaced in one step, so the first sight may be of half a change.
     Refused(String),
 }
@@ -77,7 +88,21 @@ impl Certificates {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_files(certificate: PathBuf, key: PathBuf, client_ca: Option<PathBuf>) -> Result<Self, CertError> {
-        let sources = Sources { certificate, key, client_ca };
+        Self::from_sources(Sources { serving: Serving::Files { certificate, key }, client_ca })
+    }
+
+    /// As [`Self::load`], the certificate as somebody else last published it.
+    ///
+    /// # Errors
+    /// As [`Self::load`], or nothing has been published yet.
+    pub fn published(
+        serving: watch::Receiver<Option<Arc<Pair>>>,
+        client_ca: Option<PathBuf>,
+    ) -> Result<Self, CertError> {
+        Self::from_sources(Sources { serving: Serving::Memory(serving), client_ca })
+    }
+
+    fn from_sources(sources: Sources) -> Result<Self, CertError> {
         let in_force = sources.read()?;
         let current = ArcSwap::from_pointee(build(&in_force, unix_now())?);
         let seen = Mutex::new(Seen { in_force, refused: None });
@@ -89,7 +114,7 @@ impl Certificates {
         self.current.load().facts.clone()
     }
 
-    /// Looks at the files, by content, and swaps when they hold something new that can be used.
+    /// Looks at the sources, by content, and swaps when they hold something new that can be used.
     pub fn refresh(&self) -> Refresh {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (material, error) = match self.sources.read() {
@@ -157,7 +182,7 @@ impl Certificates {
         let days = (facts.not_after - unix_now()).div_euclid(24 * 3600);
         let mut lines = vec![format!("certificate: {}, {days} days left", facts.subject)];
         if let Some(error) = self.refused.load().as_ref() {
-            lines.push(format!("certificate: newer files refused: {error}"));
+            lines.push(format!("certificate: a newer one refused: {error}"));
         }
         lines
     }
@@ -173,8 +198,39 @@ impl std::fmt::Debug for Certificates {
 impl Sources {
     fn read(&self) -> Result<Material, CertError> {
         let client_ca = self.client_ca.as_deref().map(read).transpose()?;
-        Ok(Material { certificate: read(&self.certificate)?, key: read(&self.key)?, client_ca })
+        let (certificate, key) = match &self.serving {
+            Serving::Files { certificate, key } => (read(certificate)?, read(key)?),
+            Serving::Memory(published) => {
+                let pair = published.borrow().clone().ok_or(CertError::NotPublished)?;
+                (pair.certificate.clone().into_bytes(), pair.key.clone().into_bytes())
+            }
+        };
+        Ok(Material { certificate, key, client_ca })
     }
+}
+
+/// Facts of a serving certificate when a client that trusts the authorities of `bundle` (PEM) would accept it at this
+/// time, for the first of the names that are written in it, and its key belongs to it.
+///
+/// # Errors
+/// Why it would not.
+pub fn verify_serving(pair: &Pair, bundle: &[u8], now: i64) -> Result<CertificateFacts, CertError> {
+    let (certificate, key) = (pair.certificate.clone().into_bytes(), pair.key.clone().into_bytes());
+    let facts = build(&Material { certificate, key, client_ca: None }, now)?.facts;
+    let mut roots = rustls::RootCertStore::empty();
+    for authority in certificates(bundle, "the bundle of authorities")? {
+        roots.add(authority)?;
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+    let chain = certificates(pair.certificate.as_bytes(), "the certificate")?;
+    let (Some((leaf, intermediates)), Some(name)) = (chain.split_first(), facts.names.first()) else {
+        return Err(CertError::Nameless);
+    };
+    let name = ServerName::try_from(name.as_str()).map_err(|_| CertError::Nameless)?;
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
+    verifier.verify_server_cert(leaf, intermediates, &name, &[], time)?;
+    Ok(facts)
 }
 
 fn build(material: &Material, now: i64) -> Result<Loaded, CertError> {

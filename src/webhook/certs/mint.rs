@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData as _,
 };
 use time::OffsetDateTime;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::CertError;
+use super::inspect::{certificates, facts};
+use super::{CertError, CertificateFacts};
 
 /// Clocks differ: a new certificate is valid from this long ago.
 const BACKDATED: Duration = Duration::from_secs(3600);
@@ -24,7 +27,7 @@ pub struct MintOptions {
 }
 
 /// A certificate and its private key.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Pair {
     /// PEM.
     pub certificate: String,
@@ -45,6 +48,27 @@ pub fn serving_names(service: Option<(&str, &str)>) -> Vec<String> {
         names.extend([format!("{base}.svc"), format!("{base}.svc.cluster.local"), base]);
     }
     names
+}
+
+/// Facts of an authority's certificate when the authority can sign at this time.
+///
+/// # Errors
+/// Why it cannot.
+pub fn verify_authority(pair: &Pair, now: i64) -> Result<CertificateFacts, CertError> {
+    let der = certificates(pair.certificate.as_bytes(), "the authority")?.swap_remove(0);
+    let facts = facts(&der)?;
+    let CertificateFacts { not_before, not_after, is_ca, .. } = facts;
+    if !is_ca {
+        return Err(CertError::NoAuthority);
+    }
+    if now < not_before || now > not_after {
+        return Err(CertError::Expired { not_before, not_after, now });
+    }
+    let (_, certificate) = X509Certificate::from_der(&der).map_err(x509_parser::error::X509Error::from)?;
+    match KeyPair::from_pem(&pair.key)?.subject_public_key_info() == certificate.public_key().raw {
+        true => Ok(facts),
+        false => Err(CertError::ForeignKey),
+    }
 }
 
 // === impl MintOptions ===

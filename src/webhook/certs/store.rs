@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::inspect::inspect;
+use super::inspect::{certificate_blocks, inspect};
 use super::mint::{Authority, MintOptions, Pair};
 use super::{CertError, unix_now};
 use crate::limits::MAX_CERTIFICATE_FILE_BYTES;
@@ -129,7 +129,7 @@ impl Folder {
         if !newest.is_ca || newest.not_after < until {
             return None;
         }
-        let certificate = pem_blocks(&String::from_utf8(bundle).ok()?).next()?.to_owned();
+        let certificate = certificate_blocks(&String::from_utf8(bundle).ok()?).next()?.to_owned();
         Some(Authority::from_pair(Pair { certificate, key }))
     }
 
@@ -137,7 +137,7 @@ impl Folder {
         let authority = Authority::mint(options, now)?;
         let mut bundle = authority.pair().certificate.clone();
         let older = read(&self.authority()).ok().and_then(|pem| String::from_utf8(pem).ok()).unwrap_or_default();
-        for block in pem_blocks(&older).take(KEPT_AUTHORITIES) {
+        for block in certificate_blocks(&older).take(KEPT_AUTHORITIES) {
             bundle.push_str(block);
             bundle.push('\n');
         }
@@ -145,19 +145,6 @@ impl Folder {
         write(&self.authority(), &bundle, 0o644)?;
         Ok(authority)
     }
-}
-
-/// The certificate blocks of a PEM text, as text.
-fn pem_blocks(text: &str) -> impl Iterator<Item = &str> {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    const END: &str = "-----END CERTIFICATE-----";
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let block = &rest[rest.find(BEGIN)?..];
-        let end = block.find(END)? + END.len();
-        rest = &block[end..];
-        Some(&block[..end])
-    })
 }
 
 /// A small file.

@@ -1,13 +1,17 @@
-//! Certificates in folders: minted, renewed, swapped, refused.
+//! Certificates in folders and in memory: minted, renewed, swapped, refused.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use stockade_webhook::certs::{Authority, Ensured, Pair, Refresh, inspect, serving_names};
+use stockade_webhook::certs::{
+    Authority, Ensured, Pair, Refresh, inspect, serving_names, verify_authority, verify_serving,
+};
 use stockade_webhook::{CertError, Certificates, Folder, MintOptions};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 const DAY: i64 = 24 * 3600;
 
@@ -184,4 +188,50 @@ fn a_symlink_swapped_as_a_secret_volume_does_is_seen() {
     fs::remove_file(root.join("..data")).unwrap();
     assert_eq!(live.refresh(), Refresh::Unchanged);
     assert!(matches!(live.refresh(), Refresh::Refused(fault) if fault.contains("tls.crt")));
+}
+
+#[test]
+fn what_is_published_in_memory_is_swapped_in_as_files_are() {
+    let (publish, published) = watch::channel(None);
+    assert!(matches!(Certificates::published(published.clone(), None), Err(CertError::NotPublished)));
+    let (old, new) = (pair(now()), pair(now()));
+    publish.send_replace(Some(Arc::new(old)));
+    let live = Certificates::published(published, None).unwrap();
+    assert_eq!(live.refresh(), Refresh::Unchanged);
+    let want = inspect(new.certificate.as_bytes()).unwrap().remove(0);
+    publish.send_replace(Some(Arc::new(new.clone())));
+    assert_eq!((live.refresh(), live.facts()), (Refresh::Swapped(want.clone()), want.clone()));
+    publish.send_replace(Some(Arc::new(Pair { key: pair(now()).key, ..new })));
+    assert_eq!(live.refresh(), Refresh::Unchanged);
+    assert!(matches!(live.refresh(), Refresh::Refused(_)));
+    assert_eq!(live.facts(), want);
+}
+
+#[test]
+fn a_pair_is_verified_as_a_client_and_as_a_signer_would() {
+    let options = MintOptions::default();
+    let authority = Authority::mint(&options, now()).unwrap();
+    let serving = authority.issue(&options, now()).unwrap();
+    let other = Authority::mint(&options, now() - DAY).unwrap().pair().clone();
+    let bundle = authority.pair().certificate.as_bytes();
+    assert_eq!(verify_serving(&serving, bundle, now()).unwrap().names, options.names);
+    for (pair, bundle, time, fault) in [
+        (&serving, other.certificate.as_bytes(), now(), "invalid peer certificate: UnknownIssuer"),
+        (&serving, &b"nonsense"[..], now(), "the bundle of authorities holds no PEM certificate"),
+        (&serving, bundle, now() + 400 * DAY, "the certificate is valid from"),
+        (authority.pair(), bundle, now(), "the certificate names no host"),
+        (&Pair { key: other.key.clone(), ..serving.clone() }, bundle, now(), "keys may not be consistent"),
+    ] {
+        let error = verify_serving(pair, bundle, time).unwrap_err().to_string();
+        assert!(error.contains(fault), "{error}");
+    }
+    assert!(verify_authority(authority.pair(), now()).unwrap().is_ca);
+    for (pair, time, fault) in [
+        (&serving, now(), "not the certificate of an authority"),
+        (&Pair { key: other.key, ..authority.pair().clone() }, now(), "the authority's key does not belong"),
+        (authority.pair(), now() + 4000 * DAY, "the certificate is valid from"),
+    ] {
+        let error = verify_authority(pair, time).unwrap_err().to_string();
+        assert!(error.contains(fault), "{error}");
+    }
 }

@@ -1,0 +1,236 @@
+//! Watches the Secret, publishes what it holds, and as leader takes one step after the other.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PostParams;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client};
+use stockade_webhook::certs::{CertError, Pair};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::material::Material;
+use super::plan::{Plan, Since, plan};
+use super::registered::{all_hold, bundles};
+use super::{CertificateMetrics, Options, Ownership, ROTATE_ANNOTATION, WriteLabel};
+use crate::access::{Access, FIELD_MANAGER};
+use crate::replicas::{Leadership, RequestError, bounded};
+
+/// Where the Secret's content goes.
+pub(super) struct Publish {
+    pub(super) serving: watch::Sender<Option<Arc<Pair>>>,
+    pub(super) bundle: watch::Sender<Option<Arc<str>>>,
+    pub(super) metrics: CertificateMetrics,
+}
+
+/// Keeper of the Secret.
+pub(super) struct Keeper {
+    client: Client,
+    api: Api<Secret>,
+    leadership: Leadership,
+    options: Options,
+    publish: Publish,
+    /// The Secret as it is; none when there is none.
+    secret: Option<Secret>,
+    /// What it held when it could last be used.
+    good: Option<Good>,
+    /// The next authority that all registrations carry, and since when.
+    confirmed: Option<(Pair, Instant)>,
+    /// What went wrong at the last attempt to write, so that it is told once.
+    failing: Option<String>,
+}
+
+struct Good {
+    material: Material,
+    /// Since when the Secret holds it.
+    since: Instant,
+    /// It has been deleted or damaged.
+    is_lost: bool,
+}
+
+/// Why a step was not taken.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Certificate(#[from] CertError),
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    pub(super) fn new(access: &Access, leadership: Leadership, options: Options, publish: Publish) -> Self {
+        let api = Api::namespaced(access.client.clone(), &access.namespace);
+        let (secret, good, confirmed, failing) = Default::default();
+        Self { client: access.client.clone(), api, leadership, options, publish, secret, good, confirmed, failing }
+    }
+
+    pub(super) async fn run(mut self) {
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.options.secret));
+        let mut events = std::pin::pin!(crate::watch::watch(self.api.clone(), config));
+        let mut looks = tokio::time::interval(self.options.times.check);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_synced = false;
+        // Absent until the list shows it.
+        let mut listed = None;
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    None => return,
+                    Some(Event::Init) => listed = None,
+                    Some(Event::InitApply(secret)) => listed = Some(secret),
+                    Some(Event::InitDone) => {
+                        is_synced = true;
+                        self.see(listed.take());
+                    }
+                    Some(Event::Apply(secret)) => self.see(Some(secret)),
+                    Some(Event::Delete(_)) => self.see(None),
+                },
+                _ = looks.tick() => {
+                    let may_write = self.options.ownership == Ownership::Ours && *self.leadership.borrow();
+                    if is_synced && may_write {
+                        self.look().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The Secret is now this.
+    fn see(&mut self, secret: Option<Secret>) {
+        let material = secret.as_ref().map(Material::read);
+        self.secret = secret;
+        let usable = material.as_ref().map(|material| material.usable(unix_now()));
+        match (material, usable) {
+            (Some(material), Some(Ok(_))) => {
+                self.publish.usable(&material);
+                let is_same = self.good.as_ref().is_some_and(|good| good.material == material && !good.is_lost);
+                if !is_same {
+                    self.good = Some(Good { material, since: Instant::now(), is_lost: false });
+                }
+            }
+            (_, usable) => {
+                self.publish.metrics.unusable.set(1);
+                if let Some(good) = &mut self.good {
+                    good.is_lost = true;
+                }
+                let name = &*self.options.secret;
+                match usable {
+                    Some(Err(error)) => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::error!(secret = name, error, "the certificate Secret cannot be used");
+                    }
+                    _ if self.good.is_some() => {
+                        tracing::error!(secret = name, "the certificate Secret is gone, its last content is served");
+                    }
+                    _ => tracing::info!(secret = name, "there is no certificate Secret yet"),
+                }
+            }
+        }
+    }
+
+    /// Takes the step that is due, if any.
+    async fn look(&mut self) {
+        match self.step().await {
+            Ok(Plan::Wait) => self.failing = None,
+            Ok(plan) => {
+                self.failing = None;
+                self.publish.metrics.writes.get_or_create(&WriteLabel { step: plan.name() }).inc();
+                tracing::info!(secret = self.options.secret, step = plan.name(), "certificate Secret written");
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.failing.as_ref() != Some(&text) {
+                    tracing::error!(error = text, "the certificate Secret is not as it should be, trying again");
+                    self.failing = Some(text);
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<Plan, StepError> {
+        let now = unix_now();
+        // Nothing remembered: what there is may still be worth something.
+        let found = || self.secret.as_ref().map(Material::read).unwrap_or_default();
+        let material = self.good.as_ref().map_or_else(found, |good| good.material.clone());
+        let mut facts = material.facts(&self.options.names, now);
+        facts.is_lost = self.good.as_ref().is_some_and(|good| good.is_lost);
+        let annotations = self.secret.as_ref().and_then(|secret| secret.metadata.annotations.as_ref());
+        facts.rotation_requested = annotations.is_some_and(|all| all.contains_key(ROTATE_ANNOTATION));
+        let since = Since {
+            confirmed: self.confirm(material.next.as_ref()).await?,
+            unchanged: self.good.as_ref().map(|good| good.since.elapsed()).unwrap_or_default(),
+        };
+        let plan = plan(&facts, since, &self.options.times);
+        if plan == Plan::Wait {
+            return Ok(plan);
+        }
+        if facts.is_lost {
+            tracing::error!(secret = self.options.secret, step = plan.name(), "repairing the certificate Secret");
+        }
+        let after = material.after(plan, &self.options, now)?;
+        let secret = after.write(self.secret.as_ref(), &self.options.secret, plan == Plan::BeginRotation);
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        // The version that was read, or a name that must not exist: of several writers one succeeds.
+        match &self.secret {
+            Some(_) => bounded(self.api.replace(&self.options.secret, &params, &secret)).await?,
+            None => bounded(self.api.create(&params, &secret)).await?,
+        };
+        Ok(plan)
+    }
+
+    /// For how long all registrations have carried the next authority, asked of the API server.
+    async fn confirm(&mut self, next: Option<&Pair>) -> Result<Option<std::time::Duration>, StepError> {
+        let Some(next) = next else {
+            self.confirmed = None;
+            return Ok(None);
+        };
+        let registered = bounded(bundles(&self.client, &self.options.registration)).await?;
+        if !all_hold(&registered, &next.certificate) {
+            self.confirmed = None;
+            return Ok(None);
+        }
+        let same = self.confirmed.take().filter(|(before, _)| before == next);
+        let (next, since) = same.unwrap_or_else(|| {
+            tracing::info!(webhooks = registered.len(), "all registrations carry the next authority");
+            (next.clone(), Instant::now())
+        });
+        self.confirmed = Some((next, since));
+        Ok(Some(since.elapsed()))
+    }
+}
+
+// === impl Publish ===
+
+impl Publish {
+    fn usable(&self, material: &Material) {
+        self.metrics.unusable.set(0);
+        let authorities = stockade_webhook::certs::inspect(material.bundle_text().as_bytes()).unwrap_or_default();
+        if let Some(authority) = authorities.first() {
+            self.metrics.authority_expiry.set(authority.not_after);
+        }
+        let bundle: Arc<str> = material.bundle_text().into();
+        replace(&self.bundle, bundle);
+        replace(&self.serving, Arc::new(material.serving.clone()));
+    }
+}
+
+/// Tells only of changes.
+fn replace<T: PartialEq>(publish: &watch::Sender<Option<T>>, value: T) {
+    publish.send_if_modified(|before| {
+        let is_new = before.as_ref() != Some(&value);
+        if is_new {
+            *before = Some(value);
+        }
+        is_new
+    });
+}
+
+/// Seconds since the epoch; 0 before it.
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+}
