@@ -141,7 +141,10 @@ impl Matcher {
         request: &Request<'a>,
         equivalents: &'a Equivalents,
     ) -> Result<Option<Match<'a>>, MatchError> {
-        if rules.iter().any(|r| r.matches(request, request.resource) && r.names(request.name)) {
+        // A webhook that is registered for equivalent versions is sent the object as one that its registration names;
+        // the API server itself would have compared an Exact rule with what the client sent.
+        let as_sent = |r: &Rule| self.equivalent || r.matches(request, request.request_resource);
+        if rules.iter().any(|r| r.matches(request, request.resource) && as_sent(r) && r.names(request.name)) {
             return Ok(Some(Match { resource: request.resource, kind: request.kind }));
         }
         if !self.equivalent {

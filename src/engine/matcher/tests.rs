@@ -173,3 +173,25 @@ fn no_object_selector_selects_the_options_of_a_connection_and_an_empty_one_lets_
     assert!(!exec(LabelSelector { requirements: vec![without_app] }));
     assert!(exec(LabelSelector::default()));
 }
+
+#[test]
+fn an_exact_rule_is_not_about_what_a_client_sent_in_another_version() {
+    let scaler = json!({"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}});
+    let mut review = RequestBuilder::new().object(scaler).namespace("shop").review().unwrap();
+    let sent = |version| json!({"group": "autoscaling", "version": version, "resource": "horizontalpodautoscalers"});
+    let matched = |review: &Json, match_policy, versions: &str| {
+        let (arena, symbols) = (Bump::new(), Symbols::new());
+        let review = from_json(review, &arena, &symbols).unwrap();
+        let request = Request::from_review(review).unwrap();
+        let rule = RuleWithOperations { api_versions: vec![versions.to_owned()], ..rule("autoscaling", "*") };
+        let resources = MatchResources { match_policy, ..rules(vec![rule]) };
+        let equivalents = Equivalents::builtin();
+        Matcher::new(&resources).matches(&request, &Namespaces(Vec::new()), &equivalents).map(|m| m.is_some())
+    };
+    review["request"]["requestResource"] = sent("v2");
+    assert_eq!(matched(&review, MatchPolicy::Exact, "v1"), Ok(false));
+    assert_eq!(matched(&review, MatchPolicy::Exact, "*"), Ok(true));
+    assert_eq!(matched(&review, MatchPolicy::Equivalent, "v1"), Ok(true));
+    review["request"]["requestResource"] = sent("v1");
+    assert_eq!(matched(&review, MatchPolicy::Exact, "v1"), Ok(true));
+}

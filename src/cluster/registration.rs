@@ -1,0 +1,205 @@
+//! The two webhook configurations, from the compiled set: which requests the API server asks about, and what it does
+//! without an answer.
+//!
+//! | entry | of | without an answer |
+//! |---|---|---|
+//! | `validate`, `mutate` | user namespaces, judged by a policy that refuses what it could not judge | refused |
+//! | `…-ignore` | user namespaces, judged only by policies that would not: `failurePolicy: Ignore`, Warn, Audit | admitted |
+//! | `…-system` | system namespaces: what runs there makes Stockade run | admitted |
+//! | `…-cluster`, `…-cluster-ignore` | cluster-scoped objects, the same two classes | refused, admitted |
+//! | `…-boot` | cluster-scoped objects that a node or a control plane writes to come up | admitted |
+//! | `own` | policies, exceptions and groups themselves, created or changed | refused |
+//!
+//! Stockade's own namespace is in none but `own`: what would judge its Pods may be the Pods. Whoever may write there
+//! is as good as an administrator of the policies. Webhook configurations and the API server's own policy kinds are
+//! never sent to webhooks (upstream `rules.IsExemptAdmissionConfigurationResource`), so no policy can lock them.
+//!
+//! An entry asks about no more than its policies judge, as far as that can be said and proved: rules, the selectors all
+//! of them have in common, and conditions ([`away`]) for what the cluster lives on. It never asks about less.
+
+mod asked;
+mod away;
+mod entries;
+mod selectors;
+mod targets;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, ServiceReference, ValidatingWebhook, ValidatingWebhookConfiguration,
+    WebhookClientConfig,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use stockade_policy::compiled::{FailurePolicy, PolicySet};
+
+use asked::{Asked, Verb};
+use entries::{Entry, entries, own_kinds};
+
+use crate::replicas::NAME_LABEL;
+
+/// Name of both configurations in a cluster.
+pub const NAME: &str = "stockade";
+
+/// What is decided for the whole registration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Under which address the API server asks.
+    pub address: Address,
+    /// Stockade's own namespace, which is never asked about.
+    pub own_namespace: String,
+    /// Namespaces that fail open, beside Stockade's own what a cluster needs to run: `kube-system`, …, and those of the
+    /// network plugin. May be empty.
+    pub system_namespaces: Vec<String>,
+    /// Ignore: no entry fails closed but that of the own kinds.
+    pub failure_policy: FailurePolicy,
+    /// `timeoutSeconds` of entries that fail closed, 1 to 30. The webhook keeps to a tenth less by itself.
+    pub timeout_seconds: u8,
+    /// `timeoutSeconds` of entries that fail open, 1 to 30: how long each request waits when replicas cannot be reached.
+    pub ignored_timeout_seconds: u8,
+}
+
+/// Where the API server finds the webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A Service, port 443.
+    Service {
+        /// `metadata.namespace`
+        namespace: String,
+        /// `metadata.name`
+        name: String,
+    },
+    /// `https://127.0.0.1:8443`, without a path.
+    Url(String),
+}
+
+/// The desired state of both.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Configurations {
+    /// For `/validate`.
+    pub validating: ValidatingWebhookConfiguration,
+    /// For `/mutate`.
+    pub mutating: MutatingWebhookConfiguration,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// What a cluster has by default: Fail, 5 and 2 seconds, the three namespaces of Kubernetes itself.
+    pub fn new(address: Address, own_namespace: String) -> Self {
+        Self {
+            address,
+            own_namespace,
+            system_namespaces: ["kube-node-lease", "kube-public", "kube-system"].map(str::to_owned).to_vec(),
+            failure_policy: FailurePolicy::Fail,
+            timeout_seconds: 5,
+            ignored_timeout_seconds: 2,
+        }
+    }
+}
+
+// === impl Configurations ===
+
+impl Configurations {
+    /// What asks for all that the policies of a set judge, and for the own kinds.
+    ///
+    /// `ca_bundle` is PEM. Every field that the API server would default is filled, so that what it stores is equal.
+    pub fn of(set: &PolicySet, settings: &Settings, ca_bundle: &[u8]) -> Self {
+        let mut both = Self::without_own_kinds(set, settings, ca_bundle);
+        let own = validating(own_kinds(), settings, ca_bundle);
+        both.validating.webhooks.get_or_insert_default().push(own);
+        both
+    }
+
+    /// The same for an API server that serves no own kinds.
+    pub fn without_own_kinds(set: &PolicySet, settings: &Settings, ca_bundle: &[u8]) -> Self {
+        let asked = |verb| Asked::of(set, verb, settings.failure_policy == FailurePolicy::Ignore);
+        let mutations = asked(Verb::Mutate);
+        let reinvoke = mutations.reinvoke;
+        let of_validate = entries(asked(Verb::Validate), Verb::Validate, settings);
+        let of_mutate = entries(mutations, Verb::Mutate, settings);
+        let metadata = || ObjectMeta {
+            name: Some(NAME.to_owned()),
+            labels: Some([(NAME_LABEL.0.to_owned(), NAME_LABEL.1.to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        Self {
+            validating: ValidatingWebhookConfiguration {
+                metadata: metadata(),
+                webhooks: Some(of_validate.into_iter().map(|e| validating(e, settings, ca_bundle)).collect()),
+            },
+            mutating: MutatingWebhookConfiguration {
+                metadata: metadata(),
+                webhooks: Some(of_mutate.into_iter().map(|e| mutating(e, settings, ca_bundle, reinvoke)).collect()),
+            },
+        }
+    }
+}
+
+fn validating(entry: Entry, settings: &Settings, ca_bundle: &[u8]) -> ValidatingWebhook {
+    ValidatingWebhook {
+        admission_review_versions: vec!["v1".to_owned()],
+        client_config: settings.address.client_config("/validate", ca_bundle),
+        failure_policy: Some(failure_policy(&entry)),
+        match_conditions: (!entry.conditions.is_empty()).then_some(entry.conditions),
+        match_policy: Some("Equivalent".to_owned()),
+        name: format!("{}.stockade.dev", entry.role),
+        namespace_selector: Some(entry.namespaces),
+        object_selector: Some(entry.objects),
+        rules: Some(entry.targets.rules(entry.scope)),
+        side_effects: "NoneOnDryRun".to_owned(),
+        timeout_seconds: Some(settings.timeout(entry.fails)),
+    }
+}
+
+fn mutating(entry: Entry, settings: &Settings, ca_bundle: &[u8], reinvoke: bool) -> MutatingWebhook {
+    MutatingWebhook {
+        admission_review_versions: vec!["v1".to_owned()],
+        client_config: settings.address.client_config("/mutate", ca_bundle),
+        failure_policy: Some(failure_policy(&entry)),
+        match_conditions: (!entry.conditions.is_empty()).then_some(entry.conditions),
+        match_policy: Some("Equivalent".to_owned()),
+        name: format!("{}.stockade.dev", entry.role),
+        namespace_selector: Some(entry.namespaces),
+        object_selector: Some(entry.objects),
+        reinvocation_policy: Some(if reinvoke { "IfNeeded" } else { "Never" }.to_owned()),
+        rules: Some(entry.targets.rules(entry.scope)),
+        side_effects: "NoneOnDryRun".to_owned(),
+        timeout_seconds: Some(settings.timeout(entry.fails)),
+    }
+}
+
+fn failure_policy(entry: &Entry) -> String {
+    if entry.fails { "Fail" } else { "Ignore" }.to_owned()
+}
+
+impl Settings {
+    fn timeout(&self, fails: bool) -> i32 {
+        i32::from(if fails { self.timeout_seconds } else { self.ignored_timeout_seconds })
+    }
+}
+
+// === impl Address ===
+
+impl Address {
+    fn client_config(&self, path: &str, ca_bundle: &[u8]) -> WebhookClientConfig {
+        let ca_bundle = Some(ByteString(ca_bundle.to_vec()));
+        match self {
+            Self::Service { namespace, name } => WebhookClientConfig {
+                ca_bundle,
+                service: Some(ServiceReference {
+                    name: name.clone(),
+                    namespace: namespace.clone(),
+                    path: Some(path.to_owned()),
+                    port: Some(443),
+                }),
+                url: None,
+            },
+            Self::Url(url) => {
+                let url = format!("{}{path}", url.trim_end_matches('/'));
+                WebhookClientConfig { ca_bundle, service: None, url: Some(url) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
