@@ -40,8 +40,9 @@ lint: toolchain $(CARGO_DENY) ## formatting, clippy, licences and sources of dep
 fmt: toolchain ## format everything
 	$(CARGO) fmt --all
 
-e2e: toolchain ## against a real kube-apiserver and etcd, built from their Go modules on first use
-	e2e/tools/build
+e2e: toolchain ## against a real kube-apiserver, and a real cluster of two nodes (root), built from Go modules on first use
+	e2e/tools/build cluster
+	$(MAKE) image PROFILE=dev
 	$(CARGO) run --locked --quiet -p stockade-e2e --bin generate -- --check
 	$(CARGO) build --locked
 	$(CARGO) test --locked -p stockade-e2e -- --nocapture

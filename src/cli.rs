@@ -36,6 +36,8 @@ pub(crate) enum Verb {
     Audit(AuditArgs),
     /// Mint, inspect or rotate the webhook's certificates.
     Certs(CertsArgs),
+    /// Whether the webhook of a cluster is registered and answers; exit code 1 when not.
+    Status(StatusArgs),
     /// Print a shell completion script.
     Completions {
         /// For which shell.
@@ -166,6 +168,23 @@ pub(crate) struct AuditArgs {
     /// Where policies come from.
     #[command(flatten)]
     pub(crate) source: PolicySource,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+/// `stockade status`
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// How to reach the API server; default: the Pod's service account, $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Where Stockade runs; default: the Pod's own namespace, or stockade-system.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// How long to wait until all is well.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub(crate) wait: u16,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,

@@ -5,6 +5,7 @@ mod certs;
 mod check;
 mod review;
 mod serve;
+mod status;
 mod test;
 
 use clap::CommandFactory;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Test(args) => test::run(&args),
         Verb::Audit(args) => audit::run(&args, quiet),
         Verb::Certs(args) => certs::run(args),
+        Verb::Status(args) => status::run(&args),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "stockade", &mut std::io::stdout());
             Ok(Exit::Clean)

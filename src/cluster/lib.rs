@@ -7,6 +7,7 @@ pub mod access;
 pub mod certificates;
 pub mod facts;
 mod object;
+pub mod overview;
 pub mod registration;
 pub mod replicas;
 pub mod resources;

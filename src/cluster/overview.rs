@@ -1,0 +1,96 @@
+//! How an installation does, seen from outside of its replicas: who is there, and what the API server asks them.
+
+use std::time::Duration;
+
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use kube::Api;
+use tokio::time::Instant;
+
+use crate::access::Access;
+use crate::registration::NAME;
+use crate::replicas::{self, Replica, Times};
+
+/// Between two looks at the registration.
+const LOOK: Duration = Duration::from_millis(500);
+/// Longest wait for the answers of one look.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    /// The live replicas, sorted by identity.
+    pub replicas: Vec<Replica>,
+    /// Webhooks of the validating configuration; none when it is not there.
+    pub validating: Option<usize>,
+    /// Webhooks of the mutating configuration; none when it is not there.
+    pub mutating: Option<usize>,
+}
+
+/// Why there is nothing to see.
+#[derive(Debug, thiserror::Error)]
+pub enum OverviewError {
+    /// The API server refused, or the request did not come through.
+    #[error(transparent)]
+    Refused(#[from] kube::Error),
+    /// No answer in time.
+    #[error("no answer within {} s", LOOK_TIMEOUT.as_secs())]
+    Late(#[from] tokio::time::error::Elapsed),
+}
+
+// === impl Overview ===
+
+impl Overview {
+    /// Looks until all is [well](Self::is_well), for `wait` at most.
+    ///
+    /// # Errors
+    /// The last look at the registration was refused or did not come through.
+    pub async fn take(access: &Access, wait: Duration) -> Result<Self, OverviewError> {
+        let deadline = Instant::now() + wait;
+        let (replicas, observing) = replicas::observe(access, Times::default());
+        let looking =
+            async {
+                loop {
+                    let look = tokio::time::timeout(LOOK_TIMEOUT, registered(access)).await;
+                    let seen = look.map_err(OverviewError::from).and_then(|r| Ok(r?)).map(|(validating, mutating)| {
+                        Self { replicas: replicas.borrow().to_vec(), validating, mutating }
+                    });
+                    if Instant::now() >= deadline || seen.as_ref().is_ok_and(Self::is_well) {
+                        return seen;
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+        tokio::select! {
+            seen = looking => seen,
+            () = observing => std::future::pending().await,
+        }
+    }
+
+    /// Whether somebody is asked, and somebody answers.
+    pub fn is_well(&self) -> bool {
+        self.replicas.iter().any(|r| r.ready) && self.validating.is_some_and(|n| n > 0)
+    }
+}
+
+async fn registered(access: &Access) -> Result<(Option<usize>, Option<usize>), kube::Error> {
+    let validating = Api::<ValidatingWebhookConfiguration>::all(access.client.clone()).get_opt(NAME).await?;
+    let mutating = Api::<MutatingWebhookConfiguration>::all(access.client.clone()).get_opt(NAME).await?;
+    let count = |webhooks: Option<usize>| webhooks.unwrap_or_default();
+    Ok((validating.map(|c| count(c.webhooks.map(|w| w.len()))), mutating.map(|c| count(c.webhooks.map(|w| w.len())))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_well_when_one_replica_is_ready_and_asked() {
+        let replica = |ready| Replica { identity: "a".to_owned(), ready, observed: 1 };
+        let is_well = |replicas: &[Replica], validating| {
+            Overview { replicas: replicas.to_vec(), validating, mutating: None }.is_well()
+        };
+        assert!(is_well(&[replica(false), replica(true)], Some(2)));
+        assert!(!is_well(&[replica(false)], Some(2)) && !is_well(&[], Some(2)));
+        assert!(!is_well(&[replica(true)], Some(0)) && !is_well(&[replica(true)], None));
+    }
+}

@@ -1,0 +1,80 @@
+//! `stockade status`: whether somebody judges what enters a cluster.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use stockade_cluster::access::{Access, Options};
+use stockade_cluster::overview::Overview;
+use stockade_report::Report;
+
+use crate::cli::StatusArgs;
+use crate::exit::Exit;
+
+/// What is shown.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    well: bool,
+    replicas: Vec<Shown>,
+    validating_webhooks: Option<usize>,
+    mutating_webhooks: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    name: String,
+    ready: bool,
+    /// `resourceVersion` up to which its policies are in force.
+    observed: u64,
+}
+
+/// Looks, and shows what it saw.
+///
+/// # Errors
+/// No access to the API server.
+pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
+    let options = Options { kubeconfig: args.kubeconfig.clone(), namespace: args.namespace.clone(), identity: None };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let overview = runtime.block_on(async {
+        let access = Access::new(&options).await.context("access to the API server")?;
+        Overview::take(&access, Duration::from_secs(args.wait.into())).await.context("the webhook configurations")
+    })?;
+    let well = overview.is_well();
+    super::print(&Status::from(overview), args.output)?;
+    Ok(if well { Exit::Clean } else { Exit::Findings })
+}
+
+impl From<Overview> for Status {
+    fn from(overview: Overview) -> Self {
+        let well = overview.is_well();
+        let Overview { replicas, validating, mutating } = overview;
+        let shown =
+            |r: stockade_cluster::replicas::Replica| Shown { name: r.identity, ready: r.ready, observed: r.observed };
+        Self {
+            well,
+            replicas: replicas.into_iter().map(shown).collect(),
+            validating_webhooks: validating,
+            mutating_webhooks: mutating,
+        }
+    }
+}
+
+impl Report for Status {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        for Shown { name, ready, observed } in &self.replicas {
+            let ready = if *ready { "ready" } else { "not ready" };
+            writeln!(out, "{name}  {ready}, policies up to resourceVersion {observed}")?;
+        }
+        let ready = self.replicas.iter().filter(|r| r.ready).count();
+        writeln!(out, "{ready} of {} replicas ready", self.replicas.len())?;
+        for (kind, webhooks) in [("validating", self.validating_webhooks), ("mutating", self.mutating_webhooks)] {
+            match webhooks {
+                Some(count) => writeln!(out, "{count} {kind} webhooks registered")?,
+                None => writeln!(out, "no {kind} webhooks registered")?,
+            }
+        }
+        Ok(())
+    }
+}
