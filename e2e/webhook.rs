@@ -1,5 +1,6 @@
 //! The real webhook: our binary as a process, registered with the API server by URL.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -42,28 +43,56 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Starts one and waits until it is ready.
+    /// Starts one that judges by folders and waits until it is ready.
     ///
     /// # Panics
     /// With the end of its log, when it is not.
     pub fn start(cluster: &Cluster, name: &str, certs: &Path, policies: &[&Path], state: &Path) -> Webhook {
+        let webhook = Self::spawn(cluster, name, certs, policies, &["--cluster-state".as_ref(), state.as_os_str()]);
+        webhook.wait_until_ready(cluster, name);
+        webhook
+    }
+
+    /// Starts one that judges by the policies of the cluster, in a namespace of its own name, which it does not wait
+    /// for to be ready.
+    pub fn start_in(cluster: &Cluster, name: &str, certs: &Path, policies: &[&Path]) -> Webhook {
+        let kubeconfig = cluster.kubeconfig();
+        let flags: [&OsStr; 7] = [
+            "--cluster".as_ref(),
+            "--kubeconfig".as_ref(),
+            kubeconfig.as_os_str(),
+            "--namespace".as_ref(),
+            name.as_ref(),
+            "--name".as_ref(),
+            name.as_ref(),
+        ];
+        Self::spawn(cluster, name, certs, policies, &flags)
+    }
+
+    fn spawn(cluster: &Cluster, name: &str, certs: &Path, policies: &[&Path], flags: &[&OsStr]) -> Webhook {
         let [port, health_port] = free_ports();
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port)).to_string();
         let mut command = logged(Command::new(binary().unwrap()), cluster.folder(), name);
-        command.arg("serve").arg("--certs").arg(certs).arg("--cluster-state").arg(state);
+        command.arg("serve").arg("--certs").arg(certs).args(flags);
         command.args(["--listen", &address(port), "--listen-health", &address(health_port), "--log", "json"]);
         for folder in policies {
             command.arg("--policies").arg(folder);
         }
         let child = cluster.reaper.spawn(&mut command);
-        let webhook = Webhook { port, health_port, child: Mutex::new(child) };
+        Webhook { port, health_port, child: Mutex::new(child) }
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Panics
+    /// With the end of its log, when it is not in time.
+    pub fn wait_until_ready(&self, cluster: &Cluster, name: &str) {
         let deadline = Instant::now() + WITHIN;
-        while webhook.health("readyz").is_none_or(|(code, _)| code != 200) {
-            let ended = webhook.child.lock().unwrap().try_wait().unwrap().is_some();
+        while self.health("readyz").is_none_or(|(code, _)| code != 200) {
+            let ended = self.child.lock().unwrap().try_wait().unwrap().is_some();
             assert!(!ended && Instant::now() < deadline, "not ready:\n{}", cluster.log(name));
             std::thread::sleep(Duration::from_millis(50));
         }
-        webhook
     }
 
     /// Status and text of `livez`, `readyz` or `metrics`.

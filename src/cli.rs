@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::pod_security::Level;
@@ -59,11 +60,20 @@ pub(crate) struct PolicySource {
 /// `stockade serve`
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Policy files or folders, watched for changes; repeatable.
-    #[arg(long = "policies", short = 'p', value_name = "PATH", default_value = "policies")]
+    /// Policy files or folders, watched for changes; repeatable. Default without --cluster: policies.
+    #[arg(
+        long = "policies",
+        short = 'p',
+        value_name = "PATH",
+        default_value_if("cluster", ArgPredicate::IsPresent, None),
+        default_value = "policies"
+    )]
     pub(crate) policies: Vec<PathBuf>,
+    /// In which cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
     /// Folder of objects that exist (Namespaces, NetworkPolicies, params), standing in for a cluster; watched.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "cluster")]
     pub(crate) cluster_state: Option<PathBuf>,
     /// Address of the HTTPS listener (/validate, /mutate).
     #[arg(long, value_name = "ADDR", default_value = "[::]:8443")]
@@ -80,6 +90,23 @@ pub(crate) struct ServeArgs {
     /// Log format.
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
     pub(crate) log: LogFormat,
+}
+
+/// The cluster that a webhook belongs to.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// Judge by the policies and the facts of a cluster.
+    #[arg(long)]
+    pub(crate) cluster: bool,
+    /// How to reach the API server; default: the Pod's service account, $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Own namespace; default: the Pod's, or stockade-system.
+    #[arg(long, value_name = "NAMESPACE", requires = "cluster")]
+    pub(crate) namespace: Option<String>,
+    /// Own name, unique among the replicas; default: the host's, which in a Pod is the Pod's.
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    pub(crate) name: Option<String>,
 }
 
 /// How log lines look.

@@ -1,7 +1,8 @@
-//! The composition of the webhook: policies in force, their watch, and the reviewer that the server calls.
+//! The composition of the webhook: what is in force, where it comes from, and the reviewer that the server calls.
 
-pub(crate) mod live;
+pub(crate) mod cluster;
+pub(crate) mod folders;
+pub(crate) mod in_force;
 pub(crate) mod logging;
 pub(crate) mod policy_metrics;
 pub(crate) mod reviewer;
-pub(crate) mod watch;

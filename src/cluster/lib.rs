@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod facts;
 mod object;
 pub mod overview;
+pub mod policies;
 pub mod registration;
 pub mod replicas;
 pub mod resources;

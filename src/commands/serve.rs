@@ -6,13 +6,15 @@ use anyhow::{Context, Result};
 use prometheus_client::registry::Registry;
 use stockade_webhook::{Certificates, Folder, Metrics, MintOptions, Server};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::cli::ServeArgs;
 use crate::exit::Exit;
-use crate::serve::live::{Live, Sources};
+use crate::serve::folders::Folders;
+use crate::serve::in_force::InForce;
 use crate::serve::policy_metrics::PolicyMetrics;
 use crate::serve::reviewer::PolicyReviewer;
-use crate::serve::{logging, watch};
+use crate::serve::{cluster, logging};
 
 /// Serves until SIGTERM or SIGINT, then drains.
 ///
@@ -34,26 +36,37 @@ async fn serve(args: &ServeArgs) -> Result<()> {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
     let policy_metrics = PolicyMetrics::register(&mut registry);
-    let sources = Sources { policies: args.policies.clone(), cluster_state: args.cluster_state.clone() };
-    let before = watch::snapshot(&sources);
-    let live = Arc::new(Live::load(sources, policy_metrics)?);
+    let in_force = Arc::new(InForce::new(policy_metrics));
+    let mut tasks = match args.cluster.cluster {
+        true => cluster::start(args, in_force.clone(), &mut registry).await?,
+        false => watch_folders(args, &in_force)?,
+    };
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let reviewer = Arc::new(PolicyReviewer::new(live.clone()));
+    let reviewer = Arc::new(PolicyReviewer::new(in_force));
     let bound = Server::builder(reviewer, metrics, registry)
         .renew(folder, options)
         .bind(args.listen, args.listen_health, certificates)
         .await
         .context("listening")?;
-    tracing::info!(https = %bound.https_addr()?, http = %bound.http_addr()?, policies = live.policy_count(), "serving");
-    let watcher = tokio::spawn(watch::watch(live, before));
+    tracing::info!(https = %bound.https_addr()?, http = %bound.http_addr()?, "serving");
     let ended = bound
         .serve(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         })
         .await;
-    watcher.abort();
+    tasks.abort_all();
     tracing::info!(cut = ended.cut, "stopped");
     Ok(())
+}
+
+/// Loads the policies of folders and watches them.
+fn watch_folders(args: &ServeArgs, in_force: &Arc<InForce>) -> Result<JoinSet<()>> {
+    let folders = Folders { policies: args.policies.clone(), cluster_state: args.cluster_state.clone() };
+    let before = folders.snapshot();
+    folders.load(in_force)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(folders.watch(in_force.clone(), before));
+    Ok(tasks)
 }

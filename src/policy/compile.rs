@@ -115,39 +115,23 @@ pub fn compile(sources: &PolicySources, options: Options) -> Result<Compiled, Di
 }
 
 /// The exceptions, in order.
-fn exceptions_of(sources: &[ExceptionSource]) -> Vec<Exception> {
-    let mut exceptions: Vec<_> = sources.iter().map(|s| s.exception.clone()).collect();
+fn exceptions_of<'s>(sources: impl IntoIterator<Item = &'s ExceptionSource>) -> Vec<Exception> {
+    let mut exceptions: Vec<_> = sources.into_iter().map(|s| s.exception.clone()).collect();
     exceptions.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     exceptions
 }
 
 /// The groups, in order.
-fn groups_of(sources: &[GroupSource]) -> Vec<NamespaceGroup> {
-    let mut groups: Vec<_> = sources.iter().map(|s| s.group.clone()).collect();
+fn groups_of<'s>(sources: impl IntoIterator<Item = &'s GroupSource>) -> Vec<NamespaceGroup> {
+    let mut groups: Vec<_> = sources.into_iter().map(|s| s.group.clone()).collect();
     groups.sort_by(|a, b| a.name.cmp(&b.name));
     groups
 }
 
 /// Two objects of one kind cannot share a name.
 fn report_conflicts(sources: &PolicySources, diagnostics: &mut Diagnostics) {
-    let policies = sources.policies.iter().map(|p| (kind(p.flavour), p.name.clone(), &p.file, p.name_span));
-    unique(policies, diagnostics);
-    let bindings = sources.bindings.iter().map(|b| (binding_kind(b.flavour), b.name.clone(), &b.file, b.name_span));
-    unique(bindings, diagnostics);
-    let of_exception = |e: &Exception| format!("{}/{}", e.namespace, e.name);
-    let exceptions = sources.exceptions.iter();
-    let exceptions = exceptions.map(|e| ("PolicyException", of_exception(&e.exception), &e.file, e.name_span));
-    unique(exceptions, diagnostics);
-    let groups = sources.groups.iter().map(|g| ("NamespaceGroup", g.group.name.to_string(), &g.file, g.name_span));
-    unique(groups, diagnostics);
-}
-
-fn unique<'s>(
-    named: impl Iterator<Item = (&'static str, String, &'s SourceFile, Span)>,
-    diagnostics: &mut Diagnostics,
-) {
     let mut seen: HashMap<(&str, String), (&SourceFile, Span)> = HashMap::new();
-    for (kind, name, file, span) in named {
+    for (kind, name, file, span) in named(sources) {
         let shown = format!("{kind} {name:?}");
         if let Some((first, at)) = seen.insert((kind, name), (file, span)) {
             let place = first.position(at.start);
@@ -155,6 +139,17 @@ fn unique<'s>(
             diagnostics.push(Diagnostic::at(Severity::Error, file, span, message).field("metadata.name"));
         }
     }
+}
+
+/// Everything that has a name of its own: kind, name and place.
+fn named(sources: &PolicySources) -> impl Iterator<Item = (&'static str, String, &SourceFile, Span)> {
+    let policies = sources.policies.iter().map(|p| (kind(p.flavour), p.name.clone(), &p.file, p.name_span));
+    let bindings = sources.bindings.iter().map(|b| (binding_kind(b.flavour), b.name.clone(), &b.file, b.name_span));
+    let of_exception = |e: &Exception| format!("{}/{}", e.namespace, e.name);
+    let exceptions = sources.exceptions.iter();
+    let exceptions = exceptions.map(move |e| ("PolicyException", of_exception(&e.exception), &e.file, e.name_span));
+    let groups = sources.groups.iter().map(|g| ("NamespaceGroup", g.group.name.to_string(), &g.file, g.name_span));
+    policies.chain(bindings).chain(exceptions).chain(groups)
 }
 
 fn kind(flavour: Flavour) -> &'static str {

@@ -190,7 +190,7 @@ pub enum ReinvocationPolicy {
 }
 
 /// Kind of a policy's params.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParamKind {
     /// `v1`, `rules.example.com/v1`
     pub api_version: String,

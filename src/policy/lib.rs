@@ -7,6 +7,7 @@ pub mod compile;
 pub mod compiled;
 pub mod diagnostic;
 pub mod environment;
+pub mod folder_watch;
 pub mod glob;
 pub mod host_library;
 pub mod matching;

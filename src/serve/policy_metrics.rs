@@ -1,5 +1,8 @@
 //! Metrics about policies. Labels are bounded by the policies in force.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,6 +22,8 @@ pub(crate) struct PolicyMetrics {
     policies: Family<FlavourLabel, Gauge>,
     results: Family<ResultLabels, Counter>,
     reloads: Family<ReloadLabel, Counter>,
+    /// Of the policies in force. Taken when those change, not for requests.
+    names: Arc<Mutex<HashSet<Arc<str>>>>,
     /// 1 when the newest policies are in force, 0 when they were refused.
     current: Gauge,
     /// Time spent in all policies of one request.
@@ -49,6 +54,7 @@ impl PolicyMetrics {
             policies: Family::default(),
             results: Family::default(),
             reloads: Family::default(),
+            names: Arc::default(),
             current: Gauge::default(),
             execution: AtomicHistogram::new(EXECUTION_BUCKETS),
         };
@@ -86,37 +92,71 @@ impl PolicyMetrics {
             let count = set.policies.iter().filter(|p| p.flavour == flavour).count();
             self.policies.get_or_create(&FlavourLabel { kind }).set(count as i64);
         }
-        // Policies that are gone would stay as labels for ever.
-        self.results.clear();
         self.reloads.get_or_create(&ReloadLabel { result: "applied" }).inc();
-        self.current.set(1);
+        let names: HashSet<Arc<str>> = set.policies.iter().map(|p| p.name.clone()).collect();
+        let mut known = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        // Policies that are gone would stay as labels for ever.
+        for gone in known.difference(&names) {
+            self.forget(gone);
+        }
+        *known = names;
     }
 
-    /// A new set was refused.
-    pub(crate) fn refused(&self) {
-        self.reloads.get_or_create(&ReloadLabel { result: "refused" }).inc();
-        self.current.set(0);
+    /// Whether all of the newest policies are in force.
+    pub(crate) fn current(&self, is_current: bool) {
+        if !is_current {
+            self.reloads.get_or_create(&ReloadLabel { result: "refused" }).inc();
+        }
+        self.current.set(i64::from(is_current));
+    }
+
+    fn forget(&self, policy: &str) {
+        for action in ACTIONS.map(action_word) {
+            for result in RESULTS.map(result_word) {
+                self.results.remove(&ResultLabels { policy: policy.to_owned(), action, result });
+            }
+        }
     }
 
     /// Counts what a decision found.
     pub(crate) fn record(&self, decision: &Decision) {
         for f in &decision.findings {
-            let action = match f.action {
-                FindingAction::Deny => "deny",
-                FindingAction::Warn => "warn",
-                FindingAction::Audit => "audit",
-                FindingAction::Mutate => "mutate",
-                FindingAction::Ignore => "ignore",
-                FindingAction::Waive => "waive",
-                FindingAction::Pass => "pass",
-            };
-            let result = match f.result {
-                FindingResult::Fail => "fail",
-                FindingResult::Error => "error",
-                FindingResult::Mutated => "mutated",
-                FindingResult::Pass => "pass",
-            };
+            let (action, result) = (action_word(f.action), result_word(f.result));
             self.results.get_or_create(&ResultLabels { policy: f.policy.clone(), action, result }).inc();
         }
+    }
+}
+
+const ACTIONS: [FindingAction; 7] = [
+    FindingAction::Deny,
+    FindingAction::Warn,
+    FindingAction::Audit,
+    FindingAction::Mutate,
+    FindingAction::Ignore,
+    FindingAction::Waive,
+    FindingAction::Pass,
+];
+
+fn action_word(action: FindingAction) -> &'static str {
+    match action {
+        FindingAction::Deny => "deny",
+        FindingAction::Warn => "warn",
+        FindingAction::Audit => "audit",
+        FindingAction::Mutate => "mutate",
+        FindingAction::Ignore => "ignore",
+        FindingAction::Waive => "waive",
+        FindingAction::Pass => "pass",
+    }
+}
+
+const RESULTS: [FindingResult; 4] =
+    [FindingResult::Fail, FindingResult::Error, FindingResult::Mutated, FindingResult::Pass];
+
+fn result_word(result: FindingResult) -> &'static str {
+    match result {
+        FindingResult::Fail => "fail",
+        FindingResult::Error => "error",
+        FindingResult::Mutated => "mutated",
+        FindingResult::Pass => "pass",
     }
 }

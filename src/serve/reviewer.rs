@@ -5,37 +5,40 @@ use std::time::Instant;
 
 use stockade_webhook::{BadReview, Readiness, Reviewed, Reviewer, Verb, review};
 
-use super::live::Live;
+use super::in_force::InForce;
 
-/// Judges by the generation in force.
+/// Judges by what is in force.
 pub(crate) struct PolicyReviewer {
-    live: Arc<Live>,
+    in_force: Arc<InForce>,
 }
 
 impl PolicyReviewer {
-    /// Judges by what `live` holds at the moment of each request.
-    pub(crate) fn new(live: Arc<Live>) -> Self {
-        Self { live }
+    /// Judges by what is in force at the moment of each request.
+    pub(crate) fn new(in_force: Arc<InForce>) -> Self {
+        Self { in_force }
     }
 }
 
 impl Reviewer for PolicyReviewer {
     fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Reviewed, BadReview> {
-        let generation = self.live.current();
-        review::judge(&generation.engine, &generation.facts, verb, body, deadline, |decision, took| {
-            self.live.metrics.execution.observe(took.as_secs_f64());
-            self.live.metrics.record(decision);
+        let Some(judge) = self.in_force.judge() else {
+            // Not an answer but an HTTP error: the failurePolicy of the registration decides.
+            return Err(BadReview { message: "no policies are in force yet".to_owned(), uid: None });
+        };
+        review::judge(&judge.engine, &*judge.facts, verb, body, deadline, |decision, took| {
+            self.in_force.metrics.execution.observe(took.as_secs_f64());
+            self.in_force.metrics.record(decision);
         })
     }
 
     fn readiness(&self) -> Readiness {
-        let generation = self.live.current();
-        let line =
-            format!("policies: {} in force, generation {}", generation.engine.set().policies.len(), generation.number);
-        let readiness = Readiness::ready().detail(line);
-        match self.live.refusal() {
-            None => readiness,
-            Some(why) => readiness.detail(format!("changed policies refused, the last good ones stay in force: {why}")),
-        }
+        let readiness = match self.in_force.judge() {
+            None => Readiness::not_ready("no policies are in force yet"),
+            Some(judge) => {
+                let policies = judge.engine.set().policies.len();
+                Readiness::ready().detail(format!("policies: {policies} in force, generation {}", judge.number))
+            }
+        };
+        self.in_force.refused().iter().fold(readiness, |readiness, line| readiness.detail(line))
     }
 }

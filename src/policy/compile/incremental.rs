@@ -10,6 +10,7 @@ use std::sync::Arc;
 use stockade_cel::Symbols;
 
 use super::environments::Environments;
+use super::{exceptions_of, groups_of};
 use crate::compiled::{Policy, PolicySet};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::sources::PolicySources;
@@ -116,6 +117,19 @@ struct Chosen {
     version: Arc<Version>,
 }
 
+// === impl Standing ===
+
+impl Standing {
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InForce => "in force",
+            Self::LastGood => "the last good version stays in force",
+            Self::NotInForce => "not in force",
+        }
+    }
+}
+
 // === impl Compiler ===
 
 impl Compiler {
@@ -142,8 +156,18 @@ impl Compiler {
         for report in &mut reports {
             report.diagnostics = mem::take(&mut report.diagnostics).sorted();
         }
-        let audited = (!native.is_empty()).then(|| self.set(enforced.iter().cloned().chain(native).collect()));
-        Increment { enforced: self.set(enforced), audited, parts: reports }
+        let own = || chosen.iter().filter(|c| c.scope == Scope::Enforced).map(|c| c.version.sources());
+        let exceptions = exceptions_of(own().flat_map(|s| &s.exceptions));
+        let groups = groups_of(own().flat_map(|s| &s.groups));
+        let enforced =
+            PolicySet { policies: ordered(enforced), symbols: self.workshop.symbols.clone(), exceptions, groups };
+        let audited = (!native.is_empty()).then(|| PolicySet {
+            policies: ordered(enforced.policies.iter().cloned().chain(native).collect()),
+            symbols: enforced.symbols.clone(),
+            exceptions: enforced.exceptions.clone(),
+            groups: enforced.groups.clone(),
+        });
+        Increment { enforced, audited, parts: reports }
     }
 
     /// Compiles the parts that are new or changed, forgets those that are gone.
@@ -175,12 +199,12 @@ impl Compiler {
         }
         self.symbols_rebuilt = self.workshop.symbols.len();
     }
+}
 
-    /// Mutating policies first, each kind by name, as the API server orders them.
-    fn set(&self, mut policies: Vec<Arc<Policy>>) -> PolicySet {
-        policies.sort_by(|a, b| (a.mutations.is_empty(), &a.name).cmp(&(b.mutations.is_empty(), &b.name)));
-        PolicySet { policies, symbols: self.workshop.symbols.clone(), ..PolicySet::default() }
-    }
+/// Mutating policies first, each kind by name, as the API server orders them.
+fn ordered(mut policies: Vec<Arc<Policy>>) -> Vec<Arc<Policy>> {
+    policies.sort_by(|a, b| (a.mutations.is_empty(), &a.name).cmp(&(b.mutations.is_empty(), &b.name)));
+    policies
 }
 
 // === impl Memory ===

@@ -2,11 +2,8 @@
 
 use std::collections::HashMap;
 
-use stockade_cel::source::Span;
-
-use super::super::{binding_kind, kind};
+use super::super::named;
 use super::{Diagnostic, Diagnostics, MAX_POLICIES, PolicySources, Severity};
-use crate::source_file::SourceFile;
 
 /// Names of one set.
 #[derive(Default)]
@@ -25,9 +22,9 @@ impl Names {
         let mut conflicts = Diagnostics::default();
         let mut mine: Vec<((&'static str, String), String)> = Vec::new();
         for (kind, name, file, span) in named(sources) {
-            let key = (kind, name.to_owned());
+            let key = (kind, name);
             if let Some(place) = self.taken.get(&key) {
-                let message = format!("{kind} {name:?} is already defined in {place}");
+                let message = format!("{} {:?} is already defined in {place}", key.0, key.1);
                 conflicts.push(Diagnostic::at(Severity::Error, file, span, message).field("metadata.name"));
             }
             mine.push((key, format!("{}:{}", file.name(), file.position(span.start))));
@@ -45,11 +42,4 @@ impl Names {
         self.taken.extend(mine);
         Ok(())
     }
-}
-
-/// What a part defines: kind, name and place.
-fn named(sources: &PolicySources) -> impl Iterator<Item = (&'static str, &str, &SourceFile, Span)> {
-    let policies = sources.policies.iter().map(|p| (kind(p.flavour), p.name.as_str(), &p.file, p.name_span));
-    let bindings = sources.bindings.iter().map(|b| (binding_kind(b.flavour), b.name.as_str(), &b.file, b.name_span));
-    policies.chain(bindings)
 }

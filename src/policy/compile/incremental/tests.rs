@@ -92,7 +92,7 @@ fn a_broken_part_keeps_its_last_good_version_until_it_is_mended_or_deleted() {
         steps.push(shown(&compiler.compile(&[own("a", &admission("a", text)), other.clone()])));
     }
     compiler.compile(&[own("a", &admission("a", "objekt.x")), other.clone()]);
-    steps.push(shown(&compiler.compile(&[other.clone()])));
+    steps.push(shown(&compiler.compile(std::slice::from_ref(&other))));
     steps.push(shown(&compiler.compile(&[own("a", &admission("a", "objekt.x")), other])));
     insta::assert_snapshot!(steps.join("\n\n"), @r#"
     enforced [a: 1 == 1 x1, b: true x1]

@@ -1,94 +1,82 @@
-//! The policies in force and the objects they see: loaded whole, swapped whole, the last good ones kept.
+//! Policies and objects from folders: loaded whole, swapped whole, the last good ones kept.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Result;
-use arc_swap::ArcSwap;
 use stockade_engine::engine::Engine;
-use stockade_engine::folder_facts::FolderFacts;
 use stockade_policy::diagnostic::{Diagnostic, Diagnostics, Severity};
+use stockade_policy::folder_watch::{self, FolderWatch, Snapshot};
 
-use super::policy_metrics::PolicyMetrics;
+use super::in_force::{InForce, Judge};
 use crate::inputs::{self, Refused};
 
 /// Where policies and objects come from.
 #[derive(Debug, Clone)]
-pub(crate) struct Sources {
+pub(crate) struct Folders {
     /// Policy files and folders.
     pub(crate) policies: Vec<PathBuf>,
     /// Folder of objects that exist.
     pub(crate) cluster_state: Option<PathBuf>,
 }
 
-/// One generation.
-pub(crate) struct Generation {
-    /// Policies, indexed.
-    pub(crate) engine: Engine,
-    /// What exists.
-    pub(crate) facts: FolderFacts,
-    /// Counts up from 1.
-    pub(crate) number: u64,
-}
+// === impl Folders ===
 
-/// The generation in force.
-pub(crate) struct Live {
-    /// Where it was read from.
-    pub(crate) sources: Sources,
-    /// What it counts.
-    pub(crate) metrics: PolicyMetrics,
-    current: ArcSwap<Generation>,
-    /// Why the newest files are not in force; none when they are.
-    refused: Mutex<Option<String>>,
-}
-
-impl Live {
+impl Folders {
     /// Loads the first generation.
     ///
     /// # Errors
     /// All diagnostics: without a good set there is nothing to serve.
-    pub(crate) fn load(sources: Sources, metrics: PolicyMetrics) -> Result<Self> {
-        let first = generation(&sources, 1).map_err(|refusal| refusal.error)?;
-        metrics.in_force(first.engine.set());
-        Ok(Self { sources, metrics, current: ArcSwap::from_pointee(first), refused: Mutex::new(None) })
+    pub(crate) fn load(&self, in_force: &InForce) -> Result<()> {
+        let first = generation(self, 1).map_err(|refusal| refusal.error)?;
+        in_force.put(first);
+        in_force.refuse(Vec::new());
+        Ok(())
     }
 
-    /// The generation in force.
-    pub(crate) fn current(&self) -> Arc<Generation> {
-        self.current.load_full()
+    /// What the files are. Take it before they are loaded: what changes in between then is seen as a change.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        folder_watch::snapshot(self.policies.iter().chain(&self.cluster_state))
     }
 
-    /// How many policies are in force.
-    pub(crate) fn policy_count(&self) -> usize {
-        self.current.load().engine.set().policies.len()
-    }
-
-    /// Why the newest files are not in force.
-    pub(crate) fn refusal(&self) -> Option<String> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Reloads whenever files change. `loaded` is what they were before the first load. Never ends.
+    pub(crate) async fn watch(self, in_force: Arc<InForce>, loaded: Snapshot) {
+        let folders = Arc::new(self);
+        let mut watch = FolderWatch::new(loaded);
+        loop {
+            tokio::time::sleep(folder_watch::INTERVAL).await;
+            let looked = folders.clone();
+            // A panic in there is told by the runtime; the next look is made all the same.
+            let Ok(now) = tokio::task::spawn_blocking(move || looked.snapshot()).await else { continue };
+            if !watch.is_due(now, !in_force.refused().is_empty()) {
+                continue;
+            }
+            let (reloaded, into) = (folders.clone(), in_force.clone());
+            if tokio::task::spawn_blocking(move || reloaded.reload(&into)).await.is_err() {
+                tracing::error!("reloading policies failed unexpectedly, the last good ones stay in force");
+            }
+        }
     }
 
     /// Reads everything anew. A set with any fault is refused whole and the one in force stays.
-    pub(crate) fn reload(&self) {
-        let number = self.current.load().number + 1;
-        let refusal = match generation(&self.sources, number) {
+    fn reload(&self, in_force: &InForce) {
+        let number = in_force.judge().map_or(0, |judge| judge.number) + 1;
+        match generation(self, number) {
             Ok(next) => {
-                self.metrics.in_force(next.engine.set());
                 tracing::info!(generation = number, policies = next.engine.set().policies.len(), "policies in force");
-                self.current.store(Arc::new(next));
-                None
+                in_force.put(next);
+                in_force.refuse(Vec::new());
             }
             Err(Refusal { error, summary }) => {
-                self.metrics.refused();
+                let line = format!("changed policies refused, the last good ones stay in force: {summary}");
                 // Refused files are read again now and then; once is enough for the log.
-                if self.refusal().as_ref() != Some(&summary) {
+                if in_force.refused().first() != Some(&line) {
                     let error = format!("{error:#}");
                     tracing::error!(error, "changed policies refused, the last good ones stay in force");
                 }
-                Some(summary)
+                in_force.refuse(vec![line]);
             }
-        };
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+        }
     }
 }
 
@@ -110,7 +98,7 @@ impl From<anyhow::Error> for Refusal {
     }
 }
 
-fn generation(sources: &Sources, number: u64) -> Result<Generation, Refusal> {
+fn generation(sources: &Folders, number: u64) -> Result<Judge, Refusal> {
     let compiled = inputs::compile(stockade_policy::sources::load_paths(&sources.policies), true)?;
     if compiled.set.policies.is_empty() {
         // Of a mount that is gone an empty folder stays; whoever wants no policies stops the webhook.
@@ -123,7 +111,7 @@ fn generation(sources: &Sources, number: u64) -> Result<Generation, Refusal> {
             _ => tracing::warn!(file = &*d.file, line = d.line, warning = d.message, "policy warning"),
         }
     }
-    Ok(Generation { engine: Engine::new(Arc::new(compiled.set)), facts, number })
+    Ok(Judge { engine: Arc::new(Engine::new(Arc::new(compiled.set))), facts: Arc::new(facts), number })
 }
 
 fn listed(paths: &[PathBuf]) -> String {
@@ -148,6 +136,7 @@ mod tests {
     use prometheus_client::registry::Registry;
 
     use super::*;
+    use crate::serve::policy_metrics::PolicyMetrics;
 
     const GOOD: &str = "
 apiVersion: admissionregistration.k8s.io/v1
@@ -164,29 +153,29 @@ spec:
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("p.yaml");
         fs::write(&file, GOOD).unwrap();
-        let sources = Sources { policies: vec![dir.path().to_owned()], cluster_state: None };
+        let folders = Folders { policies: vec![dir.path().to_owned()], cluster_state: None };
         let mut registry = Registry::default();
-        let live = Live::load(sources, PolicyMetrics::register(&mut registry)).unwrap();
-        let state = || (live.policy_count(), live.current().number, live.refusal().is_some());
+        let live = InForce::new(PolicyMetrics::register(&mut registry));
+        folders.load(&live).unwrap();
+        let state = || (policy_count(&live), live.judge().unwrap().number, !live.refused().is_empty());
         assert_eq!(state(), (1, 1, false));
 
         fs::write(&file, GOOD.replace("'true'", "objekt.a")).unwrap();
-        live.reload();
+        folders.reload(&live);
         assert_eq!(state(), (1, 1, true));
-        assert!(live.refusal().unwrap().contains("undeclared reference to 'objekt'"));
+        assert!(live.refused()[0].contains("undeclared reference to 'objekt'"));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         assert!(text.contains("stockade_policies_current 0"), "{text}");
         assert!(text.contains("stockade_policy_reloads_total{result=\"refused\"} 1"), "{text}");
 
         fs::write(&file, format!("{GOOD}---{}", GOOD.replace("name: p", "name: q"))).unwrap();
-        live.reload();
+        folders.reload(&live);
         assert_eq!(state(), (2, 2, false));
     }
 
-    fn live(dir: &std::path::Path, cluster_state: Option<PathBuf>) -> Result<Live> {
-        let sources = Sources { policies: vec![dir.to_owned()], cluster_state };
-        Live::load(sources, PolicyMetrics::register(&mut Registry::default()))
+    fn policy_count(in_force: &InForce) -> usize {
+        in_force.judge().unwrap().engine.set().policies.len()
     }
 
     #[test]
@@ -194,12 +183,15 @@ spec:
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("p.yaml");
         fs::write(&file, GOOD).unwrap();
-        let serving = live(dir.path(), None).unwrap();
+        let folders = Folders { policies: vec![dir.path().to_owned()], cluster_state: None };
+        let serving = InForce::new(PolicyMetrics::register(&mut Registry::default()));
+        folders.load(&serving).unwrap();
         fs::remove_file(&file).unwrap();
-        serving.reload();
+        folders.reload(&serving);
         let why = format!("no policies in {}: nothing would be judged", dir.path().display());
-        assert_eq!((serving.policy_count(), serving.refusal()), (1, Some(why.clone())));
-        assert_eq!(live(dir.path(), None).err().map(|e| e.to_string()), Some(why));
+        let line = format!("changed policies refused, the last good ones stay in force: {why}");
+        assert_eq!((policy_count(&serving), &**serving.refused()), (1, &[line][..]));
+        assert_eq!(folders.load(&serving).err().map(|e| e.to_string()), Some(why));
     }
 
     #[test]
@@ -207,7 +199,7 @@ spec:
         let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(dir.path().join("p.yaml"), GOOD).unwrap();
         fs::write(state.path().join("s.yaml"), "kind: Secret\ndata: {password: hunter2\n").unwrap();
-        let sources = Sources { policies: vec![dir.path().to_owned()], cluster_state: Some(state.path().to_owned()) };
+        let sources = Folders { policies: vec![dir.path().to_owned()], cluster_state: Some(state.path().to_owned()) };
         let Err(Refusal { error, summary }) = generation(&sources, 1) else { panic!("a broken file is refused") };
         let error = format!("{error:#}");
         assert!(error.contains("s.yaml") && !error.contains("hunter2"), "{error}");

@@ -5,13 +5,10 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::live::{Live, Sources};
-
-/// How often files are looked at. A look is one stat per file.
-const INTERVAL: Duration = Duration::from_millis(500);
+/// How often files are to be looked at. A look is one stat per file.
+pub const INTERVAL: Duration = Duration::from_millis(500);
 /// Deepest folder that is looked into, as when policies are loaded.
 const MAX_DEPTH: usize = 16;
 /// Most files that are compared, as when policies are loaded.
@@ -32,43 +29,31 @@ struct Seen {
     changed: Option<(i64, i64)>,
 }
 
-/// What is compared.
+/// What files were at one look.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Snapshot(Vec<Seen>);
+pub struct Snapshot(Vec<Seen>);
 
-/// Decides at each look whether to reload.
-struct Watch {
-    in_force: Snapshot,
+/// Decides at each look whether files are to be read: when they changed and then stayed the same until the next look,
+/// so that a half-written set is not read.
+#[derive(Debug)]
+pub struct FolderWatch {
+    read: Snapshot,
     pending: Option<Snapshot>,
     looks_refused: u32,
 }
 
-/// Reloads whenever files changed and then stayed the same for one interval, so that a half-written set is not read.
-/// `in_force` is what the files were before the set in force was read.
-pub(crate) async fn watch(live: Arc<Live>, in_force: Snapshot) {
-    let mut watch = Watch { in_force, pending: None, looks_refused: 0 };
-    loop {
-        tokio::time::sleep(INTERVAL).await;
-        let looked = live.clone();
-        // A panic in there is told by the runtime; the next look is made all the same.
-        let look = move || (snapshot(&looked.sources), looked.refusal().is_some());
-        let Ok((now, is_refused)) = tokio::task::spawn_blocking(look).await else { continue };
-        if !watch.is_due(now, is_refused) {
-            continue;
-        }
-        let reloading = live.clone();
-        if tokio::task::spawn_blocking(move || reloading.reload()).await.is_err() {
-            tracing::error!("reloading policies failed unexpectedly, the last good ones stay in force");
-        }
+// === impl FolderWatch ===
+
+impl FolderWatch {
+    /// Begins with what the files were before they were read.
+    pub fn new(read: Snapshot) -> Self {
+        Self { read, pending: None, looks_refused: 0 }
     }
-}
 
-// === impl Watch ===
-
-impl Watch {
-    /// Whether the files are to be read now.
-    fn is_due(&mut self, now: Snapshot, is_refused: bool) -> bool {
-        if now == self.in_force {
+    /// Whether the files are to be read now. While what was read is refused they are due now and then though nothing
+    /// changed.
+    pub fn is_due(&mut self, now: Snapshot, is_refused: bool) -> bool {
+        if now == self.read {
             self.pending = None;
             self.looks_refused = if is_refused { self.looks_refused + 1 } else { 0 };
             return self.looks_refused > 0 && self.looks_refused.is_multiple_of(LOOKS_UNTIL_RETRY);
@@ -77,15 +62,15 @@ impl Watch {
             self.pending = Some(now);
             return false;
         }
-        *self = Self { in_force: now, pending: None, looks_refused: 0 };
+        *self = Self::new(now);
         true
     }
 }
 
 /// The files as they are. Take it before they are read: what changes in between then is seen as a change.
-pub(crate) fn snapshot(sources: &Sources) -> Snapshot {
+pub fn snapshot<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Snapshot {
     let mut seen = Vec::new();
-    for path in sources.policies.iter().chain(&sources.cluster_state) {
+    for path in paths {
         walk(path, 0, &mut seen);
     }
     Snapshot(seen)
@@ -131,7 +116,7 @@ mod tests {
         }
         symlink("..1", dir.path().join("..data")).unwrap();
         symlink("..data/p.yaml", dir.path().join("p.yaml")).unwrap();
-        let sources = Sources { policies: vec![dir.path().to_owned()], cluster_state: None };
+        let sources = [dir.path().to_owned()];
         let before = snapshot(&sources);
         assert_eq!(before, snapshot(&sources));
 
@@ -145,7 +130,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("p.yaml");
         fs::write(&file, "a").unwrap();
-        let sources = Sources { policies: vec![dir.path().to_owned(), file.clone()], cluster_state: None };
+        let sources = [dir.path().to_owned(), file.clone()];
         let before = snapshot(&sources);
         fs::remove_file(&file).unwrap();
         assert_ne!(before, snapshot(&sources));
@@ -156,7 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("p.yaml");
         fs::write(&file, "a").unwrap();
-        let sources = Sources { policies: vec![file.clone()], cluster_state: None };
+        let sources = [file.clone()];
         let before = snapshot(&sources);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o604)).unwrap();
         assert_ne!(before, snapshot(&sources));
@@ -167,12 +152,12 @@ mod tests {
         let state = |text: &str| {
             Snapshot(vec![Seen { path: text.into(), target: None, length: 0, modified: None, changed: None }])
         };
-        let mut watch = Watch { in_force: state("a"), pending: None, looks_refused: 0 };
+        let mut watch = FolderWatch::new(state("a"));
         let looks = [("a", false), ("b", false), ("c", false), ("c", false), ("c", false), ("d", true), ("c", true)];
         let due: Vec<_> = looks.iter().map(|(text, refused)| watch.is_due(state(text), *refused)).collect();
         assert_eq!(due, [false, false, false, true, false, false, false]);
 
-        let mut refused = Watch { in_force: state("a"), pending: None, looks_refused: 0 };
+        let mut refused = FolderWatch::new(state("a"));
         let retries: Vec<_> = (1..=150).filter(|_| refused.is_due(state("a"), true)).collect();
         assert_eq!(retries, [60, 120]);
         assert!(!refused.is_due(state("a"), false));

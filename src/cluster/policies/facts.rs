@@ -1,0 +1,27 @@
+//! What a generation needs of the facts before it goes in force.
+
+use std::future::Future;
+use std::time::Duration;
+
+use stockade_policy::compiled::ParamKind;
+
+use crate::facts::LiveFacts;
+
+/// The kinds whose objects are known.
+pub trait HeldKinds: Send + Sync + 'static {
+    /// Watches exactly these kinds from now on.
+    fn hold(&self, kinds: &[ParamKind]);
+
+    /// Waits until objects of all these kinds are known, at most `timeout`, and gives those that are not.
+    fn synced(&self, kinds: &[ParamKind], timeout: Duration) -> impl Future<Output = Vec<ParamKind>> + Send;
+}
+
+impl HeldKinds for LiveFacts {
+    fn hold(&self, kinds: &[ParamKind]) {
+        LiveFacts::hold(self, kinds);
+    }
+
+    fn synced(&self, kinds: &[ParamKind], timeout: Duration) -> impl Future<Output = Vec<ParamKind>> + Send {
+        LiveFacts::synced(self, kinds, timeout)
+    }
+}

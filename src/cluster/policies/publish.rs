@@ -1,0 +1,209 @@
+//! From events to generations.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use kube::core::DynamicObject;
+use kube::runtime::watcher::Event;
+use stockade_engine::engine::Engine;
+use stockade_policy::compile::incremental::{Compiler, Part, PartReport};
+use stockade_policy::compiled::{ParamKind, PolicySet};
+use stockade_policy::diagnostic::Severity;
+use tokio::sync::{mpsc, watch};
+
+use super::sources::Sources;
+use super::{Generation, Generations, HeldKinds, RefusedObject, Settings, SourceKind, folders, objects};
+use crate::access::Access;
+
+/// Longest wait for kinds that a generation newly reads. Then it goes in force all the same: a policy that reads what
+/// cannot be watched must not hold up the others.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often kinds that did not sync in time are looked at again.
+const SYNC_AGAIN: Duration = Duration::from_secs(1);
+
+/// Most events that go into one generation: those that are there already, so that a burst is compiled once.
+const MAX_BATCH: usize = 1_000;
+
+/// Puts the cluster's policies in force, one generation after the other. All of it happens in the future, which never
+/// ends.
+pub fn publish<F: HeldKinds>(
+    access: &Access,
+    settings: Settings,
+    facts: F,
+) -> (Generations, impl Future<Output = ()> + Send + use<F>) {
+    let (publish, generations) = watch::channel(Arc::new(Generation::none()));
+    let publisher = Publisher { facts, compiler: Compiler::new(), held: BTreeSet::new(), publish };
+    (generations, run(objects::events(access), settings.folders, publisher))
+}
+
+/// Compiles, and keeps the facts in step.
+struct Publisher<F> {
+    facts: F,
+    compiler: Compiler,
+    /// Kinds that the generation in force reads.
+    held: BTreeSet<ParamKind>,
+    publish: watch::Sender<Arc<Generation>>,
+}
+
+/// A set that was compiled, indexed.
+struct Built {
+    engine: Arc<Engine>,
+    audited: Arc<Engine>,
+    reports: Vec<PartReport>,
+}
+
+async fn run<F: HeldKinds>(
+    events: impl Stream<Item = (SourceKind, Event<DynamicObject>)> + Send,
+    paths: Vec<std::path::PathBuf>,
+    mut publisher: Publisher<F>,
+) {
+    let (tell, mut folders) = mpsc::channel(1);
+    let mut awaits_folders = !paths.is_empty();
+    let looking =
+        async move { if paths.is_empty() { std::future::pending().await } else { folders::watch(paths, tell).await } };
+    let publishing = async move {
+        let mut events = pin!(events.ready_chunks(MAX_BATCH));
+        let mut sources = Sources::default();
+        let mut changed = false;
+        loop {
+            tokio::select! {
+                Some(batch) = events.next() => {
+                    for (kind, event) in batch {
+                        changed |= sources.apply(kind, event);
+                    }
+                }
+                Some(read) = folders.recv() => {
+                    sources.put_folders(read);
+                    awaits_folders = false;
+                    changed = true;
+                }
+                () = tokio::time::sleep(SYNC_AGAIN), if publisher.awaits_facts() => {}
+            }
+            if awaits_folders || !sources.unsynced().is_empty() {
+                continue;
+            }
+            if mem::take(&mut changed) {
+                publisher.renew(&sources).await;
+            } else {
+                publisher.refresh(&sources).await;
+            }
+        }
+    };
+    tokio::select! { () = looking => {}, () = publishing => {} }
+}
+
+// === impl Publisher ===
+
+impl<F: HeldKinds> Publisher<F> {
+    /// Compiles what changed and puts it in force.
+    async fn renew(&mut self, sources: &Sources) {
+        let (mut compiler, parts) = (mem::take(&mut self.compiler), sources.parts());
+        let Ok((compiler, built)) = tokio::task::spawn_blocking(move || {
+            let built = build(&mut compiler, &parts);
+            (compiler, built)
+        })
+        .await
+        else {
+            // Beginning anew with the next change costs one whole compile.
+            tracing::error!("compiling policies failed unexpectedly, the generation in force stays");
+            return;
+        };
+        self.compiler = compiler;
+        let reads = reads(built.audited.set());
+        let new: Vec<ParamKind> = reads.difference(&self.held).cloned().collect();
+        if !new.is_empty() {
+            self.facts.hold(&reads.union(&self.held).cloned().collect::<Vec<_>>());
+            self.facts.synced(&new, SYNC_TIMEOUT).await;
+        }
+        let all: Vec<ParamKind> = reads.iter().cloned().collect();
+        let not_synced = self.facts.synced(&all, Duration::ZERO).await;
+        let before = self.publish.borrow().clone();
+        let generation = Generation {
+            number: before.number + 1,
+            engine: built.engine,
+            audited: built.audited,
+            observed: sources.observed(),
+            refused: sources.refused(&built.reports),
+            not_synced,
+        };
+        log(&before, &generation);
+        self.publish.send_replace(Arc::new(generation));
+        if self.held != reads {
+            self.facts.hold(&all);
+            self.held = reads;
+        }
+    }
+
+    /// Tells what is new beside what is in force: a later `resourceVersion`, kinds that have synced at last.
+    async fn refresh(&mut self, sources: &Sources) {
+        let before = self.publish.borrow().clone();
+        let not_synced = self.facts.synced(&before.not_synced, Duration::ZERO).await;
+        if (sources.observed(), not_synced.len()) != (before.observed, before.not_synced.len()) {
+            let (engine, audited) = (before.engine.clone(), before.audited.clone());
+            let (number, refused) = (before.number, before.refused.clone());
+            let observed = sources.observed();
+            self.publish.send_replace(Arc::new(Generation { number, engine, audited, observed, refused, not_synced }));
+        }
+    }
+
+    fn awaits_facts(&self) -> bool {
+        !self.publish.borrow().not_synced.is_empty()
+    }
+}
+
+fn build(compiler: &mut Compiler, parts: &[Part]) -> Built {
+    let increment = compiler.compile(parts);
+    let engine = |set: PolicySet| Arc::new(Engine::new(Arc::new(set)));
+    let enforced = engine(increment.enforced);
+    let audited = increment.audited.map_or_else(|| enforced.clone(), engine);
+    Built { engine: enforced, audited, reports: increment.parts }
+}
+
+/// The kinds whose objects a set reads: those its expressions name, those of params, and what groups require.
+fn reads(set: &PolicySet) -> BTreeSet<ParamKind> {
+    let mut kinds = BTreeSet::new();
+    for policy in &set.policies {
+        kinds.extend(policy.reads.iter().chain(&policy.param_kind).cloned());
+    }
+    if set.groups.iter().any(|g| g.default_deny.ingress || g.default_deny.egress) {
+        kinds.insert(ParamKind { api_version: "networking.k8s.io/v1".to_owned(), kind: "NetworkPolicy".to_owned() });
+    }
+    kinds
+}
+
+/// Tells of a generation, and of each source that is refused, once.
+fn log(before: &Generation, generation: &Generation) {
+    for refused in generation.refused.iter().filter(|r| !before.refused.contains(r)) {
+        let RefusedObject { kind, namespace, name, standing, diagnostics, .. } = refused;
+        let first = diagnostics.iter().find(|d| d.severity == Severity::Error);
+        let place = first.map(|d| format!("{}:{}:{}", d.file, d.line, d.column));
+        tracing::error!(
+            kind = kind.as_str(),
+            namespace,
+            name,
+            standing = ?standing,
+            place,
+            fault = first.map(|d| d.message.as_str()),
+            "policy source refused"
+        );
+    }
+    for kind in &generation.not_synced {
+        let (api_version, kind) = (&kind.api_version, &kind.kind);
+        tracing::error!(api_version, kind, "a kind that policies read has not synced, reads of it are not ready");
+    }
+    tracing::info!(
+        generation = generation.number,
+        policies = generation.engine.set().policies.len(),
+        audited = generation.audited.set().policies.len(),
+        refused = generation.refused.len(),
+        "policies in force"
+    );
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! What requests are judged by at this moment, whatever it comes from: folders or a cluster.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use stockade_engine::engine::Engine;
+use stockade_engine::facts::ClusterFacts;
+
+use super::policy_metrics::PolicyMetrics;
+
+/// Policies, and the facts they see.
+pub(crate) struct Judge {
+    /// Policies, indexed.
+    pub(crate) engine: Arc<Engine>,
+    /// What exists.
+    pub(crate) facts: Arc<dyn ClusterFacts + Send + Sync>,
+    /// Number of the generation: counts up from 1.
+    pub(crate) number: u64,
+}
+
+/// The judge in force, swapped whole under requests that never wait.
+pub(crate) struct InForce {
+    /// What it counts.
+    pub(crate) metrics: PolicyMetrics,
+    judge: ArcSwapOption<Judge>,
+    /// What is not in force though it should be, a line each, for `/readyz`.
+    refused: ArcSwap<Vec<String>>,
+}
+
+// === impl InForce ===
+
+impl InForce {
+    /// Nothing in force yet.
+    pub(crate) fn new(metrics: PolicyMetrics) -> Self {
+        Self { metrics, judge: ArcSwapOption::empty(), refused: ArcSwap::default() }
+    }
+
+    /// The judge in force; none before the first.
+    pub(crate) fn judge(&self) -> Option<Arc<Judge>> {
+        self.judge.load_full()
+    }
+
+    /// Puts another one in force.
+    pub(crate) fn put(&self, judge: Judge) {
+        self.metrics.in_force(judge.engine.set());
+        self.judge.store(Some(Arc::new(judge)));
+    }
+
+    /// What is not in force though it should be.
+    pub(crate) fn refused(&self) -> Arc<Vec<String>> {
+        self.refused.load_full()
+    }
+
+    /// Tells what is not in force; nothing when everything is.
+    pub(crate) fn refuse(&self, lines: Vec<String>) {
+        self.metrics.current(lines.is_empty());
+        self.refused.store(Arc::new(lines));
+    }
+}
