@@ -1,6 +1,7 @@
 //! The facts of the live cluster: the objects of the kinds that policies read, each kept by one watch.
 //!
-//! A request is answered from memory. What is not known yet is "not ready", which counts under a policy's
+//! A request is answered from memory, but for two questions that memory cannot answer: a Namespace so new that its watch
+//! has not brought it (`missing`), and the `authorizer` variable. What is not known yet is "not ready", which counts under a policy's
 //! failurePolicy, and never "absent".
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,12 +13,14 @@ use prometheus_client::registry::Registry;
 use stockade_cel::Value;
 use stockade_cel::authorizer::Authorizer;
 use stockade_cel::document::decode;
-use stockade_engine::facts::{ClusterFacts, Fact, Into, Kind};
+use stockade_engine::facts::{ClusterFacts, Fact, Into, Kind, MAX_LISTED, NAMESPACE};
 use stockade_policy::compiled::ParamKind;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::access::Access;
+use crate::authorizer::AccessReviews;
 use crate::resources::Resources;
 use crate::store::{State, Store, Version};
 
@@ -25,9 +28,11 @@ pub use crate::store::{NotReady, What};
 
 use self::keep::{Keeper, keep};
 use self::metrics::FactsMetrics;
+use self::missing::{Found, Missing};
 
 mod keep;
 mod metrics;
+mod missing;
 
 /// Most kinds that are watched at once, Namespaces among them. Each costs a connection's stream here and in the API
 /// server; policies that read more are not ready, and say so.
@@ -65,6 +70,8 @@ struct Shared {
     holding: Mutex<()>,
     changes: broadcast::Sender<Change>,
     metrics: FactsMetrics,
+    missing: Missing,
+    authorizer: AccessReviews,
 }
 
 /// One kind with its watch, which ends when the kind is let go.
@@ -86,6 +93,8 @@ impl LiveFacts {
             holding: Mutex::default(),
             changes: broadcast::Sender::new(MAX_CHANGES_BEHIND),
             metrics: FactsMetrics::register(registry),
+            missing: Missing::new(access.client.clone(), Handle::current()),
+            authorizer: AccessReviews::new(access.client.clone(), Handle::current(), registry),
         };
         let facts = Self { shared: Arc::new(shared) };
         facts.hold(&[]);
@@ -182,10 +191,26 @@ impl ClusterFacts for LiveFacts {
         self.read(kind, |version| version.get(namespace, name, into.arena).map(|json| decoded(json, into)))
     }
 
+    fn namespace_of_request<'a>(&self, name: &str, into: Into<'a>) -> Fact<Option<Value<'a>>> {
+        let fact = self.get(NAMESPACE, "", name, into);
+        if !matches!(fact, Fact::Known(None)) || name.is_empty() {
+            return fact;
+        }
+        let held = self.shared.held.load();
+        let Some(held) = find(&held, (NAMESPACE.api_version, NAMESPACE.kind)) else { return Fact::NotReady };
+        match self.shared.missing.look(&held.store, name) {
+            Some(Found::InStore) => self.get(NAMESPACE, "", name, into),
+            Some(Found::Stored(namespace)) => Fact::Known(Some(decoded(namespace.json(), into))),
+            Some(Found::Absent) => Fact::Known(None),
+            None => Fact::NotReady,
+        }
+    }
+
     fn list<'a>(&self, kind: Kind<'_>, namespace: &str, into: Into<'a>) -> Fact<&'a [Value<'a>]> {
         self.read(kind, |version| {
             let mut values = bumpalo::collections::Vec::new_in(into.arena);
-            values.extend(version.list(namespace, into.arena).map(|json| decoded(json, into)));
+            let listed = version.list(namespace, into.arena).take(MAX_LISTED + 1);
+            values.extend(listed.map(|json| decoded(json, into)));
             values.into_bump_slice() as &[Value<'a>]
         })
     }
@@ -197,12 +222,12 @@ impl ClusterFacts for LiveFacts {
     }
 
     fn authorizer(&self) -> Option<&dyn Authorizer> {
-        None
+        Some(&self.shared.authorizer)
     }
 }
 
 fn namespaces() -> ParamKind {
-    ParamKind { api_version: "v1".to_owned(), kind: "Namespace".to_owned() }
+    ParamKind { api_version: NAMESPACE.api_version.to_owned(), kind: NAMESPACE.kind.to_owned() }
 }
 
 fn key(kind: &ParamKind) -> (&str, &str) {

@@ -1,9 +1,10 @@
 //! Everything that talks to the API server: watches, own kinds, webhook registration, leases, audit and reports.
 //!
-//! Nothing here is on the path of a request: requests are decided from memory that the watches keep. Who writes to the
+//! Requests are decided from memory that the watches keep; only [`facts`] is on their path. Who writes to the
 //! API server does so as leader ([`replicas`]), so that three replicas write once.
 
 pub mod access;
+mod authorizer;
 pub mod certificates;
 pub mod facts;
 mod object;
@@ -13,4 +14,5 @@ pub mod registration;
 pub mod replicas;
 pub mod resources;
 mod store;
+mod wait;
 pub mod watch;

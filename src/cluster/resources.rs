@@ -13,6 +13,7 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::core::{ApiResource, PartialObjectMeta};
 use kube::runtime::watcher::{Config, Event};
 use kube::{Api, Client};
+use stockade_engine::equivalents::Equivalents;
 use stockade_policy::compiled::ParamKind;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -112,6 +113,19 @@ impl Snapshot {
         let mut found = self.served[from..].iter().take_while(|s| key(s).is_eq());
         let first = found.clone().next();
         found.find(|s| s.has_verb("watch")).or(first)
+    }
+
+    /// Which resources hold the same objects: the built-in ones, and the versions of each CustomResourceDefinition. As
+    /// the API server has it, versions count that the definition names but no longer serves.
+    pub fn equivalents(&self) -> Equivalents {
+        let mut all = Equivalents::builtin();
+        for definition in &*self.definitions {
+            for subresource in ["", "status", "scale"] {
+                let list = definition.equivalents(subresource);
+                all.insert(&definition.group, &definition.plural, subresource, list);
+            }
+        }
+        all
     }
 
     /// All of them, sorted by group, version and kind.

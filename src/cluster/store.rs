@@ -155,6 +155,11 @@ impl Version {
         in_namespace.map(|(_, text)| text.json())
     }
 
+    /// Whether there is an object with this key, `namespace/name`.
+    pub(crate) fn contains(&self, key: &str) -> bool {
+        self.objects.contains_key(key)
+    }
+
     /// How many objects.
     pub(crate) fn len(&self) -> usize {
         self.objects.size()

@@ -10,7 +10,8 @@ use stockade_policy::environment as slots;
 
 use crate::authorizer;
 use crate::conversion::{self, NoConversion};
-use crate::facts::{ClusterFacts, Fact, Into, Kind};
+use crate::equivalents::Conversion;
+use crate::facts::{ClusterFacts, Fact, Into, NAMESPACE};
 use crate::matcher::{Match, MatchError, NamespaceLabels};
 use crate::params;
 use crate::request::{Members, Request};
@@ -43,8 +44,6 @@ pub(crate) struct Seen<'c> {
     request_resource: Value<'c>,
     authorizer: Value<'c>,
 }
-
-const NAMESPACE: Kind<'static> = Kind { api_version: "v1", kind: "Namespace" };
 
 /// The metadata of a Namespace that policies may see (upstream `CreateNamespaceObject`).
 const NAMESPACE_METADATA: [&str; 12] = [
@@ -107,7 +106,10 @@ impl<'c> Context<'c> {
     pub(crate) fn see(&self, request: &Request<'c>, matched: &Match<'c>) -> Result<Seen<'c>, NoConversion> {
         let (authorizer, request_resource) =
             *self.authorizer_variables.get_or_init(|| authorizer::variables(request, self.arena()));
-        let convert = |object| conversion::convert(object, request.kind, matched.kind, self.into());
+        let convert = |object| match matched.conversion {
+            Conversion::Webhook => conversion::by_webhook(object, request.kind, matched.kind),
+            Conversion::Here => conversion::convert(object, request.kind, matched.kind, self.into()),
+        };
         Ok(Seen {
             object: convert(request.object)?,
             old_object: convert(request.old_object)?,
@@ -157,10 +159,9 @@ impl<'c> Context<'c> {
 
 impl<'c> NamespaceLabels<'c> for Context<'c> {
     fn namespace(&self, name: &str) -> Result<Value<'c>, MatchError> {
-        let look_up = |name: &str| self.facts.get(NAMESPACE, "", name, self.into());
         let fact = match name == self.namespace_name {
-            true => *self.namespace.get_or_init(|| look_up(name)),
-            false => look_up(name),
+            true => *self.namespace.get_or_init(|| self.facts.namespace_of_request(name, self.into())),
+            false => self.facts.get(NAMESPACE, "", name, self.into()),
         };
         match fact {
             Fact::Known(Some(namespace)) => Ok(namespace),

@@ -14,10 +14,11 @@ use crate::request::{GroupVersionKind, Members};
 
 /// Two versions whose objects differ.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("failed to convert object version: {from} and {to} have different fields; name {from} in the policy's rules")]
+#[error("failed to convert object version: {from} and {to} {why}; name {from} in the policy's rules")]
 pub struct NoConversion {
     from: String,
     to: String,
+    why: &'static str,
 }
 
 /// Fields of an Event in the core group, and the same in `events.k8s.io`.
@@ -58,7 +59,7 @@ pub(crate) fn convert<'a>(
     }
     let builtin = |k: GroupVersionKind<'_>| Kinds::builtin().by_gvk(k.group, k.version, k.kind).is_some();
     if from.kind != to.kind || builtin(from) || builtin(to) {
-        return Err(NoConversion { from: from.to_string(), to: to.to_string() });
+        return Err(NoConversion { from: from.to_string(), to: to.to_string(), why: "have different fields" });
     }
     let mut converted = Members::new(into.arena, into.symbols);
     for e in members.entries() {
@@ -69,6 +70,22 @@ pub(crate) fn convert<'a>(
         converted.push(e.key, value);
     }
     Ok(converted.finish())
+}
+
+/// The object as another kind of a CustomResourceDefinition that converts by a webhook: only itself, and null for null.
+///
+/// # Errors
+/// It would have to be converted.
+pub(crate) fn by_webhook<'a>(
+    object: Value<'a>,
+    from: GroupVersionKind<'_>,
+    to: GroupVersionKind<'_>,
+) -> Result<Value<'a>, NoConversion> {
+    if from == to || object.as_object().is_none() {
+        return Ok(object);
+    }
+    let why = "are converted by a webhook that only the API server can ask";
+    Err(NoConversion { from: from.to_string(), to: to.to_string(), why })
 }
 
 fn event_of_core<'a>(event: &'a Object<'a>, into: Into<'a>) -> Value<'a> {

@@ -142,8 +142,8 @@ impl Engine {
         arena: &'a Bump,
         options: &DecideOptions,
     ) -> Decision {
-        let host = FactsHost::new(facts);
-        let authorizer = facts.authorizer().map(|a| RequestAuthorizer::new(a, request));
+        let host = FactsHost::new(facts, request.namespace);
+        let authorizer = facts.authorizer().map(|a| RequestAuthorizer::new(a, request, options.deadline));
         let scope = Scope {
             arena,
             symbols: self.symbols(),

@@ -1,6 +1,7 @@
 //! Which resources hold the same objects under another group or version (`matchPolicy: Equivalent`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 use stockade_schema::Kinds;
@@ -8,21 +9,73 @@ use stockade_schema::Kinds;
 use crate::request::{GroupVersionKind, GroupVersionResource};
 
 /// One resource that holds the same objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Equivalent {
-    /// The resource.
-    pub resource: GroupVersionResource<'static>,
-    /// Kind of its objects; none when it is not known, which is an error where a policy would have matched.
-    pub kind: Option<GroupVersionKind<'static>>,
+    group: Box<str>,
+    version: Box<str>,
+    resource: Box<str>,
+    kind: Option<[Box<str>; 3]>,
+    conversion: Conversion,
 }
 
-/// The equivalents of every resource that has any.
-#[derive(Debug, Default)]
-pub struct Equivalents {
-    lists: Vec<Vec<Equivalent>>,
-    /// Position in `lists` by group, resource and subresource.
-    table: HashMap<(&'static str, &'static str, &'static str), usize, FxBuildHasher>,
+/// How objects of one resource become those of an equivalent one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Conversion {
+    /// As built-in kinds do, or by another `apiVersion` alone: here.
+    #[default]
+    Here,
+    /// By the webhook of a CustomResourceDefinition, which only the API server can ask.
+    Webhook,
 }
+
+/// The equivalents of every resource that has any. A clone shares them.
+#[derive(Debug, Clone, Default)]
+pub struct Equivalents {
+    /// By plural name, which hardly any two groups share.
+    table: HashMap<Box<str>, Vec<Row>, FxBuildHasher>,
+    kinds_unknown: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    group: Box<str>,
+    subresource: Box<str>,
+    all: Arc<[Equivalent]>,
+}
+
+// === impl Equivalent ===
+
+impl Equivalent {
+    /// A resource and the kind of its objects; no kind when it is not known, which is an error where a policy would
+    /// have matched.
+    pub fn new(resource: GroupVersionResource<'_>, kind: Option<GroupVersionKind<'_>>, conversion: Conversion) -> Self {
+        Self {
+            group: resource.group.into(),
+            version: resource.version.into(),
+            resource: resource.resource.into(),
+            kind: kind.map(|k| [k.group.into(), k.version.into(), k.kind.into()]),
+            conversion,
+        }
+    }
+
+    /// The resource.
+    pub fn resource(&self) -> GroupVersionResource<'_> {
+        GroupVersionResource { group: &self.group, version: &self.version, resource: &self.resource }
+    }
+
+    /// Kind of its objects.
+    pub fn kind(&self) -> Option<GroupVersionKind<'_>> {
+        let [group, version, kind] = self.kind.as_ref()?;
+        Some(GroupVersionKind { group, version, kind })
+    }
+
+    /// How objects become its own.
+    pub fn conversion(&self) -> Conversion {
+        self.conversion
+    }
+}
+
+// === impl Equivalents ===
 
 impl Equivalents {
     /// Those of the built-in resources that a Kubernetes 1.36 server serves, in its order of preference.
@@ -32,45 +85,42 @@ impl Equivalents {
         for resource in kinds.resources() {
             let subresources = resource.subresources.iter().map(|s| s.name);
             for subresource in std::iter::once("").chain(subresources) {
-                let key = (resource.group, resource.resource, subresource);
-                if all.table.contains_key(&key) {
+                if !all.of(resource.group, resource.resource, subresource).is_empty() {
                     continue;
                 }
-                let equivalents = kinds.equivalents(key.0, key.1, key.2);
-                let served: Vec<_> = equivalents
-                    .into_iter()
-                    .filter(|e| e.served)
-                    .map(|e| Equivalent {
-                        resource: GroupVersionResource { group: e.group, version: e.version, resource: e.resource },
-                        kind: Some(GroupVersionKind {
-                            group: e.kind.group,
-                            version: e.kind.version,
-                            kind: e.kind.kind,
-                        }),
-                    })
-                    .collect();
-                all.insert(key, served);
+                let equivalents = kinds.equivalents(resource.group, resource.resource, subresource);
+                let served = equivalents.iter().filter(|e| e.served).map(|e| {
+                    let kind = GroupVersionKind { group: e.kind.group, version: e.kind.version, kind: e.kind.kind };
+                    let resource = GroupVersionResource { group: e.group, version: e.version, resource: e.resource };
+                    Equivalent::new(resource, Some(kind), Conversion::Here)
+                });
+                all.insert(resource.group, resource.resource, subresource, served.collect());
             }
         }
         all
     }
 
-    /// Says that these resources hold the same objects, or for a subresource that each has it.
-    pub fn insert(&mut self, key: (&'static str, &'static str, &'static str), equivalents: Vec<Equivalent>) {
-        if equivalents.len() > 1 {
-            self.table.insert(key, self.lists.len());
-            self.lists.push(equivalents);
+    /// Says which resources hold the same objects as one, itself among them, in the order of preference; for a
+    /// subresource those that have it. One alone has no equivalents.
+    pub fn insert(&mut self, group: &str, resource: &str, subresource: &str, equivalents: Vec<Equivalent>) {
+        if equivalents.len() < 2 {
+            return;
         }
+        self.kinds_unknown |= equivalents.iter().any(|e| e.kind.is_none());
+        let rows = self.table.entry(resource.into()).or_default();
+        rows.retain(|r| (&*r.group, &*r.subresource) != (group, subresource));
+        rows.push(Row { group: group.into(), subresource: subresource.into(), all: equivalents.into() });
     }
 
     /// All equivalents of a resource and subresource, the resource itself among them; empty when it is the only one.
     pub fn of(&self, group: &str, resource: &str, subresource: &str) -> &[Equivalent] {
-        let at = self.table.get(&(group, resource, subresource)).copied();
-        at.and_then(|i| self.lists.get(i)).map_or(&[], Vec::as_slice)
+        let rows = self.table.get(resource).map_or(&[][..], Vec::as_slice);
+        let row = rows.iter().find(|r| *r.group == *group && *r.subresource == *subresource);
+        row.map_or(&[], |r| &r.all)
     }
 
     /// Whether no equivalent lacks its kind: then a rule that names one never fails a request.
     pub fn kinds_known(&self) -> bool {
-        self.lists.iter().flatten().all(|e| e.kind.is_some())
+        !self.kinds_unknown
     }
 }

@@ -1,4 +1,5 @@
-//! What the engine may ask of the cluster. Implementations: a folder of objects here, the live cluster later.
+//! What the engine may ask of the cluster. Implementations: a folder of objects here, the live cluster in
+//! `stockade-cluster`.
 
 use bumpalo::Bump;
 use stockade_cel::authorizer::Authorizer;
@@ -9,7 +10,14 @@ pub trait ClusterFacts: Sync {
     /// One object; `namespace` is empty for a cluster-scoped kind.
     fn get<'a>(&self, kind: Kind<'_>, namespace: &str, name: &str, into: Into<'a>) -> Fact<Option<Value<'a>>>;
 
-    /// All objects of a kind in one namespace, or in all when `namespace` is empty.
+    /// The Namespace in which the request takes place. It was there a moment ago, or the API server would not have
+    /// asked: who keeps a copy of the cluster that may be behind has to make sure before it says that there is none.
+    fn namespace_of_request<'a>(&self, name: &str, into: Into<'a>) -> Fact<Option<Value<'a>>> {
+        self.get(NAMESPACE, "", name, into)
+    }
+
+    /// All objects of a kind in one namespace, or in all when `namespace` is empty. One more than [`MAX_LISTED`] is
+    /// enough: whoever reads more than that errs.
     fn list<'a>(&self, kind: Kind<'_>, namespace: &str, into: Into<'a>) -> Fact<&'a [Value<'a>]>;
 
     /// Whether objects of a kind live in namespaces; none when that is not known. Only asked for kinds that are not
@@ -22,6 +30,12 @@ pub trait ClusterFacts: Sync {
     /// Answers the `authorizer` variable; none when there is no cluster to ask, which errors where it is used.
     fn authorizer(&self) -> Option<&dyn Authorizer>;
 }
+
+/// Most objects that one read of a list may give.
+pub const MAX_LISTED: usize = 10_000;
+
+/// Namespaces.
+pub const NAMESPACE: Kind<'static> = Kind { api_version: "v1", kind: "Namespace" };
 
 /// A kind by apiVersion and kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,12 +9,9 @@ use stockade_cel::{ErrorKind, Value};
 use stockade_policy::host_library as library;
 use stockade_policy::selector::LabelSelector;
 
-use crate::facts::{ClusterFacts, Fact, Into, Kind};
+use crate::facts::{ClusterFacts, Fact, Into, Kind, MAX_LISTED, NAMESPACE};
 use crate::network::{self, Direction, NotReadable};
 use crate::request::Members;
-
-/// Most objects that one `cluster.list` answers with.
-pub const MAX_LISTED: usize = 10_000;
 
 /// Once a request's arena holds this much, nothing more is read into it: an expression that reads in a loop ends here.
 pub const MAX_READ_BYTES: usize = 128 << 20;
@@ -22,6 +19,7 @@ pub const MAX_READ_BYTES: usize = 128 << 20;
 /// The host of one request's evaluations.
 pub struct FactsHost<'f> {
     facts: &'f dyn ClusterFacts,
+    request_namespace: &'f str,
     /// What was read of the NetworkPolicies of a namespace: policies ask for one Pod after the other.
     network: Mutex<HashMap<String, Arc<[Reading]>>>,
 }
@@ -40,14 +38,21 @@ type Answer<'a> = Result<Value<'a>, ErrorKind<'a>>;
 // === impl FactsHost ===
 
 impl<'f> FactsHost<'f> {
-    /// Answers from these facts.
-    pub fn new(facts: &'f dyn ClusterFacts) -> Self {
-        Self { facts, network: Mutex::default() }
+    /// Answers from these facts, for a request in this namespace.
+    pub fn new(facts: &'f dyn ClusterFacts, request_namespace: &'f str) -> Self {
+        Self { facts, request_namespace, network: Mutex::default() }
     }
 
     fn get<'a>(&self, args: [&'a str; 4], scope: &Scope<'a>) -> Answer<'a> {
         let [api_version, kind, namespace, name] = args;
-        let found = match self.facts.get(Kind { api_version, kind }, namespace, name, room(scope)?) {
+        let kind_read = Kind { api_version, kind };
+        let of_request = kind_read == NAMESPACE && namespace.is_empty() && name == self.request_namespace;
+        let into = room(scope)?;
+        let fact = match of_request && !name.is_empty() {
+            true => self.facts.namespace_of_request(name, into),
+            false => self.facts.get(kind_read, namespace, name, into),
+        };
+        let found = match fact {
             Fact::Known(found) => found,
             Fact::NotReady => return Err(not_ready(kind, scope)),
         };

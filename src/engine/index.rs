@@ -10,9 +10,9 @@ use stockade_policy::compiled::{Binding, Policy};
 use stockade_policy::matching::{MatchPolicy, MatchResources, RuleWithOperations};
 use stockade_policy::selector::{LabelSelector, Operator, Requirement};
 
-use crate::equivalents::Equivalents;
+use crate::equivalents::{Equivalent, Equivalents};
 use crate::matcher::selector::fault;
-use crate::request::{Operation, Request, labels};
+use crate::request::{GroupVersionResource, Operation, Request, labels};
 
 /// Policies by group and resource, wildcards in buckets of their own, each by the operations and labels it could be
 /// about. Candidates still have to be matched; what is not a candidate cannot match.
@@ -118,9 +118,8 @@ impl Index {
         self.collect(request.resource.group, request.resource.resource, wanted, &mut found);
         let others = equivalents.of(request.resource.group, request.resource.resource, request.sub_resource);
         for (i, other) in others.iter().enumerate() {
-            let (group, resource) = (other.resource.group, other.resource.resource);
-            let same =
-                |r: &crate::equivalents::Equivalent| r.resource.group == group && r.resource.resource == resource;
+            let GroupVersionResource { group, resource, .. } = other.resource();
+            let same = |r: &Equivalent| (r.resource().group, r.resource().resource) == (group, resource);
             if others[..i].iter().any(same) || (group, resource) == (request.resource.group, request.resource.resource)
             {
                 continue;

@@ -4,7 +4,7 @@ use stockade_cel::Value;
 use stockade_policy::matching::{MatchPolicy, MatchResources, RuleWithOperations, Scope};
 use stockade_policy::selector::LabelSelector;
 
-use crate::equivalents::Equivalents;
+use crate::equivalents::{Conversion, Equivalents};
 use crate::request::{GroupVersionKind, GroupVersionResource, Operation, Request, labels};
 
 pub(crate) mod selector;
@@ -40,6 +40,8 @@ pub struct Match<'a> {
     pub resource: GroupVersionResource<'a>,
     /// Kind of that resource.
     pub kind: GroupVersionKind<'a>,
+    /// How the request's objects become objects of that kind.
+    pub conversion: Conversion,
 }
 
 /// Why it cannot be said whether a request matches. Counts under failurePolicy.
@@ -75,6 +77,15 @@ pub trait NamespaceLabels<'a> {
     /// # Errors
     /// Not there, or not known.
     fn namespace(&self, name: &str) -> Result<Value<'a>, MatchError>;
+}
+
+// === impl Match ===
+
+impl<'a> Match<'a> {
+    /// As what it is.
+    pub(crate) fn of(request: &Request<'a>) -> Self {
+        Self { resource: request.resource, kind: request.kind, conversion: Conversion::Here }
+    }
 }
 
 // === impl Matcher ===
@@ -130,7 +141,7 @@ impl Matcher {
             return Ok(None);
         }
         if self.rules.is_empty() {
-            return Ok(Some(Match { resource: request.resource, kind: request.kind }));
+            return Ok(Some(Match::of(request)));
         }
         self.first_match(&self.rules, request, equivalents)
     }
@@ -145,22 +156,23 @@ impl Matcher {
         // the API server itself would have compared an Exact rule with what the client sent.
         let as_sent = |r: &Rule| self.equivalent || r.matches(request, request.request_resource);
         if rules.iter().any(|r| r.matches(request, request.resource) && as_sent(r) && r.names(request.name)) {
-            return Ok(Some(Match { resource: request.resource, kind: request.kind }));
+            return Ok(Some(Match::of(request)));
         }
         if !self.equivalent {
             return Ok(None);
         }
         let equivalents = equivalents.of(request.resource.group, request.resource.resource, request.sub_resource);
         for rule in rules {
-            for other in equivalents.iter().filter(|e| e.resource != request.resource) {
-                if !rule.matches(request, other.resource) {
+            for other in equivalents.iter().filter(|e| e.resource() != request.resource) {
+                let resource = other.resource();
+                if !rule.matches(request, resource) {
                     continue;
                 }
-                let Some(kind) = other.kind else {
-                    return Err(MatchError::UnknownKind { resource: other.resource.to_string() });
+                let Some(kind) = other.kind() else {
+                    return Err(MatchError::UnknownKind { resource: resource.to_string() });
                 };
                 if rule.names(request.name) {
-                    return Ok(Some(Match { resource: other.resource, kind }));
+                    return Ok(Some(Match { resource, kind, conversion: other.conversion() }));
                 }
             }
         }

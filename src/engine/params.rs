@@ -8,7 +8,7 @@ use stockade_policy::compiled::{Binding, ParamKind, ParamRef, ParamSource, Param
 use stockade_schema::{Kinds, Scope};
 
 use crate::context::Context;
-use crate::facts::{Fact, Kind};
+use crate::facts::{Fact, Kind, MAX_LISTED};
 use crate::host::MAX_READ_BYTES;
 use crate::request::{Members, labels};
 
@@ -26,6 +26,8 @@ pub(crate) enum ParamsError {
     NotReady { api_version: String, kind: String },
     #[error("no params found for policy binding with `Deny` parameterNotFoundAction")]
     NotFound,
+    #[error("more than {MAX_LISTED} objects of kind {kind} exist")]
+    TooManyListed { kind: String },
     #[error("the selector of paramRef gives more than {MAX_PARAMS} params")]
     TooMany,
     #[error("the deadline of the request passed before params were read")]
@@ -98,6 +100,9 @@ fn read<'c>(
         }
         None => known(context.facts.list(fact_kind(kind), namespace, context.into()), kind)?,
     };
+    if found.len() > MAX_LISTED {
+        return Err(ParamsError::TooManyListed { kind: kind.kind.clone() });
+    }
     let mut typed = bumpalo::collections::Vec::with_capacity_in(found.len(), context.arena());
     typed.extend(found.iter().map(|o| with_type(*o, kind, context)));
     let typed = typed.into_bump_slice();

@@ -8,6 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::runtime::watcher::Event;
 use serde::Deserialize;
+use stockade_engine::equivalents::{Conversion, Equivalent};
+use stockade_engine::request::{GroupVersionKind, GroupVersionResource};
 
 use super::{Served, Snapshot};
 
@@ -17,6 +19,9 @@ const MAX_DEFINITIONS: usize = 10_000;
 
 /// What every custom resource can be asked for, sorted.
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// Kind of every `scale` subresource.
+const SCALE: GroupVersionKind<'_> = GroupVersionKind { group: "autoscaling", version: "v1", kind: "Scale" };
 
 /// All definitions, as their watch tells.
 #[derive(Default)]
@@ -206,6 +211,26 @@ impl Definition {
             // What is not plainly None is something that we cannot do.
             converts_by_webhook: written.spec.conversion.is_some_and(|c| c.strategy != "None"),
         })
+    }
+
+    /// Versions that have a subresource (empty for the objects themselves), each with the kind of its objects.
+    pub(super) fn equivalents(&self, subresource: &str) -> Vec<Equivalent> {
+        let conversion = if self.converts_by_webhook { Conversion::Webhook } else { Conversion::Here };
+        let has = |v: &&Version| match subresource {
+            "status" => v.has_status,
+            "scale" => v.has_scale,
+            _ => true,
+        };
+        let versions = self.versions.iter().filter(has).map(|version| {
+            let (group, version) = (self.group.as_str(), version.name.as_str());
+            let kind = match subresource {
+                "scale" => SCALE,
+                _ => GroupVersionKind { group, version, kind: &self.kind },
+            };
+            let resource = GroupVersionResource { group, version, resource: &self.plural };
+            Equivalent::new(resource, Some(kind), conversion)
+        });
+        versions.collect()
     }
 
     fn served(&self) -> impl Iterator<Item = Served> {

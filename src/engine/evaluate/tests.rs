@@ -151,7 +151,7 @@ fn evaluated(row: &Json, budget: u64) -> (Vec<Result<Json, String>>, Result<u64,
             host: None,
         };
         let context = Context::new(&facts as &dyn ClusterFacts, scope, None, &request);
-        let matched = Match { resource: request.resource, kind: request.kind };
+        let matched = Match::of(&request);
         let seen = context.see(&request, &matched).unwrap();
         let params = row.get("params").filter(|p| p.get("$go").is_none());
         let params = params.map_or(Value::Null, |p| from_json(p, &arena, &set.symbols).unwrap());

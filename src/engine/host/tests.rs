@@ -28,7 +28,7 @@ fn call(facts: &dyn ClusterFacts, functions: &[&'static str], args: &[Json]) -> 
     let scope = Scope { arena: &arena, symbols: &symbols, authorizer: None, host: None };
     let mut args: Vec<Value<'_>> = args.iter().map(|a| from_json(a, &arena, &symbols).unwrap()).collect();
     for function in functions {
-        let value = FactsHost::new(facts).call(function, &args, &scope).map_err(|e| e.to_string())?;
+        let value = FactsHost::new(facts, "shop").call(function, &args, &scope).map_err(|e| e.to_string())?;
         args = vec![value];
     }
     Ok(serde_json::to_value(args[0]).unwrap())

@@ -8,7 +8,7 @@ use bumpalo::Bump;
 use serde_json::{Value as Json, json};
 use stockade_cel::document::from_json;
 use stockade_cel::{Symbols, Value};
-use stockade_engine::equivalents::{Equivalent, Equivalents};
+use stockade_engine::equivalents::{Conversion, Equivalent, Equivalents};
 use stockade_engine::matcher::{MatchError, Matcher, NamespaceLabels};
 use stockade_engine::request::{GroupVersionKind, GroupVersionResource, Request};
 use stockade_policy::matching::{MatchPolicy, MatchResources, RuleWithOperations, Scope};
@@ -97,11 +97,11 @@ fn equivalents() -> Equivalents {
                     _ => GroupVersionKind { group, version, kind: "Scale" },
                 };
                 let resource = GroupVersionResource { group, version, resource: "deployments" };
-                Equivalent { resource, kind: Some(kind) }
+                Equivalent::new(resource, Some(kind), Conversion::Here)
             })
             .collect();
         for group in ["apps", "extensions"] {
-            all.insert((group, "deployments", sub), list.clone());
+            all.insert(group, "deployments", sub, list.clone());
         }
     }
     all

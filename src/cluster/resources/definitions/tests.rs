@@ -1,4 +1,5 @@
 use serde_json::json;
+use stockade_engine::equivalents::Equivalents;
 use stockade_policy::compiled::ParamKind;
 
 use super::*;
@@ -68,4 +69,29 @@ fn a_definition_that_went_is_not_served_though_discovery_still_shows_it() {
     assert_eq!(served(&definitions.merge(&stale)), []);
     definitions.forget_removed(&[]);
     assert!(definitions.removed.is_empty());
+}
+
+#[test]
+fn all_versions_of_a_definition_are_equivalent_and_convert_as_it_says() {
+    let of = |strategy: &str| {
+        let mut rules = written("rules", &[("v2", true), ("v1", false)], "True");
+        rules.spec.conversion = Some(WrittenConversion { strategy: strategy.to_owned() });
+        let mut definitions = Definitions::default();
+        for event in [Event::Init, Event::InitApply(rules), Event::InitDone] {
+            definitions.take(event);
+        }
+        definitions.merge(&[]).equivalents()
+    };
+    let expected = |conversion| {
+        ["v2", "v1"].map(|version| {
+            let resource = GroupVersionResource { group: "example.com", version, resource: "rules" };
+            let kind = GroupVersionKind { group: "example.com", version, kind: "Rule" };
+            Equivalent::new(resource, Some(kind), conversion)
+        })
+    };
+    assert_eq!(of("None").of("example.com", "rules", ""), expected(Conversion::Here));
+    assert_eq!(of("None").of("example.com", "rules", "status"), expected(Conversion::Here));
+    assert_eq!(of("None").of("example.com", "rules", "scale"), []);
+    assert_eq!(of("Webhook").of("example.com", "rules", ""), expected(Conversion::Webhook));
+    assert_eq!(of("None").of("", "events", ""), Equivalents::builtin().of("", "events", ""));
 }
