@@ -71,6 +71,7 @@ fn authorizer(row: &Json) -> Option<Table> {
         name: go_field(record, "\tName"),
         field_selector: if selectors { "foo=bar".to_owned() } else { String::new() },
         label_selector: if selectors { "apple=banana".to_owned() } else { String::new() },
+        ..Attributes::default()
     };
     Some(Table { allowed: Some(allowed), otherwise: deny })
 }
@@ -143,7 +144,7 @@ fn evaluated(row: &Json, budget: u64) -> (Vec<Result<Json, String>>, Result<u64,
         }
         let review = from_json(&review, &arena, &set.symbols).unwrap();
         let request = Request::from_review(review).unwrap();
-        let asking = table.as_ref().map(|t| RequestAuthorizer::new(t, &request));
+        let asking = table.as_ref().map(|t| RequestAuthorizer::new(t, &request, None));
         let scope = Scope {
             arena: &arena,
             symbols: &set.symbols,
