@@ -35,7 +35,9 @@ pub struct Cluster {
     /// `https://127.0.0.1:PORT`
     pub url: String,
     folder: PathBuf,
+    /// etcd, then the API server.
     children: Mutex<Vec<Child>>,
+    server_flags: Vec<String>,
     /// Ends further processes with the cluster: the webhook, recorders.
     pub reaper: Reaper,
 }
@@ -96,20 +98,39 @@ impl Cluster {
                 .arg(format!("--initial-cluster=default=http://127.0.0.1:{peer_port}"))
                 .args(["--unsafe-no-fsync", "--log-level=warn"]),
         );
-        let server = reaper.spawn(
-            logged(Command::new(tools::path("kube-apiserver")), &folder, "kube-apiserver")
-                .args(server_flags(&folder, etcd_port, api_port))
-                .args(flags),
-        );
+        let flags = flags.iter().map(|flag| (*flag).to_owned());
+        let server_flags: Vec<String> = server_flags(&folder, etcd_port, api_port).into_iter().chain(flags).collect();
+        let server = spawn_server(&reaper, &folder, &server_flags);
         let cluster = Cluster {
             client: Client::new(&url, &authority.pem, ADMIN_TOKEN),
             url,
             folder,
             children: Mutex::new(vec![etcd, server]),
+            server_flags,
             reaper,
         };
         cluster.wait_until_ready();
         cluster
+    }
+
+    /// Kills the API server; [`Cluster::start_server`] starts it again. What is stored stays.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    pub fn stop_server(&self) {
+        let server = &mut self.children.lock().unwrap()[1];
+        server.kill().unwrap();
+        server.wait().unwrap();
+        self.reaper.forget(server);
+    }
+
+    /// Starts the API server that was stopped, and waits until it is ready.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn start_server(&self) {
+        self.children.lock().unwrap()[1] = spawn_server(&self.reaper, &self.folder, &self.server_flags);
+        self.wait_until_ready();
     }
 
     fn wait_until_ready(&self) {
@@ -181,6 +202,10 @@ impl Drop for Cluster {
             self.reaper.forget(child);
         }
     }
+}
+
+fn spawn_server(reaper: &Reaper, folder: &Path, flags: &[String]) -> Child {
+    reaper.spawn(logged(Command::new(tools::path("kube-apiserver")), folder, "kube-apiserver").args(flags))
 }
 
 /// Sends a child's output to `NAME.log` in the folder.
