@@ -14,7 +14,6 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use serde_json::{Value, json};
-use stockade_cluster::access::Access;
 use stockade_cluster::certificates::{self, CertificateMetrics, Issued, Options, Ownership, Times};
 use stockade_cluster::replicas::{self, Inputs, Leadership};
 use stockade_e2e::client::Client;
@@ -30,7 +29,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
-use super::{NAMESPACE, access, make_namespace, runtime, until};
+use super::{NAMESPACE, access, access_as, install, make_namespace, runtime, until};
 
 const SECRET: &str = "/api/v1/namespaces/stockade-system/secrets/stockade-tls";
 const REGISTRATION: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
@@ -65,7 +64,6 @@ impl Reviewer for Allow {
 
 /// One replica: Leases, certificate, webhook.
 struct Node {
-    access: Access,
     leadership: Leadership,
     issued: Issued,
     port: u16,
@@ -110,7 +108,7 @@ async fn start(cluster: &Cluster, identity: &str) -> Node {
     let bound = builder.bind(any, any, serving).await.unwrap();
     let port = bound.https_addr().unwrap().port();
     tokio::spawn(bound.serve(std::future::pending()));
-    Node { access, leadership, issued, port, election }
+    Node { leadership, issued, port, election }
 }
 
 /// What a leader's registration does: whenever the bundle changes, all webhooks get it.
@@ -247,9 +245,8 @@ fn authorities_change_under_load_without_a_failed_request() {
         return;
     }
     let (cluster, runtime) = (Cluster::start(), runtime());
-    for namespace in [NAMESPACE, "judged"] {
-        make_namespace(&cluster, namespace);
-    }
+    install(&cluster);
+    make_namespace(&cluster, "judged");
     let nodes = three(&runtime, &cluster);
     let served: Vec<_> = nodes.iter().map(|node| node.issued.serving.borrow().clone().unwrap()).collect();
     assert!(served.windows(2).all(|two| two[0].certificate == two[1].certificate), "replicas serve different ones");
@@ -266,11 +263,12 @@ fn authorities_change_under_load_without_a_failed_request() {
         object: json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": format!("c{number}") } }),
         expected: Expected::Admitted,
     });
+    let admin = runtime.block_on(access_as(&cluster, "kubeconfig", "admin"));
     rotated(&cluster, "a person asks", || {
-        runtime.block_on(certificates::request_rotation(&nodes[0].access, "stockade-tls")).unwrap();
+        runtime.block_on(certificates::request_rotation(&admin, "stockade-tls")).unwrap();
     });
     rotated(&cluster, "a person asks, and the leader dies in the middle", || {
-        runtime.block_on(certificates::request_rotation(&nodes[0].access, "stockade-tls")).unwrap();
+        runtime.block_on(certificates::request_rotation(&admin, "stockade-tls")).unwrap();
         until("begun", WITHIN, || authorities(&cluster).len() == 2);
         leader(&nodes).election.abort();
     });
@@ -309,9 +307,9 @@ fn a_secret_of_somebody_else_is_followed_and_never_written() {
         return;
     }
     let (cluster, runtime) = (Cluster::shared(), runtime());
-    make_namespace(cluster, NAMESPACE);
+    install(cluster);
     let (_leading, leadership) = watch::channel(true);
-    let access = runtime.block_on(access(cluster, "foreign"));
+    let access = runtime.block_on(access_as(cluster, "kubeconfig", "foreign"));
     let metrics = CertificateMetrics::register(&mut Registry::default());
     let (issued, keep) = certificates::run(&access, leadership, options("others-tls", Ownership::Foreign), metrics);
     runtime.spawn(keep);

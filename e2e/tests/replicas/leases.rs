@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{NAMESPACE, access, make_namespace, runtime, until};
+use super::{NAMESPACE, access, install, runtime, until};
 
 const IDENTITIES: [&str; 3] = ["stockade-a", "stockade-b", "stockade-c"];
 
@@ -78,7 +78,7 @@ fn one_leads_another_follows_it_and_an_api_server_that_is_away_ends_nobody() {
         return;
     }
     let (cluster, runtime) = (Cluster::start(), runtime());
-    make_namespace(&cluster, NAMESPACE);
+    install(&cluster);
     let nodes = IDENTITIES.map(|identity| start(&runtime, &cluster, identity));
     let took = until("one leads", Duration::from_secs(20), || leader(&nodes).is_some());
     eprintln!("of three replicas started together one leads after {took:?}");

@@ -8,9 +8,10 @@ mod leases;
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stockade_cluster::access::{Access, Options};
-use stockade_e2e::cluster::Cluster;
+use stockade_e2e::cluster::{ALICE_TOKEN, Cluster};
+use stockade_e2e::helm;
 use tokio::runtime::Runtime;
 
 /// Stockade's own namespace in these tests.
@@ -28,10 +29,36 @@ fn make_namespace(cluster: &Cluster, name: &str) {
     cluster.client.post("/api/v1/namespaces", &namespace).expect_ok();
 }
 
-/// The way to the API server of a replica with this name.
+/// Makes Stockade's own namespace, in which `alice` may do what the chart lets its ServiceAccount do.
+fn install(cluster: &Cluster) {
+    make_namespace(cluster, NAMESPACE);
+    let rendered = helm::objects(&helm::render(cluster.folder(), &[]).unwrap());
+    let authorization = "/apis/rbac.authorization.k8s.io/v1";
+    for (kind, roles) in [("ClusterRole", "clusterroles"), ("Role", &format!("namespaces/{NAMESPACE}/roles"))] {
+        let is_ours = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == "stockade";
+        let role = rendered.iter().find(is_ours).unwrap();
+        cluster.client.post(&format!("{authorization}/{roles}"), role).expect_ok();
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": format!("{kind}Binding"),
+            "metadata": { "name": "stockade" }, "subjects": [{ "kind": "User", "name": "alice" }],
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "stockade" },
+        });
+        let bindings = roles.strip_suffix('s').unwrap();
+        cluster.client.post(&format!("{authorization}/{bindings}bindings"), &binding).expect_ok();
+    }
+    let kubeconfig = std::fs::read_to_string(cluster.kubeconfig()).unwrap().replace("admin-token", ALICE_TOKEN);
+    std::fs::write(cluster.folder().join("alice.kubeconfig"), kubeconfig).unwrap();
+}
+
+/// The way to the API server of a replica with this name, as `alice`.
 async fn access(cluster: &Cluster, identity: &str) -> Access {
+    access_as(cluster, "alice.kubeconfig", identity).await
+}
+
+/// The way to the API server of whoever a kubeconfig is for.
+async fn access_as(cluster: &Cluster, kubeconfig: &str, identity: &str) -> Access {
     let options = Options {
-        kubeconfig: Some(cluster.kubeconfig()),
+        kubeconfig: Some(cluster.folder().join(kubeconfig)),
         namespace: Some(NAMESPACE.to_owned()),
         identity: Some(identity.to_owned()),
     };
