@@ -10,8 +10,10 @@
 //!    any more.
 //! 3. One authority is in the bundle.
 //!
-//! A Secret that is somebody else's (cert-manager) is only watched.
+//! A Secret that is somebody else's (cert-manager) is only watched; a certificate of another authority is served when the
+//! registrations carry that authority.
 
+mod followed;
 mod keeper;
 mod material;
 mod plan;

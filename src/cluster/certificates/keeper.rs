@@ -1,7 +1,7 @@
 //! Watches the Secret, publishes what it holds, and as leader takes one step after the other.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
@@ -12,6 +12,7 @@ use stockade_webhook::certs::{CertError, Pair};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::followed::Followed;
 use super::material::Material;
 use super::plan::{Plan, Since, plan};
 use super::registered::{all_hold, bundles};
@@ -37,8 +38,10 @@ pub(super) struct Keeper {
     secret: Option<Secret>,
     /// What it held when it could last be used.
     good: Option<Good>,
-    /// The next authority that all registrations carry, and since when.
-    confirmed: Option<(Pair, Instant)>,
+    /// What is served of a Secret that is somebody else's.
+    followed: Followed,
+    /// Authorities to come that all registrations carry, PEM, and since when.
+    confirmed: Option<(String, Instant)>,
     /// What went wrong at the last attempt to write, so that it is told once.
     failing: Option<String>,
 }
@@ -65,8 +68,9 @@ enum StepError {
 impl Keeper {
     pub(super) fn new(access: &Access, leadership: Leadership, options: Options, publish: Publish) -> Self {
         let api = Api::namespaced(access.client.clone(), &access.namespace);
-        let (secret, good, confirmed, failing) = Default::default();
-        Self { client: access.client.clone(), api, leadership, options, publish, secret, good, confirmed, failing }
+        let (secret, good, followed, confirmed, failing) = Default::default();
+        let client = access.client.clone();
+        Self { client, api, leadership, options, publish, secret, good, followed, confirmed, failing }
     }
 
     pub(super) async fn run(mut self) {
@@ -91,8 +95,11 @@ impl Keeper {
                     Some(Event::Delete(_)) => self.see(None),
                 },
                 _ = looks.tick() => {
-                    let may_write = self.options.ownership == Ownership::Ours && *self.leadership.borrow();
-                    if is_synced && may_write {
+                    let is_due = match self.options.ownership {
+                        Ownership::Ours => *self.leadership.borrow(),
+                        Ownership::Foreign => true,
+                    };
+                    if is_synced && is_due {
                         self.look().await;
                     }
                 }
@@ -107,7 +114,14 @@ impl Keeper {
         let usable = material.as_ref().map(|material| material.usable(unix_now()));
         match (material, usable) {
             (Some(material), Some(Ok(_))) => {
-                self.publish.usable(&material);
+                self.publish.metrics.unusable.set(0);
+                match self.options.ownership {
+                    Ownership::Ours => self.publish.tell(Arc::new(material.serving.clone()), &material.bundle),
+                    Ownership::Foreign => {
+                        self.followed.offer(material.clone(), unix_now(), Instant::now());
+                        self.tell_followed();
+                    }
+                }
                 let is_same = self.good.as_ref().is_some_and(|good| good.material == material && !good.is_lost);
                 if !is_same {
                     self.good = Some(Good { material, since: Instant::now(), is_lost: false });
@@ -135,7 +149,11 @@ impl Keeper {
 
     /// Takes the step that is due, if any.
     async fn look(&mut self) {
-        match self.step().await {
+        let taken = match self.options.ownership {
+            Ownership::Ours => self.step().await,
+            Ownership::Foreign => self.follow().await.map(|()| Plan::Wait),
+        };
+        match taken {
             Ok(Plan::Wait) => self.failing = None,
             Ok(plan) => {
                 self.failing = None;
@@ -145,7 +163,7 @@ impl Keeper {
             Err(error) => {
                 let text = error.to_string();
                 if self.failing.as_ref() != Some(&text) {
-                    tracing::error!(error = text, "the certificate Secret is not as it should be, trying again");
+                    tracing::error!(error = text, "a step of the certificate Secret failed, trying again");
                     self.failing = Some(text);
                 }
             }
@@ -162,7 +180,7 @@ impl Keeper {
         let annotations = self.secret.as_ref().and_then(|secret| secret.metadata.annotations.as_ref());
         facts.rotation_requested = annotations.is_some_and(|all| all.contains_key(ROTATE_ANNOTATION));
         let since = Since {
-            confirmed: self.confirm(material.next.as_ref()).await?,
+            confirmed: self.confirm(material.next.as_ref().map(|next| next.certificate.clone())).await?,
             unchanged: self.good.as_ref().map(|good| good.since.elapsed()).unwrap_or_default(),
         };
         let plan = plan(&facts, since, &self.options.times);
@@ -183,23 +201,33 @@ impl Keeper {
         Ok(plan)
     }
 
-    /// For how long all registrations have carried the next authority, asked of the API server.
-    async fn confirm(&mut self, next: Option<&Pair>) -> Result<Option<std::time::Duration>, StepError> {
-        let Some(next) = next else {
-            self.confirmed = None;
-            return Ok(None);
-        };
+    /// Looks whether what the Secret brought can be served now.
+    async fn follow(&mut self) -> Result<(), StepError> {
+        let confirmed = self.confirm(self.followed.awaits()).await?;
+        self.followed.look(confirmed, &self.options.times, Instant::now());
+        self.tell_followed();
+        Ok(())
+    }
+
+    fn tell_followed(&self) {
+        if let Some((serving, bundle)) = self.followed.published() {
+            self.publish.tell(serving, &bundle);
+        }
+    }
+
+    /// For how long all registrations have carried these authorities (PEM), asked of the API server.
+    async fn confirm(&mut self, coming: Option<String>) -> Result<Option<Duration>, StepError> {
+        let before = self.confirmed.take();
+        let Some(coming) = coming else { return Ok(None) };
         let registered = bounded(bundles(&self.client, &self.options.registration)).await?;
-        if !all_hold(&registered, &next.certificate) {
-            self.confirmed = None;
+        if !all_hold(&registered, &coming) {
             return Ok(None);
         }
-        let same = self.confirmed.take().filter(|(before, _)| before == next);
-        let (next, since) = same.unwrap_or_else(|| {
-            tracing::info!(webhooks = registered.len(), "all registrations carry the next authority");
-            (next.clone(), Instant::now())
+        let (coming, since) = before.filter(|(before, _)| *before == coming).unwrap_or_else(|| {
+            tracing::info!(webhooks = registered.len(), "all registrations carry the authority to come");
+            (coming, Instant::now())
         });
-        self.confirmed = Some((next, since));
+        self.confirmed = Some((coming, since));
         Ok(Some(since.elapsed()))
     }
 }
@@ -207,15 +235,14 @@ impl Keeper {
 // === impl Publish ===
 
 impl Publish {
-    fn usable(&self, material: &Material) {
-        self.metrics.unusable.set(0);
-        let authorities = stockade_webhook::certs::inspect(material.bundle_text().as_bytes()).unwrap_or_default();
+    fn tell(&self, serving: Arc<Pair>, bundle: &[String]) {
+        let text: Arc<str> = bundle.concat().into();
+        let authorities = stockade_webhook::certs::inspect(text.as_bytes()).unwrap_or_default();
         if let Some(authority) = authorities.first() {
             self.metrics.authority_expiry.set(authority.not_after);
         }
-        let bundle: Arc<str> = material.bundle_text().into();
-        replace(&self.bundle, bundle);
-        replace(&self.serving, Arc::new(material.serving.clone()));
+        replace(&self.bundle, text);
+        replace(&self.serving, serving);
     }
 }
 

@@ -187,4 +187,4 @@ fn left_of(authority: &Pair, now: i64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

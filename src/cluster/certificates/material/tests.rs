@@ -1,7 +1,7 @@
 use super::*;
 use crate::certificates::{Ownership, Times};
 
-const NOW: i64 = 1_900_000_000;
+pub(in crate::certificates) const NOW: i64 = 1_900_000_000;
 const YEAR: i64 = 365 * 24 * 3600;
 
 fn options() -> Options {
@@ -14,8 +14,12 @@ fn options() -> Options {
     }
 }
 
-fn minted() -> Material {
+pub(in crate::certificates) fn minted() -> Material {
     Material::default().after(Plan::MintAll, &options(), NOW).unwrap()
+}
+
+pub(in crate::certificates) fn renewed(material: &Material) -> Material {
+    material.after(Plan::Issue, &options(), NOW).unwrap()
 }
 
 /// What the facts say beside the seconds left.
