@@ -39,6 +39,12 @@ pub(crate) enum Verb {
     Certs(CertsArgs),
     /// Whether the webhook of a cluster is registered and answers; exit code 1 when not.
     Status(StatusArgs),
+    /// Let requests pass, loudly, when no replica of the webhook has been ready for long; and back.
+    Failsafe(FailsafeArgs),
+    /// Remove the webhook's registration from a cluster, before the webhook itself is removed.
+    Uninstall(UninstallArgs),
+    /// Write the files by which an API server asks the webhook from its first request on.
+    Static(StaticArgs),
     /// Print a shell completion script.
     Completions {
         /// For which shell.
@@ -245,6 +251,89 @@ pub(crate) struct CertsDir {
     /// Further DNS name or IP address the certificate is for; repeatable.
     #[arg(long = "san", value_name = "NAME")]
     pub(crate) names: Vec<String>,
+}
+
+/// `stockade failsafe`
+#[derive(Debug, Args)]
+pub(crate) struct FailsafeArgs {
+    /// How to reach the API server; default: the Pod's service account, $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Namespace of the replicas; default: the Pod's, or stockade-system.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// Seconds without a ready replica until the registration is switched to Ignore.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) after: u64,
+    /// Address of the plain HTTP listener (/livez, /metrics).
+    #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
+    pub(crate) listen_health: SocketAddr,
+    /// Log format.
+    #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
+    pub(crate) log: LogFormat,
+}
+
+/// `stockade uninstall`
+#[derive(Debug, Args)]
+pub(crate) struct UninstallArgs {
+    /// How to reach the API server; default: the Pod's service account, $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Longest wait, in seconds, until they are gone.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) within: u64,
+}
+
+/// `stockade static`
+#[derive(Debug, Args)]
+pub(crate) struct StaticArgs {
+    /// Where policies come from.
+    #[command(flatten)]
+    pub(crate) source: PolicySource,
+    /// Folder to write into; files there are replaced.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The same folder as the API server sees it, an absolute path; default: DIR.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) host_dir: Option<PathBuf>,
+    /// Where the API server finds the webhook.
+    #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:8443")]
+    pub(crate) url: String,
+    /// Certificates of the authorities that the API server is to trust (PEM).
+    #[arg(long, value_name = "FILE", default_value = "certs/ca.crt")]
+    pub(crate) ca: PathBuf,
+    /// What is asked about, and what happens without an answer.
+    #[command(flatten)]
+    pub(crate) registration: RegistrationArgs,
+}
+
+/// Choices about the webhook's registration.
+#[derive(Debug, Args)]
+pub(crate) struct RegistrationArgs {
+    /// Namespaces that fail open, because a cluster needs them to run: with the network plugin's, if it has its own.
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        value_delimiter = ',',
+        default_value = "kube-system,kube-public,kube-node-lease"
+    )]
+    pub(crate) system_namespaces: Vec<String>,
+    /// What happens to requests of other namespaces while the webhook does not answer.
+    #[arg(long, value_enum, ignore_case = true, default_value_t = FailurePolicy::Fail)]
+    pub(crate) failure_policy: FailurePolicy,
+    /// Seconds that the API server waits for an answer; where it fails open, 2 at most.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=30))]
+    pub(crate) webhook_timeout: u8,
+}
+
+/// `failurePolicy`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub(crate) enum FailurePolicy {
+    /// They are refused.
+    Fail,
+    /// They are admitted.
+    Ignore,
 }
 
 /// Operation of an admission request.

@@ -3,10 +3,13 @@
 mod audit;
 mod certs;
 mod check;
+mod failsafe;
 mod review;
 mod serve;
+mod static_files;
 mod status;
 mod test;
+mod uninstall;
 
 use clap::CommandFactory;
 
@@ -27,6 +30,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Audit(args) => audit::run(&args, quiet),
         Verb::Certs(args) => certs::run(args),
         Verb::Status(args) => status::run(&args),
+        Verb::Failsafe(args) => failsafe::run(&args),
+        Verb::Uninstall(args) => uninstall::run(&args, quiet),
+        Verb::Static(args) => static_files::run(&args, quiet),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "stockade", &mut std::io::stdout());
             Ok(Exit::Clean)

@@ -21,7 +21,10 @@ mod asked;
 mod away;
 mod entries;
 mod selectors;
+mod stored;
 mod targets;
+mod uninstall;
+mod writer;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -33,6 +36,10 @@ use stockade_policy::compiled::{FailurePolicy, PolicySet};
 
 use asked::{Asked, Verb};
 use entries::{Entry, entries, own_kinds};
+
+pub(crate) use stored::{Side, is_ours, webhooks};
+pub use uninstall::{UninstallError, uninstall};
+pub use writer::{Inputs, RegistrationMetrics, write};
 
 use crate::replicas::NAME_LABEL;
 

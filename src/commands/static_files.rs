@@ -1,0 +1,56 @@
+//! `stockade static`: the registration as files of a control-plane host.
+
+use std::io::Write;
+
+use anyhow::{Context, Result, bail};
+use stockade_cluster::registration::{Address, Configurations, Settings};
+use stockade_cluster::static_files;
+use stockade_policy::compiled::FailurePolicy;
+
+use crate::cli::{self, RegistrationArgs, StaticArgs};
+use crate::exit::Exit;
+use crate::inputs;
+
+/// Namespace of a webhook that runs beside the API server: it has none, and the name stands for none.
+const OWN_NAMESPACE: &str = "stockade-system";
+
+/// Writes the files and prints their paths.
+///
+/// # Errors
+/// Policies that cannot be used, no certificate, files that cannot be written.
+pub(crate) fn run(args: &StaticArgs, quiet: bool) -> Result<Exit> {
+    let compiled = inputs::compile(inputs::policy_sources(&args.source, &[])?, quiet)?;
+    if compiled.set.policies.is_empty() {
+        bail!("no policies in what --policies names: nothing would be asked");
+    }
+    let ca = std::fs::read(&args.ca).with_context(|| args.ca.display().to_string())?;
+    if stockade_webhook::certs::inspect(&ca).with_context(|| args.ca.display().to_string())?.is_empty() {
+        bail!("{}: holds no certificate", args.ca.display());
+    }
+    let settings = settings(&args.registration, Address::Url(args.url.clone()), OWN_NAMESPACE.to_owned());
+    let configurations = Configurations::without_own_kinds(&compiled.set, &settings, &ca);
+    let host = match &args.host_dir {
+        Some(dir) => dir.clone(),
+        None => std::path::absolute(&args.dir)?,
+    };
+    let mut out = anstream::stdout().lock();
+    for path in static_files::write(&args.dir, &host, &settings.address, &configurations)? {
+        writeln!(out, "{}", path.display())?;
+    }
+    Ok(Exit::Clean)
+}
+
+/// What the arguments say of a registration.
+pub(crate) fn settings(args: &RegistrationArgs, address: Address, own_namespace: String) -> Settings {
+    let defaults = Settings::new(address, own_namespace);
+    Settings {
+        system_namespaces: args.system_namespaces.iter().filter(|n| !n.is_empty()).cloned().collect(),
+        failure_policy: match args.failure_policy {
+            cli::FailurePolicy::Fail => FailurePolicy::Fail,
+            cli::FailurePolicy::Ignore => FailurePolicy::Ignore,
+        },
+        timeout_seconds: args.webhook_timeout,
+        ignored_timeout_seconds: defaults.ignored_timeout_seconds.min(args.webhook_timeout),
+        ..defaults
+    }
+}
