@@ -1,7 +1,7 @@
 //! What all policies share while one request is decided: facts, arena, deadline, the namespace and the variables.
 
 use std::cell::OnceCell;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
 use stockade_cel::functions::Scope;
@@ -10,6 +10,7 @@ use stockade_policy::environment as slots;
 
 use crate::authorizer;
 use crate::conversion::{self, NoConversion};
+use crate::engine::DecideOptions;
 use crate::equivalents::Conversion;
 use crate::facts::{ClusterFacts, Fact, Into, NAMESPACE};
 use crate::matcher::{Match, MatchError, NamespaceLabels};
@@ -23,6 +24,10 @@ pub(crate) struct Context<'c> {
     pub(crate) facts: &'c dyn ClusterFacts,
     pub(crate) scope: Scope<'c>,
     pub(crate) deadline: Option<Instant>,
+    /// Seconds since 1970, the same for the whole decision.
+    now: OnceCell<i64>,
+    /// Whether what passes is told.
+    pub(crate) passes: bool,
     /// Params read so far.
     pub(crate) params: params::Memo<'c>,
     /// The namespace of the request, looked up when first needed.
@@ -67,13 +72,15 @@ impl<'c> Context<'c> {
     pub(crate) fn new(
         facts: &'c dyn ClusterFacts,
         scope: Scope<'c>,
-        deadline: Option<Instant>,
+        options: &DecideOptions,
         request: &Request<'c>,
     ) -> Self {
         Self {
             facts,
             scope,
-            deadline,
+            deadline: options.deadline,
+            now: options.now.map_or_else(OnceCell::new, OnceCell::from),
+            passes: options.passes,
             params: params::Memo::default(),
             namespace: OnceCell::new(),
             namespace_variable: OnceCell::new(),
@@ -93,6 +100,12 @@ impl<'c> Context<'c> {
 
     pub(crate) fn into(&self) -> Into<'c> {
         Into { arena: self.scope.arena, symbols: self.scope.symbols }
+    }
+
+    /// Seconds since 1970. With a clock that is set before that every exception has expired.
+    pub(crate) fn now(&self) -> i64 {
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(i64::MAX, |d| d.as_secs() as i64);
+        *self.now.get_or_init(clock)
     }
 
     pub(crate) fn deadline_passed(&self) -> bool {

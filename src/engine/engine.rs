@@ -14,13 +14,16 @@ use crate::authorizer::RequestAuthorizer;
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::equivalents::Equivalents;
+use crate::exceptions;
 use crate::facts::ClusterFacts;
+use crate::groups::Groups;
 use crate::host::FactsHost;
 use crate::index::{Index, NamespaceFacts};
 use crate::matcher::{Match, MatchError, Matcher, has_namespace, selected_namespace};
 use crate::mutate::{Mutated, mutate};
 use crate::outcome::Outcome;
 use crate::request::{Operation, Request, labels};
+use crate::rollout::Rollouts;
 use crate::validate::validate;
 
 /// A policy set ready to decide. Immutable; swap the whole behind an `Arc` when policies change.
@@ -54,11 +57,17 @@ pub struct Engine {
     /// Parallel to the set's policies.
     matchers: Vec<PolicyMatchers>,
     equivalents: Equivalents,
+    rollouts: Rollouts,
+    pub(crate) own_namespace: Arc<str>,
 }
 
 #[derive(Debug)]
 struct PolicyMatchers {
     constraints: Matcher,
+    /// None when the policy names none.
+    groups: Option<Box<Groups>>,
+    /// None when there is none for the policy.
+    exceptions: Option<Box<exceptions::OfPolicy>>,
     /// Parallel to the policy's bindings; none where a binding narrows nothing.
     bindings: Vec<Option<Matcher>>,
 }
@@ -95,8 +104,10 @@ pub struct DecideOptions {
 #[derive(Clone, Copy)]
 pub(crate) struct Prepared<'c> {
     pub(crate) policy: &'c Policy,
+    /// Its position in the set.
+    pub(crate) number: u32,
     matchers: &'c PolicyMatchers,
-    equivalents: &'c Equivalents,
+    pub(crate) engine: &'c Engine,
 }
 
 // === impl Engine ===
@@ -109,16 +120,40 @@ impl Engine {
 
     /// Indexes a set for a cluster whose resources have these equivalents.
     pub fn with_equivalents(set: Arc<PolicySet>, equivalents: Equivalents) -> Self {
+        let exceptions = exceptions::by_policy(&set);
         let matchers = |p: &Arc<Policy>| PolicyMatchers {
             constraints: Matcher::new(&p.match_constraints),
+            groups: Groups::of(p, &set.groups),
+            exceptions: exceptions.get(&*p.name).cloned().map(Box::new),
             bindings: p.bindings.iter().map(|b| b.match_resources.as_ref().map(Matcher::new)).collect(),
         };
         Self {
-            index: Index::new(&set.policies, &equivalents),
+            index: Index::new(&set.policies, &set.groups, &equivalents),
             matchers: set.policies.iter().map(matchers).collect(),
             equivalents,
+            rollouts: Rollouts::new(&set.policies),
+            own_namespace: exceptions::OWN_NAMESPACE.into(),
             set,
         }
+    }
+
+    /// Names the namespace whose exceptions also waive cluster-scoped objects, in place of [`exceptions::OWN_NAMESPACE`].
+    #[must_use]
+    pub fn own_namespace(mut self, name: &str) -> Self {
+        self.own_namespace = name.into();
+        self
+    }
+
+    /// Goes on where the engine before it was: counts towards the budgets of rollouts, and those that are on hold.
+    #[must_use]
+    pub fn continuing(mut self, before: &Engine) -> Self {
+        self.rollouts.inherit(&before.rollouts);
+        self
+    }
+
+    /// Counts towards the budgets of rollouts.
+    pub fn rollouts(&self) -> &Rollouts {
+        &self.rollouts
     }
 
     /// The policies.
@@ -150,7 +185,7 @@ impl Engine {
             authorizer: authorizer.as_ref().map(|a| a as &dyn Authorizer),
             host: Some(&host as &dyn Host),
         };
-        let context = Context::new(facts, scope, options.deadline, request);
+        let context = Context::new(facts, scope, options, request);
         let mut out = Outcome::default();
         let prepare = preparing(&context, |request| self.candidates(request, &context));
         let mutated = match options.verb {
@@ -186,12 +221,8 @@ impl Engine {
     }
 
     fn prepared(&self, number: u32) -> Option<Prepared<'_>> {
-        let number = number as usize;
-        Some(Prepared {
-            policy: self.set.policies.get(number)?,
-            matchers: self.matchers.get(number)?,
-            equivalents: &self.equivalents,
-        })
+        let at = number as usize;
+        Some(Prepared { policy: self.set.policies.get(at)?, number, matchers: self.matchers.get(at)?, engine: self })
     }
 }
 
@@ -212,7 +243,30 @@ impl<'c> Prepared<'c> {
         request: &Request<'c>,
         context: &Context<'c>,
     ) -> Result<Option<Match<'c>>, MatchError> {
-        self.matchers.constraints.matches(request, context, self.equivalents)
+        let matched = self.matchers.constraints.matches(request, context, &self.engine.equivalents);
+        match &self.matchers.groups {
+            // A policy that does not apply never fails a request: that groups rule it out wins over an error.
+            Some(groups) if !matches!(matched, Ok(None)) => match groups.hold(request, context)? {
+                true => matched,
+                false => Ok(None),
+            },
+            _ => matched,
+        }
+    }
+
+    /// Exceptions that name the policy.
+    pub(crate) fn exceptions(&self) -> Option<&'c exceptions::OfPolicy> {
+        self.matchers.exceptions.as_deref()
+    }
+
+    /// Whether its rollout has stopped on this replica.
+    pub(crate) fn is_held(&self) -> bool {
+        self.engine.rollouts.is_held(self.number)
+    }
+
+    /// Whether its rollout has a budget to count for.
+    pub(crate) fn has_budget(&self) -> bool {
+        self.policy.rollout.is_some() && self.engine.rollouts.counts(self.number)
     }
 
     pub(crate) fn binding_matches(
@@ -222,7 +276,7 @@ impl<'c> Prepared<'c> {
         context: &Context<'c>,
     ) -> Result<bool, MatchError> {
         match self.matchers.bindings.get(number) {
-            Some(Some(matcher)) => Ok(matcher.matches(request, context, self.equivalents)?.is_some()),
+            Some(Some(matcher)) => Ok(matcher.matches(request, context, &self.engine.equivalents)?.is_some()),
             _ => Ok(true),
         }
     }
@@ -244,8 +298,8 @@ fn decision(mut out: Outcome, patch: &[PatchOperation<'_>], mutated: &Mutated<'_
         audit_annotations: std::mem::take(&mut out.audit_annotations),
         patch: if allowed { patch.iter().filter_map(|o| serde_json::to_value(o).ok()).collect() } else { Vec::new() },
         object,
-        shadow: Vec::new(),
-        budgeted: Vec::new(),
+        shadow: std::mem::take(&mut out.shadow),
+        budgeted: std::mem::take(&mut out.budgeted),
         findings: out.into_findings(),
     }
 }

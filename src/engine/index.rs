@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use bumpalo::Bump;
 use rustc_hash::FxBuildHasher;
 use stockade_cel::Object;
-use stockade_policy::compiled::{Binding, Policy};
+use stockade_policy::compiled::{Binding, NamespaceGroup, Policy};
 use stockade_policy::matching::{MatchPolicy, MatchResources, RuleWithOperations};
 use stockade_policy::selector::{LabelSelector, Operator, Requirement};
 
@@ -24,6 +24,9 @@ pub struct Index {
     any: Bucket,
     /// Whether some policy is found by the labels of its namespace.
     reads_namespaces: bool,
+    /// Whether some policy is found by the label that has the name of its namespace. A Namespace that is written may
+    /// lack it until the API server fills it in.
+    reads_names: bool,
 }
 
 /// Policies about one group and resource.
@@ -63,15 +66,19 @@ pub enum NamespaceFacts<'a> {
 
 impl Index {
     /// Indexes policies by their position, for requests that have these equivalents.
-    pub fn new<P: Borrow<Policy>>(policies: &[P], equivalents: &Equivalents) -> Self {
+    pub fn new<P: Borrow<Policy>>(policies: &[P], groups: &[NamespaceGroup], equivalents: &Equivalents) -> Self {
         let mut index = Self::default();
         let kinds_known = equivalents.kinds_known();
+        let groups: HashMap<&str, Vec<Requirement>> =
+            groups.iter().filter_map(|g| Some((&*g.name, members_of(g)?))).collect();
         for (number, policy) in policies.iter().map(Borrow::borrow).enumerate() {
             if policy.bindings.is_empty() {
                 continue;
             }
             let constraints = &policy.match_constraints;
-            let needed = needed(policy, kinds_known);
+            let of_groups = needed_of_groups(policy, &groups);
+            index.reads_names |= of_groups.is_some();
+            let needed = of_groups.or_else(|| needed(policy, kinds_known));
             index.reads_namespaces |= needed.iter().flatten().any(|n| matches!(n, Needed::OfNamespace(_)));
             let number = number as u32;
             let equivalent = constraints.match_policy == MatchPolicy::Equivalent;
@@ -112,7 +119,8 @@ impl Index {
         arena: &'a Bump,
     ) -> &'a [u32] {
         let mut found = bumpalo::collections::Vec::new_in(arena);
-        let namespace = if self.reads_namespaces { namespace() } else { NamespaceFacts::Unknown };
+        let labelled = self.reads_namespaces && !(self.reads_names && request.is_namespace());
+        let namespace = if labelled { namespace() } else { NamespaceFacts::Unknown };
         let objects = [labels(request.object), labels(request.old_object)];
         let wanted = Wanted { operation: bit(request.operation), namespace, objects, equivalent: false };
         self.collect(request.resource.group, request.resource.resource, wanted, &mut found);
@@ -173,6 +181,29 @@ fn needed(policy: &Policy, kinds_known: bool) -> Option<Vec<Needed<'_>>> {
         return None;
     }
     policy.bindings.iter().map(|b| bound(b, constraints)).collect()
+}
+
+/// The label that has the name of a Namespace; the API server sees to it.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// Labels of which the members of a group have one; none when it cannot be told by labels with certain values.
+fn members_of(group: &NamespaceGroup) -> Option<Vec<Requirement>> {
+    let by_name = || Requirement { key: NAME_LABEL.to_owned(), operator: Operator::In, values: group.names.clone() };
+    let named = (!group.names.is_empty()).then(by_name);
+    let selected = match &group.selector {
+        Some(selector) => Some(selector.requirements.iter().find(|r| r.operator == Operator::In)?.clone()),
+        None => None,
+    };
+    Some(named.into_iter().chain(selected).collect())
+}
+
+/// As [`needed`], of the groups that a policy names: what they rule out is never an error.
+fn needed_of_groups<'p>(policy: &Policy, groups: &'p HashMap<&str, Vec<Requirement>>) -> Option<Vec<Needed<'p>>> {
+    if policy.namespace_groups.is_empty() {
+        return None;
+    }
+    let members: Option<Vec<_>> = policy.namespace_groups.iter().map(|name| groups.get(&**name)).collect();
+    Some(members?.into_iter().flatten().map(Needed::OfNamespace).collect())
 }
 
 /// The label that a binding needs.

@@ -65,6 +65,12 @@ pub enum MatchError {
         /// Which.
         name: String,
     },
+    /// A NamespaceGroup that the policy names is not there.
+    #[error("namespacegroups.stockade.dev {name:?} not found")]
+    GroupNotFound {
+        /// Which.
+        name: String,
+    },
     /// It is not known yet whether the namespace is there.
     #[error("Internal error occurred: namespaces are not yet synced to use for admission")]
     NotReady,

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 
 use stockade_cel::Value;
 use stockade_cel::limits::POLICY_COST_BUDGET;
-use stockade_policy::compiled::{Binding, FailurePolicy, Flavour, Mutation, Policy, ReinvocationPolicy};
+use stockade_policy::compiled::{Binding, Exception, FailurePolicy, Flavour, Mutation, Policy, ReinvocationPolicy};
 
 use crate::conditions;
 use crate::conflicts::Conflicts;
+use crate::consequence::{Consequence, Failure};
 use crate::context::{Context, Seen};
 use crate::decision::{FindingAction, FindingResult, Status};
 use crate::defaults::Defaults;
@@ -23,6 +24,7 @@ mod patch;
 
 /// One policy, binding and params that are active for the request.
 struct Invocation<'c> {
+    prepared: Prepared<'c>,
     policy: &'c Policy,
     binding: &'c Binding,
     param: Value<'c>,
@@ -115,7 +117,7 @@ impl<'c> Passes<'c, '_> {
                 Err(error) => {
                     for i in &invocations {
                         let place = Place { policy: i.policy, binding: Some(i.binding) };
-                        self.cannot_judge(place, "namespaceObject", &error, &mut errors);
+                        self.cannot_judge(i.prepared, request, place, "namespaceObject", &error, &mut errors);
                     }
                 }
             }
@@ -144,7 +146,7 @@ impl<'c> Passes<'c, '_> {
                 Ok(Some(matched)) => matched,
                 Ok(None) => continue,
                 Err(error) => {
-                    self.cannot_judge(place, "matchConstraints", &error, errors);
+                    self.cannot_judge(prepared, request, place, "matchConstraints", &error, errors);
                     continue;
                 }
             };
@@ -154,20 +156,20 @@ impl<'c> Passes<'c, '_> {
                     Ok(true) => {}
                     Ok(false) => continue,
                     Err(error) => {
-                        self.cannot_judge(bound, "matchResources", &error, errors);
+                        self.cannot_judge(prepared, request, bound, "matchResources", &error, errors);
                         continue;
                     }
                 }
                 if let Err(error) = self.context.see(request, &matched) {
-                    self.cannot_judge(place, "matchConstraints", &error, errors);
+                    self.cannot_judge(prepared, request, place, "matchConstraints", &error, errors);
                     continue;
                 }
                 match params::collect(policy, binding, request.namespace, self.context) {
                     Ok(params) => {
-                        let invocation = |&param| Invocation { policy, binding, param, matched };
+                        let invocation = |&param| Invocation { prepared, policy, binding, param, matched };
                         invocations.extend(params.iter().map(invocation));
                     }
-                    Err(error) => self.cannot_judge(bound, "paramRef", &error, errors),
+                    Err(error) => self.cannot_judge(prepared, request, bound, "paramRef", &error, errors),
                 }
             }
         }
@@ -182,15 +184,18 @@ impl<'c> Passes<'c, '_> {
         namespace: Value<'c>,
         errors: &mut Vec<PolicyError>,
     ) -> bool {
-        let Invocation { policy, binding, param, matched } = *invocation;
+        let Invocation { prepared, policy, binding, param, matched } = *invocation;
         let place = Place { policy, binding: Some(binding) };
+        let before_it = *request;
+        let consequence = Consequence { prepared, request: &before_it, context: self.context };
+        let found = self.out.count();
         // Whether this converts was tried when the invocations were collected, and a mutation keeps the kind.
         let Ok(seen) = self.context.see(request, &matched) else { return false };
         match conditions::hold(policy, &seen, param, self.context) {
             Ok(true) => {}
             Ok(false) => return false,
             Err(error) => {
-                self.failed(place, "matchConditions", 0, error, errors);
+                self.failed(consequence, place, ("matchConditions", 0), &error, errors);
                 return false;
             }
         }
@@ -207,15 +212,25 @@ impl<'c> Passes<'c, '_> {
             }
             let now = seen.with_object(object);
             let (rule, line) = (format!("mutations[{number}]"), expression_line(mutation));
+            let waived = consequence.waiver(&rule);
             match self.apply(mutation, &now, policy, param, namespace) {
+                Ok(new) if let Some(exception) = waived => {
+                    self.left_out(consequence, place, exception, (&rule, line), (object, new));
+                }
                 Ok(new) => {
                     // Only built-in kinds have defaults here, and those are never seen in another version.
                     let own_kind = matched.kind == request.kind;
                     object = if own_kind { self.defaults.fill(object, new, self.context.into()) } else { new };
                     patched = true;
                 }
-                Err(patch::MutationError::Policy(error)) => self.failed(place, &rule, line, error, errors),
+                Err(patch::MutationError::Policy(error)) => {
+                    self.failed(consequence, place, (&rule, line), &error, errors);
+                }
                 Err(patch::MutationError::Request(status)) => {
+                    let (result, message) = (FindingResult::Error, status.message.as_str());
+                    if consequence.is_waived(place, Failure { rule: &rule, result, message, line }, self.out) {
+                        continue;
+                    }
                     let how = (FindingAction::Deny, FindingResult::Error);
                     self.out.find(place.finding(rule, how, status.message.clone(), line));
                     self.out.deny(status);
@@ -226,10 +241,33 @@ impl<'c> Passes<'c, '_> {
         if patched {
             self.changed(invocation, before, object, request);
         }
+        // Of a policy that also validates, that tells.
+        let only_changes = policy.validations.is_empty() && policy.audit_annotations.is_empty();
+        if self.context.passes && only_changes && self.again.is_none() && self.out.count() == found {
+            consequence.passed(place, "mutations", self.out);
+        }
         if policy.reinvocation == ReinvocationPolicy::IfNeeded {
             self.invoked.push(key);
         }
         patched
+    }
+
+    /// Tells of a mutation that an exception keeps from being applied, once, if it would have changed anything.
+    fn left_out(
+        &mut self,
+        consequence: Consequence<'c, '_>,
+        place: Place<'c>,
+        exception: &Exception,
+        (rule, line): (&str, u32),
+        (before, after): (Value<'c>, Value<'c>),
+    ) {
+        let operations = stockade_schema::json_patch::diff(before, after, self.context.arena());
+        if operations.is_empty() || self.again.is_some() {
+            return;
+        }
+        let message = format!("would change {}", patch::summary(&operations));
+        let failure = Failure { rule, result: FindingResult::Fail, message: &message, line };
+        consequence.waive(place, exception, failure, self.out);
     }
 
     fn apply(
@@ -271,30 +309,42 @@ impl<'c> Passes<'c, '_> {
 
     fn cannot_judge(
         &mut self,
+        prepared: Prepared<'c>,
+        request: &Request<'c>,
         place: Place<'c>,
         rule: &str,
         error: &dyn std::fmt::Display,
         errors: &mut Vec<PolicyError>,
     ) {
+        let consequence = Consequence { prepared, request, context: self.context };
         let message = configuration_error(place, error);
-        self.note(place, rule, 0, message, "Forbidden", errors);
+        self.note(consequence, place, (rule, 0), (&message, "Forbidden"), errors);
     }
 
-    fn failed(&mut self, place: Place<'c>, rule: &str, line: u32, error: String, errors: &mut Vec<PolicyError>) {
-        self.note(place, rule, line, error, "Invalid", errors);
+    fn failed(
+        &mut self,
+        consequence: Consequence<'c, '_>,
+        place: Place<'c>,
+        at: (&str, u32),
+        error: &str,
+        errors: &mut Vec<PolicyError>,
+    ) {
+        self.note(consequence, place, at, (error, "Invalid"), errors);
     }
 
     fn note(
         &mut self,
+        consequence: Consequence<'c, '_>,
         place: Place<'c>,
-        rule: &str,
-        line: u32,
-        message: String,
-        reason: &'static str,
+        (rule, line): (&str, u32),
+        (message, reason): (&str, &'static str),
         errors: &mut Vec<PolicyError>,
     ) {
         if place.policy.failure_policy == FailurePolicy::Fail {
-            errors.push(PolicyError { message: place.mutation_denied(&message), reason });
+            if consequence.is_waived(place, Failure { rule, result: FindingResult::Error, message, line }, self.out) {
+                return;
+            }
+            errors.push(PolicyError { message: place.mutation_denied(message), reason });
         }
         self.out.find(place.finding(rule, (place.error_action(), FindingResult::Error), message, line));
     }

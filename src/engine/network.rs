@@ -9,6 +9,7 @@ use stockade_cel::{Object, Value};
 use stockade_policy::selector::{LabelSelector, Operator, Requirement};
 
 use crate::facts::Kind;
+use crate::pod_template;
 
 /// The kind that is read.
 pub const NETWORK_POLICY: Kind<'static> = Kind { api_version: "networking.k8s.io/v1", kind: "NetworkPolicy" };
@@ -61,10 +62,7 @@ impl<'a> Pod<'a> {
         }
         let namespace = object.path(&["metadata", "namespace"]).and_then(Value::as_str).filter(|n| !n.is_empty());
         let namespace = namespace.ok_or(NotReadable::NoNamespace)?;
-        let template = [&["spec", "template"][..], &["spec", "jobTemplate", "spec", "template"], &["template"]]
-            .into_iter()
-            .find_map(|path| object.path(path).filter(|t| matches!(t, Value::Object(_))));
-        let pod = template.unwrap_or(object);
+        let pod = pod_template::of(object);
         Ok(Self {
             namespace,
             labels: pod.path(&["metadata", "labels"]).and_then(Value::as_object),

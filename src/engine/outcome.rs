@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use stockade_policy::compiled::{Binding, FailurePolicy, Flavour, Policy};
+use stockade_policy::compiled::{Actions, Binding, FailurePolicy, Flavour, Policy};
 
-use crate::decision::{Finding, FindingAction, FindingResult, Status};
+use crate::decision::{Budgeted, Finding, FindingAction, FindingResult, ShadowDifference, Status};
 
 /// Most findings of one request; what is beyond is counted in a last one.
 pub const MAX_FINDINGS: usize = 1_000;
@@ -18,6 +18,9 @@ const MAX_VALUE_BYTES: usize = 10 * 1024;
 /// Longest annotation, which joins the values of all bindings and params. Upstream has no such bound.
 const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
 
+/// The annotation that tells of failures under the action Audit.
+pub(crate) const FAILURE_ANNOTATION: &str = "validation.policy.admission.k8s.io/validation_failure";
+
 /// Gathered so far.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -26,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) warnings: Vec<String>,
     pub(crate) audit_annotations: BTreeMap<String, String>,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) shadow: Vec<ShadowDifference>,
+    pub(crate) budgeted: Vec<Budgeted>,
     suppressed: usize,
 }
 
@@ -62,6 +67,16 @@ impl Outcome {
         } else {
             self.suppressed += 1;
         }
+    }
+
+    /// Whether findings were left out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.suppressed > 0
+    }
+
+    /// How many findings there are, those left out among them.
+    pub(crate) fn count(&self) -> usize {
+        self.findings.len() + self.suppressed
     }
 
     /// All findings; a last one tells how many there was no room for.
@@ -140,6 +155,25 @@ impl Place<'_> {
             FailurePolicy::Ignore => FindingAction::Ignore,
         }
     }
+}
+
+/// The value of [`FAILURE_ANNOTATION`], with Go's JSON escapes.
+pub(crate) fn failure_annotation(place: Place<'_>, number: usize, message: &str, actions: Actions) -> String {
+    let Actions { deny, warn, audit } = actions;
+    let names = [(deny, "Deny"), (warn, "Warn"), (audit, "Audit")];
+    let actions: Vec<_> = names.into_iter().filter(|(does, _)| *does).map(|(_, name)| name).collect();
+    let failures = [serde_json::json!({
+        "message": message,
+        "policy": &*place.policy.name,
+        "binding": place.binding.map_or("", |b| &*b.name),
+        "expressionIndex": number,
+        "validationActions": actions,
+    })];
+    // Serialising strings and numbers cannot fail.
+    let text = serde_json::to_string(&failures).unwrap_or_default();
+    [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u{2028}", "\\u2028"), ("\u{2029}", "\\u2029")]
+        .iter()
+        .fold(text, |t, (from, to)| t.replace(from, to))
 }
 
 /// `failed to configure binding: …`, or `policy` when no binding is concerned.

@@ -8,17 +8,16 @@ use stockade_policy::compiled::{
 };
 
 use crate::conditions;
+use crate::consequence::{Consequence, Failure};
 use crate::context::{Context, Roots, Seen};
-use crate::decision::{FindingAction, FindingResult, Status};
+use crate::decision::{Budgeted, FindingAction, FindingResult, Status};
 use crate::engine::Prepared;
 use crate::evaluate::Run;
 use crate::matcher::{Match, MatchError};
-use crate::outcome::{Outcome, Place, annotation_value, configuration_error, invalid};
+use crate::outcome::{FAILURE_ANNOTATION, Outcome, Place, annotation_value, configuration_error, failure_annotation};
 use crate::params;
 use crate::request::Request;
-
-/// The annotation that tells of failures under the action Audit.
-const FAILURE_ANNOTATION: &str = "validation.policy.admission.k8s.io/validation_failure";
+use crate::shadow::{self, Shadow};
 
 /// How one validation ended.
 enum Verdict {
@@ -38,73 +37,111 @@ enum Annotation<'c> {
     WrongType(String),
 }
 
-/// Judges all candidates in order.
+/// Judges all candidates in order. A shadow is judged like them, and nothing comes of it but a comparison.
 pub(crate) fn validate<'c>(
     candidates: impl Iterator<Item = Prepared<'c>>,
     request: &Request<'c>,
     context: &Context<'c>,
     out: &mut Outcome,
 ) {
+    let mut shadows = Vec::new();
     for prepared in candidates {
         let policy = prepared.policy;
         let judges = !policy.validations.is_empty() || !policy.audit_annotations.is_empty();
         if policy.flavour == Flavour::Mutating || (policy.flavour == Flavour::Admission && !judges) {
             continue;
         }
-        let place = Place { policy, binding: None };
-        let matched = match prepared.matches(request, context) {
-            Ok(Some(matched)) => matched,
-            Ok(None) => continue,
-            Err(error) => {
-                cannot_judge(place, "matchConstraints", &error, out);
-                continue;
+        let consequence = Consequence { prepared, request, context };
+        let judged = match &policy.shadow_of {
+            None => judge(consequence, out),
+            Some(of) => {
+                let mut silent = Outcome::default();
+                let judged = judge(consequence, &mut silent);
+                shadows.push(Shadow::new(policy, of, silent));
+                judged
             }
         };
-        let mut audit = Vec::new();
-        let mut seen = None;
-        for (number, binding) in policy.bindings.iter().enumerate() {
-            let place = Place { policy, binding: Some(binding) };
-            match prepared.binding_matches(number, request, context) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(error) => {
-                    cannot_judge(place, "matchResources", &error, out);
-                    continue;
-                }
-            }
-            let mut judge = Judge { place, policy, binding, context, out: &mut *out, audit: &mut audit };
-            if judge.binding(request, &matched, &mut seen).is_err() {
-                return;
-            }
-        }
-        for (annotation, values) in audit {
-            out.annotate(format!("{}/{}", policy.name, annotation.key), values.join(", "));
+        if let Err(Refused(status)) = judged {
+            out.denial = Some(status);
+            return;
         }
     }
+    shadow::compare(shadows, out);
+}
+
+/// Judges one policy with all its bindings.
+fn judge<'c>(consequence: Consequence<'c, '_>, out: &mut Outcome) -> Result<(), Refused> {
+    let Consequence { prepared, request, context } = consequence;
+    let policy = prepared.policy;
+    let place = Place { policy, binding: None };
+    let before = out.findings.len();
+    let matched = match prepared.matches(request, context) {
+        Ok(Some(matched)) => matched,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            cannot_judge(consequence, place, "matchConstraints", &error, out);
+            return Ok(());
+        }
+    };
+    let mut audit = Vec::new();
+    let mut seen = None;
+    let mut judged = false;
+    for (number, binding) in policy.bindings.iter().enumerate() {
+        let place = Place { policy, binding: Some(binding) };
+        match prepared.binding_matches(number, request, context) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(error) => {
+                cannot_judge(consequence, place, "matchResources", &error, out);
+                continue;
+            }
+        }
+        let found = out.count();
+        let mut judge = Judge { place, policy, binding, consequence, context, out, audit: &mut audit, judged: false };
+        judge.binding(request, &matched, &mut seen)?;
+        judged |= judge.judged;
+        if context.passes && judge.judged && out.count() == found {
+            consequence.passed(place, "validations", out);
+        }
+    }
+    for (annotation, values) in audit {
+        out.annotate(format!("{}/{}", policy.name, annotation.key), values.join(", "));
+    }
+    if prepared.has_budget() && judged && !request.dry_run {
+        let denied = out.findings[before..].iter().any(|f| f.action == FindingAction::Deny);
+        out.budgeted.push(Budgeted { policy: prepared.number, denied });
+    }
+    Ok(())
 }
 
 /// An error before any expression was evaluated.
-fn cannot_judge(place: Place<'_>, rule: &str, error: &dyn std::fmt::Display, out: &mut Outcome) {
+fn cannot_judge<'c>(
+    consequence: Consequence<'c, '_>,
+    place: Place<'c>,
+    rule: &str,
+    error: &dyn std::fmt::Display,
+    out: &mut Outcome,
+) {
     let message = configuration_error(place, error);
-    let action = place.error_action();
-    if action == FindingAction::Deny {
-        out.deny(invalid(place.validation_denied(&message)));
-    }
-    out.find(place.finding(rule, (action, FindingResult::Error), message, 0));
+    let failure = Failure { rule, result: FindingResult::Error, message: &message, line: 0 };
+    consequence.error(place, place.error_action(), failure, out);
 }
 
 /// The request is refused whatever the policies say.
-struct Refused;
+struct Refused(Status);
 
 /// One binding being judged.
 struct Judge<'c, 'x> {
     place: Place<'c>,
     policy: &'c Policy,
     binding: &'c Binding,
+    consequence: Consequence<'c, 'x>,
     context: &'x Context<'c>,
     out: &'x mut Outcome,
     /// Distinct values of each annotation over all bindings and params.
     audit: &'x mut Vec<(&'c AuditAnnotation, Vec<String>)>,
+    /// Whether it came to the validations.
+    judged: bool,
 }
 
 impl<'c> Judge<'c, '_> {
@@ -117,7 +154,7 @@ impl<'c> Judge<'c, '_> {
         let params = match params::collect(self.policy, self.binding, request.namespace, self.context) {
             Ok(params) => params,
             Err(error) => {
-                cannot_judge(self.place, "paramRef", &error, self.out);
+                cannot_judge(self.consequence, self.place, "paramRef", &error, self.out);
                 return Ok(());
             }
         };
@@ -129,7 +166,7 @@ impl<'c> Judge<'c, '_> {
             None => match self.context.see(request, matched) {
                 Ok(new) => *seen.insert(new),
                 Err(error) => {
-                    cannot_judge(self.place, "matchConstraints", &error, self.out);
+                    cannot_judge(self.consequence, self.place, "matchConstraints", &error, self.out);
                     return Ok(());
                 }
             },
@@ -141,11 +178,10 @@ impl<'c> Judge<'c, '_> {
                 let message = error.to_string();
                 let how = (FindingAction::Deny, FindingResult::Error);
                 self.out.find(self.place.finding("namespaceObject", how, message.clone(), 0));
-                self.out.denial = Some(Status { code: 404, reason: "NotFound".to_owned(), message });
-                return Err(Refused);
+                return Err(Refused(Status { code: 404, reason: "NotFound".to_owned(), message }));
             }
             Err(error) => {
-                cannot_judge(self.place, "namespaceObject", &error, self.out);
+                cannot_judge(self.consequence, self.place, "namespaceObject", &error, self.out);
                 return Ok(());
             }
         };
@@ -161,6 +197,7 @@ impl<'c> Judge<'c, '_> {
             Ok(false) => return,
             Err(error) => return self.conclude(0, "matchConditions", 0, Verdict::Errored(error)),
         }
+        self.judged = true;
         let roots = seen.roots(param, namespace, self.context.arena());
         // When either list spends its budget, upstream has but that one error.
         let (verdicts, annotations) = match (self.validations(roots), self.audit_annotations(roots)) {
@@ -272,12 +309,9 @@ impl<'c> Judge<'c, '_> {
             Annotation::Error(error) => (error, self.place.error_action()),
             Annotation::WrongType(error) => (error, FindingAction::Deny),
         };
-        // Refused whatever the binding's actions are.
-        if action == FindingAction::Deny {
-            self.out.deny(invalid(self.place.validation_denied(&error)));
-        }
-        let rule = format!("auditAnnotations[{number}]");
-        self.out.find(self.place.finding(rule, (action, FindingResult::Error), error, annotation.value.line));
+        let (rule, line) = (format!("auditAnnotations[{number}]"), annotation.value.line);
+        let failure = Failure { rule: &rule, result: FindingResult::Error, message: &error, line };
+        self.consequence.error(self.place, action, failure, self.out);
     }
 
     fn publish(&mut self, annotation: &'c AuditAnnotation, value: &str) {
@@ -303,17 +337,25 @@ impl<'c> Judge<'c, '_> {
             let how = (FindingAction::Ignore, result);
             return self.out.find(self.place.finding(rule, how, message, line));
         }
-        let Actions { deny, warn, audit } = self.binding.actions;
+        if self.consequence.is_waived(self.place, Failure { rule, result, message: &message, line }, self.out) {
+            return;
+        }
+        let actions = self.consequence.actions(self.binding.actions);
+        let Actions { deny, warn, audit } = actions;
         if deny {
             let (code, reason) = code(reason);
             let message = self.place.validation_denied(&message);
             self.out.deny(Status { code, reason: reason.to_owned(), message });
         }
         if warn {
-            self.out.warn(self.place.validation_warning(&message));
+            let early = self.binding.actions.deny && !deny;
+            self.out.warn(match early {
+                true => self.consequence.early_warning(self.place, &message),
+                false => self.place.validation_warning(&message),
+            });
         }
         if audit {
-            let value = self.failure_annotation(number, &message);
+            let value = failure_annotation(self.place, number, &message, actions);
             self.out.annotate(FAILURE_ANNOTATION.to_owned(), value);
         }
         for (does, action) in [(deny, FindingAction::Deny), (warn, FindingAction::Warn), (audit, FindingAction::Audit)]
@@ -322,25 +364,6 @@ impl<'c> Judge<'c, '_> {
                 self.out.find(self.place.finding(rule, (action, result), message.clone(), line));
             }
         }
-    }
-
-    /// The value of [`FAILURE_ANNOTATION`], with Go's JSON escapes.
-    fn failure_annotation(&self, number: usize, message: &str) -> String {
-        let Actions { deny, warn, audit } = self.binding.actions;
-        let names = [(deny, "Deny"), (warn, "Warn"), (audit, "Audit")];
-        let actions: Vec<_> = names.into_iter().filter(|(does, _)| *does).map(|(_, name)| name).collect();
-        let failures = [serde_json::json!({
-            "message": message,
-            "policy": &*self.policy.name,
-            "binding": &*self.binding.name,
-            "expressionIndex": number,
-            "validationActions": actions,
-        })];
-        // Serialising strings and numbers cannot fail.
-        let text = serde_json::to_string(&failures).unwrap_or_default();
-        [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u{2028}", "\\u2028"), ("\u{2029}", "\\u2029")]
-            .iter()
-            .fold(text, |t, (from, to)| t.replace(from, to))
     }
 }
 

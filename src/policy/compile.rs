@@ -56,6 +56,15 @@ pub enum MissingObjects {
     Warn,
 }
 
+impl MissingObjects {
+    fn severity(self) -> Severity {
+        match self {
+            MissingObjects::Error => Severity::Error,
+            MissingObjects::Warn => Severity::Warning,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -87,8 +96,12 @@ pub fn compile(sources: &PolicySources, options: Options) -> Result<Compiled, Di
     let mut symbols = Symbols::new();
     let mut environments = environments::Environments::default();
     report_conflicts(sources, &mut diagnostics);
-    let PolicySources { policies: named, exceptions, groups, .. } = sources;
-    references::check(references::Named { policies: named, exceptions, groups }, options, &mut diagnostics);
+    let mut known = references::Known::default();
+    known.add(sources);
+    references::check(sources, &known, options.missing.severity(), &mut diagnostics);
+    for exception in &sources.exceptions {
+        references::check_time(exception, options, &mut diagnostics);
+    }
     let mut policies = Vec::new();
     for source in &sources.policies {
         let mut compiler = expressions::Compiler {
@@ -110,7 +123,7 @@ pub fn compile(sources: &PolicySources, options: Options) -> Result<Compiled, Di
         return Err(diagnostics);
     }
     let policies = policies.into_iter().map(Arc::new).collect();
-    let (exceptions, groups) = (exceptions_of(exceptions), groups_of(groups));
+    let (exceptions, groups) = (exceptions_of(&sources.exceptions), groups_of(&sources.groups));
     Ok(Compiled { set: PolicySet { policies, symbols, exceptions, groups }, diagnostics })
 }
 

@@ -18,5 +18,6 @@ pub mod source;
 pub mod source_file;
 pub mod sources;
 pub mod stable_hash;
+pub mod time_span;
 pub mod tree;
 pub mod yaml;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use stockade_engine::decision::Decision;
+use stockade_engine::decision::{Decision, FindingAction};
 
 use crate::Report;
 use crate::table::{BAD, DOUBTFUL, FAINT, GOOD, findings, shown};
@@ -30,6 +30,8 @@ pub struct Summary {
     pub refused: usize,
     /// Admitted with a warning.
     pub warned: usize,
+    /// Admitted where an exception waives a failure.
+    pub waived: usize,
 }
 
 /// One object and what was decided.
@@ -68,25 +70,38 @@ impl CheckReport {
             judged: objects.len(),
             refused: objects.iter().filter(|o| !o.decision.allowed).count(),
             warned: objects.iter().filter(|o| o.decision.allowed && !o.decision.warnings.is_empty()).count(),
+            waived: objects.iter().filter(|o| o.decision.allowed && is_waived(&o.decision)).count(),
         };
         Self { allowed: summary.refused == 0, summary, objects }
     }
 }
 
+fn is_waived(decision: &Decision) -> bool {
+    decision.findings.iter().any(|f| f.action == FindingAction::Waive)
+}
+
+fn is_told(decision: &Decision) -> bool {
+    !decision.findings.is_empty() || !decision.shadow.is_empty()
+}
+
 impl Report for CheckReport {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        for Judged { subject, decision } in self.objects.iter().filter(|o| !o.decision.findings.is_empty()) {
+        for Judged { subject, decision } in self.objects.iter().filter(|o| is_told(&o.decision)) {
             let Subject { file, line, kind, namespace, name, .. } = subject;
             let slash = if namespace.is_empty() { "" } else { "/" };
             writeln!(out, "{}:{line}: {} {}{slash}{}", shown(file), shown(kind), shown(namespace), shown(name))?;
             findings(decision, out)?;
             writeln!(out)?;
         }
-        let Summary { judged, refused, warned } = self.summary;
+        let Summary { judged, refused, warned, waived } = self.summary;
         let objects = if judged == 1 { "object" } else { "objects" };
         let style = if refused > 0 { BAD } else { GOOD };
         write!(out, "{judged} {objects} judged: {style}{refused} refused{style:#}")?;
         let style = if warned > 0 { DOUBTFUL } else { FAINT };
-        writeln!(out, ", {style}{warned} with warnings{style:#}")
+        write!(out, ", {style}{warned} with warnings{style:#}")?;
+        if waived > 0 {
+            write!(out, ", {waived} by an exception")?;
+        }
+        writeln!(out)
     }
 }

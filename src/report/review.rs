@@ -33,7 +33,7 @@ impl Report for ReviewReport {
         for operation in &decision.patch {
             writeln!(out, "  {GOOD}patch{GOOD:#}   {operation}")?;
         }
-        if !decision.findings.is_empty() {
+        if !decision.findings.is_empty() || !decision.shadow.is_empty() {
             writeln!(out)?;
             findings(decision, out)?;
         }

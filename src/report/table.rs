@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use stockade_engine::decision::{Decision, Finding, FindingAction, FindingResult};
+use stockade_engine::decision::{Decision, Differs, Finding, FindingAction, FindingResult};
 
 /// Refused, failed.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -30,7 +30,7 @@ pub(crate) fn shown(text: &str) -> String {
         .collect()
 }
 
-/// Writes the findings of a decision, one paragraph each.
+/// Writes the findings of a decision, one paragraph each, and where shadows differ.
 pub(crate) fn findings(decision: &Decision, out: &mut dyn Write) -> io::Result<()> {
     for f in &decision.findings {
         let (style, verb) = verb(f);
@@ -40,11 +40,26 @@ pub(crate) fn findings(decision: &Decision, out: &mut dyn Write) -> io::Result<(
         for line in shown(&f.message).lines() {
             writeln!(out, "          {line}")?;
         }
+        if let Some(exception) = &f.exception {
+            writeln!(out, "          {FAINT}by PolicyException {}{FAINT:#}", shown(exception))?;
+        }
         if let Some(path) = &f.path {
             writeln!(out, "          {FAINT}field {}{FAINT:#}", shown(path))?;
         }
         if let Some(trace) = &f.trace {
             writeln!(out, "          {FAINT}{} at {}{FAINT:#}", f.rule, shown(trace))?;
+        }
+    }
+    for d in &decision.shadow {
+        let how = match d.differs {
+            Differs::NewlyFails => "would newly fail",
+            Differs::NoLongerFails => "would no longer fail",
+        };
+        write!(out, "  ")?;
+        word(out, FAINT, "shadow", 8)?;
+        writeln!(out, "{} {how} what {} judges", d.policy, shown(&d.of))?;
+        for line in shown(&d.message).lines() {
+            writeln!(out, "          {line}")?;
         }
     }
     Ok(())

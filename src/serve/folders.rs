@@ -28,7 +28,7 @@ impl Folders {
     /// # Errors
     /// All diagnostics: without a good set there is nothing to serve.
     pub(crate) fn load(&self, in_force: &InForce) -> Result<()> {
-        let first = generation(self, 1).map_err(|refusal| refusal.error)?;
+        let first = generation(self, 1, None).map_err(|refusal| refusal.error)?;
         in_force.put(first);
         in_force.refuse(Vec::new());
         Ok(())
@@ -60,8 +60,9 @@ impl Folders {
 
     /// Reads everything anew. A set with any fault is refused whole and the one in force stays.
     fn reload(&self, in_force: &InForce) {
-        let number = in_force.judge().map_or(0, |judge| judge.number) + 1;
-        match generation(self, number) {
+        let before = in_force.judge();
+        let number = before.as_ref().map_or(0, |judge| judge.number) + 1;
+        match generation(self, number, before.as_ref().map(|judge| &*judge.engine)) {
             Ok(next) => {
                 tracing::info!(generation = number, policies = next.engine.set().policies.len(), "policies in force");
                 in_force.put(next);
@@ -98,7 +99,7 @@ impl From<anyhow::Error> for Refusal {
     }
 }
 
-fn generation(sources: &Folders, number: u64) -> Result<Judge, Refusal> {
+fn generation(sources: &Folders, number: u64, before: Option<&Engine>) -> Result<Judge, Refusal> {
     let compiled = inputs::compile(stockade_policy::sources::load_paths(&sources.policies), true)?;
     if compiled.set.policies.is_empty() {
         // Of a mount that is gone an empty folder stays; whoever wants no policies stops the webhook.
@@ -111,7 +112,12 @@ fn generation(sources: &Folders, number: u64) -> Result<Judge, Refusal> {
             _ => tracing::warn!(file = &*d.file, line = d.line, warning = d.message, "policy warning"),
         }
     }
-    Ok(Judge { engine: Arc::new(Engine::new(Arc::new(compiled.set))), facts: Arc::new(facts), number })
+    let engine = Engine::new(Arc::new(compiled.set));
+    let engine = match before {
+        Some(before) => engine.continuing(before),
+        None => engine,
+    };
+    Ok(Judge { engine: Arc::new(engine), facts: Arc::new(facts), number })
 }
 
 fn listed(paths: &[PathBuf]) -> String {
@@ -200,7 +206,7 @@ spec:
         fs::write(dir.path().join("p.yaml"), GOOD).unwrap();
         fs::write(state.path().join("s.yaml"), "kind: Secret\ndata: {password: hunter2\n").unwrap();
         let sources = Folders { policies: vec![dir.path().to_owned()], cluster_state: Some(state.path().to_owned()) };
-        let Err(Refusal { error, summary }) = generation(&sources, 1) else { panic!("a broken file is refused") };
+        let Err(Refusal { error, summary }) = generation(&sources, 1, None) else { panic!("a broken file is refused") };
         let error = format!("{error:#}");
         assert!(error.contains("s.yaml") && !error.contains("hunter2"), "{error}");
         assert!(summary.contains("s.yaml") && !summary.contains("hunter2"), "{summary}");

@@ -8,7 +8,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use stockade_engine::decision::{Decision, FindingAction, FindingResult};
+use stockade_engine::decision::{Decision, Differs, FindingAction, FindingResult};
+use stockade_engine::rollout::Hold;
 use stockade_policy::compiled::{Flavour, PolicySet};
 use stockade_webhook::AtomicHistogram;
 
@@ -21,6 +22,8 @@ const EXECUTION_BUCKETS: &[f64] =
 pub(crate) struct PolicyMetrics {
     policies: Family<FlavourLabel, Gauge>,
     results: Family<ResultLabels, Counter>,
+    shadow_differences: Family<ShadowLabels, Counter>,
+    rollout_holds: Family<PolicyLabel, Counter>,
     reloads: Family<ReloadLabel, Counter>,
     /// Of the policies in force. Taken when those change, not for requests.
     names: Arc<Mutex<HashSet<Arc<str>>>>,
@@ -43,6 +46,17 @@ struct ResultLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShadowLabels {
+    policy: String,
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabel {
+    policy: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReloadLabel {
     result: &'static str,
 }
@@ -53,6 +67,8 @@ impl PolicyMetrics {
         let metrics = Self {
             policies: Family::default(),
             results: Family::default(),
+            shadow_differences: Family::default(),
+            rollout_holds: Family::default(),
             reloads: Family::default(),
             names: Arc::default(),
             current: Gauge::default(),
@@ -63,6 +79,16 @@ impl PolicyMetrics {
             "stockade_policy_results",
             "Rules that did not simply pass, by policy, action and result",
             metrics.results.clone(),
+        );
+        registry.register(
+            "stockade_shadow_differences",
+            "Requests on which a policy with shadowOf ends otherwise than the policy it shadows",
+            metrics.shadow_differences.clone(),
+        );
+        registry.register(
+            "stockade_rollout_holds",
+            "Rollouts that this replica stopped because their policy denied more than its budget",
+            metrics.rollout_holds.clone(),
         );
         registry.register(
             "stockade_policy_reloads",
@@ -116,6 +142,10 @@ impl PolicyMetrics {
                 self.results.remove(&ResultLabels { policy: policy.to_owned(), action, result });
             }
         }
+        for kind in [Differs::NewlyFails, Differs::NoLongerFails].map(differs_word) {
+            self.shadow_differences.remove(&ShadowLabels { policy: policy.to_owned(), kind });
+        }
+        self.rollout_holds.remove(&PolicyLabel { policy: policy.to_owned() });
     }
 
     /// Counts what a decision found.
@@ -124,6 +154,15 @@ impl PolicyMetrics {
             let (action, result) = (action_word(f.action), result_word(f.result));
             self.results.get_or_create(&ResultLabels { policy: f.policy.clone(), action, result }).inc();
         }
+        for d in &decision.shadow {
+            let kind = differs_word(d.differs);
+            self.shadow_differences.get_or_create(&ShadowLabels { policy: d.policy.clone(), kind }).inc();
+        }
+    }
+
+    /// A rollout was stopped.
+    pub(crate) fn held(&self, hold: &Hold) {
+        self.rollout_holds.get_or_create(&PolicyLabel { policy: hold.policy.to_string() }).inc();
     }
 }
 
@@ -151,6 +190,13 @@ fn action_word(action: FindingAction) -> &'static str {
 
 const RESULTS: [FindingResult; 4] =
     [FindingResult::Fail, FindingResult::Error, FindingResult::Mutated, FindingResult::Pass];
+
+fn differs_word(differs: Differs) -> &'static str {
+    match differs {
+        Differs::NewlyFails => "newly_fails",
+        Differs::NoLongerFails => "no_longer_fails",
+    }
+}
 
 fn result_word(result: FindingResult) -> &'static str {
     match result {

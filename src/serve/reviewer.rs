@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use stockade_webhook::{BadReview, Readiness, Reviewed, Reviewer, Verb, review};
 
+use super::holds;
 use super::in_force::InForce;
 
 /// Judges by what is in force.
@@ -28,6 +29,7 @@ impl Reviewer for PolicyReviewer {
         review::judge(&judge.engine, &*judge.facts, verb, body, deadline, |decision, took| {
             self.in_force.metrics.execution.observe(took.as_secs_f64());
             self.in_force.metrics.record(decision);
+            holds::count(&judge.engine, decision, &self.in_force.metrics);
         })
     }
 

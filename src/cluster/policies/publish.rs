@@ -37,7 +37,8 @@ pub fn publish<F: HeldKinds>(
     facts: F,
 ) -> (Generations, impl Future<Output = ()> + Send + use<F>) {
     let (publish, generations) = watch::channel(Arc::new(Generation::none()));
-    let publisher = Publisher { facts, compiler: Compiler::new(), held: BTreeSet::new(), publish };
+    let own_namespace = access.namespace.as_str().into();
+    let publisher = Publisher { facts, compiler: Compiler::new(), held: BTreeSet::new(), publish, own_namespace };
     (generations, run(objects::events(access), settings.folders, publisher))
 }
 
@@ -48,6 +49,8 @@ struct Publisher<F> {
     /// Kinds that the generation in force reads.
     held: BTreeSet<ParamKind>,
     publish: watch::Sender<Arc<Generation>>,
+    /// Whose exceptions also waive cluster-scoped objects.
+    own_namespace: Arc<str>,
 }
 
 /// A set that was compiled, indexed.
@@ -103,8 +106,9 @@ impl<F: HeldKinds> Publisher<F> {
     /// Compiles what changed and puts it in force.
     async fn renew(&mut self, sources: &Sources) {
         let (mut compiler, parts) = (mem::take(&mut self.compiler), sources.parts());
+        let (own_namespace, before) = (self.own_namespace.clone(), self.publish.borrow().clone());
         let Ok((compiler, built)) = tokio::task::spawn_blocking(move || {
-            let built = build(&mut compiler, &parts);
+            let built = build(&mut compiler, &parts, &own_namespace, &before.engine);
             (compiler, built)
         })
         .await
@@ -156,9 +160,9 @@ impl<F: HeldKinds> Publisher<F> {
     }
 }
 
-fn build(compiler: &mut Compiler, parts: &[Part]) -> Built {
+fn build(compiler: &mut Compiler, parts: &[Part], own_namespace: &str, before: &Engine) -> Built {
     let increment = compiler.compile(parts);
-    let engine = |set: PolicySet| Arc::new(Engine::new(Arc::new(set)));
+    let engine = |set: PolicySet| Arc::new(Engine::new(Arc::new(set)).own_namespace(own_namespace).continuing(before));
     let enforced = engine(increment.enforced);
     let audited = increment.audited.map_or_else(|| enforced.clone(), engine);
     Built { engine: enforced, audited, reports: increment.parts }

@@ -44,6 +44,8 @@ pub(crate) enum Expect {
     Warn,
     /// Admitted with an audit annotation.
     Audit,
+    /// Admitted by an exception.
+    Waived,
     /// Admitted and changed.
     Mutated,
     /// Admitted and not changed.
@@ -123,6 +125,7 @@ impl Case {
             Expect::Deny => !decision.allowed,
             Expect::Warn => decision.allowed && acted(FindingAction::Warn),
             Expect::Audit => decision.allowed && acted(FindingAction::Audit),
+            Expect::Waived => decision.allowed && !spoke && acted(FindingAction::Waive),
             Expect::Mutated => decision.allowed && !decision.patch.is_empty(),
             Expect::Unchanged => decision.allowed && decision.patch.is_empty(),
             Expect::Finding => spoke,
@@ -153,6 +156,7 @@ impl Expect {
             Expect::Deny => "to be refused",
             Expect::Warn => "to be admitted with a warning",
             Expect::Audit => "to be admitted with an audit annotation",
+            Expect::Waived => "to be admitted by an exception",
             Expect::Mutated => "to be changed",
             Expect::Unchanged => "to stay unchanged",
             Expect::Finding => "to be refused, warned about or noted",

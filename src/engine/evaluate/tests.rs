@@ -151,7 +151,8 @@ fn evaluated(row: &Json, budget: u64) -> (Vec<Result<Json, String>>, Result<u64,
             authorizer: asking.as_ref().map(|a| a as &dyn Authorizer),
             host: None,
         };
-        let context = Context::new(&facts as &dyn ClusterFacts, scope, None, &request);
+        let context =
+            Context::new(&facts as &dyn ClusterFacts, scope, &crate::engine::DecideOptions::default(), &request);
         let matched = Match::of(&request);
         let seen = context.see(&request, &matched).unwrap();
         let params = row.get("params").filter(|p| p.get("$go").is_none());

@@ -92,7 +92,7 @@ fn candidates(policies: &[Policy], request: RequestBuilder) -> Vec<u32> {
         _ => NamespaceFacts::Labels(labels(namespace)),
     };
     let equivalents = Equivalents::builtin();
-    Index::new(policies, &equivalents).candidates(&request, facts, &equivalents, &arena).to_vec()
+    Index::new(policies, &[], &equivalents).candidates(&request, facts, &equivalents, &arena).to_vec()
 }
 
 fn object(api_version: &str, kind: &str) -> RequestBuilder {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use stockade_cel::Symbols;
 
 use super::environments::Environments;
-use super::{exceptions_of, groups_of};
+use super::references::{self, Known};
+use super::{Options, exceptions_of, groups_of};
 use crate::compiled::{Policy, PolicySet};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::sources::PolicySources;
@@ -25,6 +26,9 @@ mod version;
 
 /// Most policies of one set; parts beyond it are refused. Ten times what the index is measured with.
 pub const MAX_POLICIES: usize = 10_000;
+
+/// Most exceptions of one set: one for each policy is far more than anybody can answer for.
+pub const MAX_EXCEPTIONS: usize = 10_000;
 
 /// Field names after which the table of names is made anew, without those of policies that are gone. A thousand
 /// policies have some hundred.
@@ -84,6 +88,7 @@ pub struct Increment {
 /// Compiles one set after the other and remembers.
 #[derive(Debug, Default)]
 pub struct Compiler {
+    max_exception_seconds: Option<u32>,
     workshop: Workshop,
     memory: HashMap<Arc<str>, Memory>,
     joins: Joins,
@@ -138,6 +143,17 @@ impl Compiler {
         Self::default()
     }
 
+    /// Bounds the time of exceptions: one that is for longer, from its creation, is refused.
+    #[must_use]
+    pub fn max_exception_seconds(mut self, seconds: Option<u32>) -> Self {
+        self.max_exception_seconds = seconds;
+        self
+    }
+
+    fn options(&self) -> Options {
+        Options { max_exception_seconds: self.max_exception_seconds, ..Options::default() }
+    }
+
     /// Compiles what changed. Of two parts that define the same name the later one in this order is refused. Costs
     /// the compile of each policy that changed, and a walk over the others.
     pub fn compile(&mut self, parts: &[Part]) -> Increment {
@@ -153,6 +169,7 @@ impl Compiler {
             reports.push(report);
         }
         let (enforced, native) = self.joins.join(&chosen, &mut reports);
+        look_up(&chosen, &mut reports);
         for report in &mut reports {
             report.diagnostics = mem::take(&mut report.diagnostics).sorted();
         }
@@ -172,12 +189,12 @@ impl Compiler {
 
     /// Compiles the parts that are new or changed, forgets those that are gone.
     fn remember(&mut self, parts: &[Part]) {
-        let mut known = mem::take(&mut self.memory);
+        let (options, mut known) = (self.options(), mem::take(&mut self.memory));
         for part in parts {
             let before = known.remove(&part.id).filter(|m| m.scope == part.scope);
             let memory = match before {
                 Some(memory) if Arc::ptr_eq(&memory.sources, &part.sources) => memory,
-                before => Memory::new(part, before.and_then(|m| m.last_good), &mut self.workshop),
+                before => Memory::new(part, before.and_then(|m| m.last_good), options, &mut self.workshop),
             };
             self.memory.insert(part.id.clone(), memory);
         }
@@ -186,10 +203,12 @@ impl Compiler {
     /// Makes the table of field names anew and compiles everything with it.
     fn rebuild(&mut self) {
         self.workshop = Workshop::default();
+        let options = self.options();
         for memory in self.memory.values_mut() {
             let in_force = memory.last_good.take().map(|good| good.sources().clone());
-            let mut again =
-                |sources: &Arc<PolicySources>| Version::compile(sources, None, &mut self.workshop).map(Arc::new);
+            let mut again = |sources: &Arc<PolicySources>| {
+                Version::compile(sources, None, options, &mut self.workshop).map(Arc::new)
+            };
             memory.newest = again(&memory.sources);
             memory.last_good = match (in_force, &memory.newest) {
                 (Some(sources), Ok(newest)) if Arc::ptr_eq(&sources, &memory.sources) => Some(newest.clone()),
@@ -198,6 +217,18 @@ impl Compiler {
             };
         }
         self.symbols_rebuilt = self.workshop.symbols.len();
+    }
+}
+
+/// Warns of names of objects that are not there, as they come and go.
+fn look_up(chosen: &[Chosen], reports: &mut [PartReport]) {
+    let mut known = Known::default();
+    chosen.iter().for_each(|c| known.add(c.version.sources()));
+    for Chosen { part, version, .. } in chosen {
+        let report = reports.get_mut(*part).filter(|r| r.standing == Standing::InForce);
+        if let Some(report) = report {
+            references::check(version.sources(), &known, Severity::Warning, &mut report.diagnostics);
+        }
     }
 }
 
@@ -210,8 +241,8 @@ fn ordered(mut policies: Vec<Arc<Policy>>) -> Vec<Arc<Policy>> {
 // === impl Memory ===
 
 impl Memory {
-    fn new(part: &Part, last_good: Option<Arc<Version>>, workshop: &mut Workshop) -> Self {
-        let newest = Version::compile(&part.sources, last_good.as_deref(), workshop).map(Arc::new);
+    fn new(part: &Part, last_good: Option<Arc<Version>>, options: Options, workshop: &mut Workshop) -> Self {
+        let newest = Version::compile(&part.sources, last_good.as_deref(), options, workshop).map(Arc::new);
         Self { scope: part.scope, sources: part.sources.clone(), newest, last_good }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::named;
-use super::{Diagnostic, Diagnostics, MAX_POLICIES, PolicySources, Severity};
+use super::{Diagnostic, Diagnostics, MAX_EXCEPTIONS, MAX_POLICIES, PolicySources, Severity};
 
 /// Names of one set.
 #[derive(Default)]
@@ -11,6 +11,7 @@ pub(super) struct Names {
     /// Kind and name to the place of its definition.
     taken: HashMap<(&'static str, String), String>,
     pub(super) policies: usize,
+    exceptions: usize,
 }
 
 impl Names {
@@ -35,10 +36,18 @@ impl Names {
             let message = format!("there are {} policies already, at most {MAX_POLICIES} are taken", self.policies);
             conflicts.push(Diagnostic::at(Severity::Error, &policy.file, policy.name_span, message));
         }
+        if self.exceptions + sources.exceptions.len() > MAX_EXCEPTIONS
+            && let Some(exception) = sources.exceptions.first()
+        {
+            let message =
+                format!("there are {} exceptions already, at most {MAX_EXCEPTIONS} are taken", self.exceptions);
+            conflicts.push(Diagnostic::at(Severity::Error, &exception.file, exception.name_span, message));
+        }
         if conflicts.has_errors() {
             return Err(conflicts);
         }
         self.policies += sources.policies.len();
+        self.exceptions += sources.exceptions.len();
         self.taken.extend(mine);
         Ok(())
     }

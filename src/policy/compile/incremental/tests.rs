@@ -189,3 +189,39 @@ fn a_part_with_more_policies_than_there_is_room_for_is_refused() {
     assert!(refusal.contains("there are 9999 policies already, at most 10000 are taken"), "{refusal}");
     assert_eq!(names.claim(&own("a", &admission("a", "true")).sources), Ok(()));
 }
+
+fn exception(name: &str, policy: &str, expires: &str) -> String {
+    format!(
+        "apiVersion: stockade.dev/v1alpha1\nkind: PolicyException\nmetadata: {{name: {name}, namespace: shop, \
+         creationTimestamp: 2026-01-01T00:00:00Z}}\nspec: {{policies: [{{name: {policy}}}], images: ['**'], reason: r, \
+         owner: o, expires: {expires}}}\n"
+    )
+}
+
+#[test]
+fn an_exception_takes_part_and_one_that_is_for_too_long_keeps_its_last_good_version() {
+    let mut compiler = Compiler::new().max_exception_seconds(Some(3_000 * 86_400));
+    let waived = |increment: &Increment| -> Vec<(String, i64)> {
+        let of = |e: &crate::compiled::Exception| (format!("{}/{}", e.namespace, e.name), e.expires);
+        increment.enforced.exceptions.iter().map(of).collect()
+    };
+    let good = own("e", &exception("e", "gone", "2030-01-01T00:00:00Z"));
+    let first = compiler.compile(&[good.clone(), own("same", &exception("e", "gone", "2030-01-01T00:00:00Z"))]);
+    let in_force = vec![("shop/e".to_owned(), 1_893_456_000)];
+    assert_eq!(waived(&first), in_force);
+    insta::assert_snapshot!(shown(&first), @r#"
+    enforced []
+    InForce no policy named "gone": it is not waived by this exception
+    NotInForce PolicyException "shop/e" is already defined in e:3:18
+    "#);
+    let group = "apiVersion: stockade.dev/v1alpha1\nkind: NamespaceGroup\nmetadata: {name: g}\nspec: {names: [a]}\n";
+    let long = own("e", &exception("e", "a", "2040-01-01T00:00:00Z"));
+    let second = compiler.compile(&[long, own("a", &admission("a", "true")), own("g", group)]);
+    assert_eq!((waived(&second), second.enforced.groups.len()), (in_force, 1));
+    insta::assert_snapshot!(shown(&second), @"
+    enforced [a: true x1]
+    LastGood Invalid value: at most 3000 days from its creation at 2026-01-01T00:00:00Z are allowed
+    InForce
+    InForce
+    ");
+}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::{expressions, report_conflicts, type_check};
+use super::super::{Options, expressions, references, report_conflicts, type_check};
 use super::{Diagnostics, Policy, PolicySources, Workshop};
 use crate::compiled::Flavour;
 use crate::source::PolicySource;
@@ -33,10 +33,14 @@ impl Version {
     pub(super) fn compile(
         sources: &Arc<PolicySources>,
         before: Option<&Version>,
+        options: Options,
         workshop: &mut Workshop,
     ) -> Result<Self, Diagnostics> {
         let mut diagnostics = sources.diagnostics.clone();
         report_conflicts(sources, &mut diagnostics);
+        for exception in &sources.exceptions {
+            references::check_time(exception, options, &mut diagnostics);
+        }
         let known: HashMap<(Flavour, &str), (&PolicySource, &CompiledPolicy)> =
             before.into_iter().flat_map(Version::pairs).map(|(s, c)| ((s.flavour, s.name.as_str()), (s, c))).collect();
         let mut policies = Vec::with_capacity(sources.policies.len());

@@ -1,0 +1,166 @@
+//! Staged rollouts: what Deny comes to for an object, and when a rollout stops by itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use stockade_cel::Value;
+use stockade_policy::compiled::{DenyBudget, Policy, Rollout, Stage};
+use stockade_policy::stable_hash::stable_hash;
+
+use crate::decision::Decision;
+use crate::matcher::{NamespaceLabels, has_namespace, selected_namespace};
+use crate::request::{Request, labels};
+use window::Window;
+
+mod window;
+
+/// What Deny comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    Deny,
+    Warn,
+    Audit,
+}
+
+/// Counts and holds of the policies of one engine that have a budget. One engine hands them on to the next
+/// ([`crate::Engine::continuing`]), so that an edit of one policy does not forget those of the others.
+#[derive(Debug, Default)]
+pub struct Rollouts {
+    /// By position in the set.
+    rates: HashMap<u32, Arc<DenyRate>>,
+}
+
+/// How much one revision of a policy denies, on this replica.
+#[derive(Debug)]
+struct DenyRate {
+    policy: Arc<str>,
+    revision: u64,
+    budget: DenyBudget,
+    window: Window,
+    held: AtomicBool,
+}
+
+/// A rollout that has stopped because its policy denied more than its budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The policy.
+    pub policy: Arc<str>,
+    /// [`Rollout::revision`]
+    pub revision: u64,
+    /// Requests that it denied within the window.
+    pub denied: u64,
+    /// Requests that it judged within the window.
+    pub judged: u64,
+    /// The budget.
+    pub budget: DenyBudget,
+    /// Seconds since 1970.
+    pub at: i64,
+}
+
+// === impl Rollouts ===
+
+impl Rollouts {
+    /// Counts nothing yet.
+    pub(crate) fn new(policies: &[Arc<Policy>]) -> Self {
+        let rate = |(number, policy): (usize, &Arc<Policy>)| {
+            let rollout = policy.rollout.as_ref()?;
+            let budget = rollout.budget?;
+            let window = Window::new(budget.window_seconds);
+            let (policy, held) = (policy.name.clone(), AtomicBool::new(false));
+            Some((number as u32, Arc::new(DenyRate { policy, revision: rollout.revision, budget, window, held })))
+        };
+        Self { rates: policies.iter().enumerate().filter_map(rate).collect() }
+    }
+
+    /// Takes over what another has counted of the same revisions of the same policies.
+    pub(crate) fn inherit(&mut self, before: &Self) {
+        let known: HashMap<(&str, u64), &Arc<DenyRate>> =
+            before.rates.values().map(|r| ((&*r.policy, r.revision), r)).collect();
+        for rate in self.rates.values_mut() {
+            if let Some(same) = known.get(&(&*rate.policy, rate.revision)) {
+                *rate = Arc::clone(same);
+            }
+        }
+    }
+
+    /// Whether the rollout of a policy has stopped on this replica.
+    pub(crate) fn is_held(&self, policy: u32) -> bool {
+        self.rates.get(&policy).is_some_and(|r| r.held.load(Ordering::Relaxed))
+    }
+
+    /// Whether there is a budget to count for.
+    pub(crate) fn counts(&self, policy: u32) -> bool {
+        self.rates.contains_key(&policy)
+    }
+
+    /// Counts a decision of this engine, at a time in seconds since 1970, and stops rollouts that leave their budget.
+    /// Returns those that stopped just now. Lock-free; allocates only when one stops.
+    pub fn record(&self, decision: &Decision, now: i64) -> Vec<Hold> {
+        let rates = decision.budgeted.iter().filter_map(|b| Some((self.rates.get(&b.policy)?, b.denied)));
+        rates.filter_map(|(rate, denied)| rate.record(denied, now)).collect()
+    }
+
+    /// Rollouts that have stopped on this replica: policy and revision.
+    pub fn held(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        let held = self.rates.values().filter(|r| r.held.load(Ordering::Relaxed));
+        held.map(|r| (&r.policy, r.revision))
+    }
+}
+
+impl DenyRate {
+    fn record(&self, denied: bool, now: i64) -> Option<Hold> {
+        let counts = self.window.record(denied, now);
+        let enough = counts.judged >= u64::from(self.budget.min_requests);
+        let over = counts.denied * 100 > counts.judged * u64::from(self.budget.max_percentage);
+        if !enough || !over || self.held.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let Self { policy, revision, budget, .. } = self;
+        let (denied, judged) = (counts.denied, counts.judged);
+        Some(Hold { policy: policy.clone(), revision: *revision, denied, judged, budget: *budget, at: now })
+    }
+}
+
+/// How far a rollout has come for the object of a request.
+///
+/// A namespace whose labels cannot be read is in every stage: there the errors of a policy deny, and so do failures.
+pub(crate) fn reached<'a>(
+    rollout: &Rollout,
+    policy: &str,
+    request: &Request<'a>,
+    namespaces: &dyn NamespaceLabels<'a>,
+    held: bool,
+) -> Reached {
+    let (kind, name) = maker(request);
+    let place = stable_hash(&[policy, request.namespace, kind, name]) % 100;
+    let is_in = |stage: &Stage| {
+        place < u64::from(stage.percentage)
+            && stage.namespace_selector.as_ref().is_none_or(|selector| {
+                // As everywhere: cluster-scoped objects are in, whatever the selector says.
+                !has_namespace(request)
+                    || selected_namespace(request, namespaces).map_or(true, |n| selector.matches(labels(n)))
+            })
+    };
+    if rollout.deny.as_ref().is_some_and(is_in) {
+        return if held || rollout.held { Reached::Warn } else { Reached::Deny };
+    }
+    if rollout.warn.as_ref().is_some_and(is_in) { Reached::Warn } else { Reached::Audit }
+}
+
+/// Kind and name of what made an object: its controller, else the name it is generated from, else itself. Replicas of
+/// one workload have the same, and so do retries.
+fn maker<'a>(request: &Request<'a>) -> (&'a str, &'a str) {
+    let object = match request.object {
+        Value::Null => request.old_object,
+        object => object,
+    };
+    let owners = object.path(&["metadata", "ownerReferences"]).and_then(Value::as_list).unwrap_or(&[]);
+    let text = |value: Value<'a>, key| value.get(key).and_then(Value::as_str).unwrap_or("");
+    let controls = |o: &&Value<'a>| matches!(o.get("controller"), Some(Value::Bool(true)));
+    if let Some(owner) = owners.iter().find(controls) {
+        return (text(*owner, "kind"), text(*owner, "name"));
+    }
+    let generated = object.path(&["metadata", "generateName"]).and_then(Value::as_str).filter(|n| !n.is_empty());
+    (request.kind.kind, generated.unwrap_or_else(|| request.display_name()))
+}
