@@ -80,7 +80,8 @@ instructions: toolchain ## count the instructions of the hot paths (valgrind), f
 	@command -v valgrind >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends valgrind; }
 	$(CARGO) run --release --locked --quiet -p stockade-benches --bin instructions -- $(if $(WRITE),--write)
 
-generate: toolchain ## write generated files anew: the chart's packs and values, what the API server knows of its kinds
+generate: toolchain ## write generated files anew: own kinds, the chart's packs and values, what the API server knows of its kinds
+	$(CARGO) run --locked -p stockade-cluster --example definitions
 	$(CARGO) run --locked -p stockade-chart
 	e2e/tools/build
 	$(CARGO) run --locked -p stockade-e2e --bin generate

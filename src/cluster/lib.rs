@@ -7,6 +7,7 @@ pub mod access;
 mod authorizer;
 pub mod certificates;
 pub mod facts;
+pub mod kinds;
 pub mod failsafe;
 mod object;
 pub mod overview;

@@ -1,0 +1,381 @@
+//! AdmissionPolicy: one object that is one policy with its actions.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::expressions::{AuditAnnotation, MatchCondition, Mutation, Validation, Variable};
+use super::selector::{LabelSelector, MatchResources};
+
+/// What is judged, and what a failure does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "stockade.dev",
+    version = "v1alpha1",
+    kind = "AdmissionPolicy",
+    plural = "admissionpolicies",
+    singular = "admissionpolicy",
+    shortname = "apol",
+    category = "stockade",
+    category = "policy",
+    status = "AdmissionPolicyStatus",
+    derive = "PartialEq",
+    doc = "A policy that is judged at admission: CEL expressions that must hold, and changes that are made. It has all \
+           that a ValidatingAdmissionPolicy and a MutatingAdmissionPolicy have, with its actions and params inline, and \
+           its expressions may also ask what exists in the cluster.",
+    printcolumn(name = "Actions", type_ = "string", json_path = ".spec.actions",
+        description = "What a failed validation does"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status",
+        description = "Whether it compiles and every replica enforces it"),
+    printcolumn(name = "Enforced", type_ = "string", json_path = ".status.enforced",
+        description = "Replicas that have it in force, of those that run"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Severity", type_ = "string", json_path = ".spec.severity", priority = 1,
+        description = "How bad a violation is"),
+    printcolumn(name = "Title", type_ = "string", json_path = ".spec.title", priority = 1,
+        description = "What it demands"),
+    validation = Rule::new("!has(self.spec.shadowOf) || self.spec.shadowOf != self.metadata.name")
+        .message("must be another policy").field_path(".spec.shadowOf")
+)]
+#[x_kube(
+    validation = ("(has(self.validations) && size(self.validations) > 0) \
+        || (has(self.auditAnnotations) && size(self.auditAnnotations) > 0) \
+        || (has(self.mutations) && size(self.mutations) > 0)",
+        "validations, auditAnnotations or mutations must contain at least one item"),
+    validation = Rule::new("!has(self.paramRef) || has(self.paramKind)")
+        .message("needs spec.paramKind").field_path(".paramRef"),
+    validation = Rule::new("!has(self.paramKind) || has(self.paramRef)")
+        .message("which params: spec.paramKind names only their kind").reason(Reason::FieldValueRequired)
+        .field_path(".paramRef"),
+    validation = Rule::new("!has(self.rollout) || 'Deny' in self.actions")
+        .message("needs the action Deny: the stages say where it denies already").field_path(".rollout"),
+    validation = Rule::new("!has(self.rollout) || !has(self.shadowOf)")
+        .message("not beside shadowOf: a shadow never denies").field_path(".rollout"),
+    validation = Rule::new("!has(self.mutations) || size(self.mutations) == 0 || !has(self.rollout)")
+        .message("not beside mutations: an object is changed or it is not").field_path(".rollout"),
+    validation = Rule::new("!has(self.mutations) || size(self.mutations) == 0 || !has(self.shadowOf)")
+        .message("not beside mutations: an object is changed or it is not").field_path(".shadowOf")
+)]
+pub struct AdmissionPolicySpec {
+    /// What it demands, in a few words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub title: Option<String>,
+    /// What it is about, for reports: Network, Pod Security.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub category: Option<String>,
+    /// How bad a violation is: critical, high, medium, low or info.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// What it demands, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub description: Option<String>,
+    /// How to fix a violation: a text or a link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub remediation: Option<String>,
+    /// What a failed validation does. Deny refuses the request, Warn shows a warning to whoever sent it, Audit writes
+    /// it into the API server's audit log. Deny and Warn exclude each other.
+    #[serde(default = "deny")]
+    #[schemars(length(min = 1, max = 3))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = ("!('Deny' in self && 'Warn' in self)", "must not contain both Deny and Warn (repeating the same \
+            validation failure information in the API response and headers serves no purpose)")
+    )]
+    pub actions: Vec<Action>,
+    /// Which requests it is about.
+    pub match_constraints: MatchResources,
+    /// Expressions that narrow further which requests it is about: all must be true. One that is false ends the matter;
+    /// an error counts under failurePolicy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub match_conditions: Vec<MatchCondition>,
+    /// Kind of the objects that the expressions see as `params`. Needs paramRef.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
+    pub param_kind: Option<ParamKind>,
+    /// Which objects of paramKind are the params. The policy is judged once for each of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
+    pub param_ref: Option<ParamRef>,
+    /// Named expressions that later ones use as `variables.NAME`. Each is evaluated when it is first asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub variables: Vec<Variable>,
+    /// What must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub validations: Vec<Validation>,
+    /// What is written into the API server's audit log for each request that is judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub audit_annotations: Vec<AuditAnnotation>,
+    /// What is changed, in this order, before validations of any policy look at the object. Skipped on DELETE.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub mutations: Vec<Mutation>,
+    /// What an error in an expression or missing params count as: Fail as a failed validation, Ignore as if the policy
+    /// were not there.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
+    /// Whether mutations run again after later ones changed the object: Never or IfNeeded. With IfNeeded they must
+    /// do nothing when they are applied to their own result.
+    #[serde(default)]
+    pub reinvocation_policy: ReinvocationPolicy,
+    /// Names of NamespaceGroups: only requests in their namespaces. Default: everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub namespace_groups: Option<Vec<String>>,
+    /// Where the action Deny is in force already. Without it: everywhere. What is in no stage is only audited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// Name of another AdmissionPolicy. This one is then judged silently beside it, and only how often their verdicts
+    /// differ is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub shadow_of: Option<String>,
+}
+
+/// What a failed validation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Action {
+    /// Refuse.
+    Deny,
+    /// Tell whoever sent the request.
+    Warn,
+    /// Tell the audit log.
+    Audit,
+}
+
+/// How bad a violation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Act now.
+    Critical,
+    /// Act soon.
+    High,
+    /// Plan it.
+    Medium,
+    /// Nice to have.
+    Low,
+    /// Good to know.
+    Info,
+}
+
+/// What an error counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum FailurePolicy {
+    /// As a failed validation.
+    #[default]
+    Fail,
+    /// As nothing.
+    Ignore,
+}
+
+/// Whether mutations run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum ReinvocationPolicy {
+    /// Once a request.
+    #[default]
+    Never,
+    /// Again when a later mutation changed the object.
+    IfNeeded,
+}
+
+/// Kind of the params.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ParamKind {
+    /// Group and version: v1, rules.example.com/v1.
+    #[schemars(length(min = 1, max = 317))]
+    pub api_version: String,
+    /// Kind: ConfigMap.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+}
+
+/// Which objects are the params.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("(has(self.name) && self.name != '') || has(self.selector)",
+        "one of name or selector must be specified"),
+    validation = ("!has(self.name) || self.name == '' || !has(self.selector)",
+        "name and selector are mutually exclusive")
+)]
+pub struct ParamRef {
+    /// Name of the one object. Excludes selector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub name: Option<String>,
+    /// Namespace of the params. Default: that of the request, when paramKind is namespaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub namespace: Option<String>,
+    /// Labels of the objects. Excludes name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+    /// What it means when there are none: Allow as if the policy were not there, Deny as an error under
+    /// failurePolicy.
+    #[serde(default)]
+    pub parameter_not_found_action: ParameterNotFoundAction,
+}
+
+/// What missing params mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum ParameterNotFoundAction {
+    /// Nothing is judged.
+    Allow,
+    /// An error.
+    #[default]
+    Deny,
+}
+
+/// Where Deny denies already.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// Where a failure is refused. Without it: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deny: Option<Stage>,
+    /// Where a failure that is not refused yet warns. Without it: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warn: Option<Stage>,
+    /// When the rollout stops by itself: from then on Deny only warns, until the policy is edited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<DenyBudget>,
+}
+
+/// A part of all requests; percentage and namespaceSelector must both choose a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stage {
+    /// How many of all objects, by a hash of policy, namespace and name that stays the same from request to request.
+    #[serde(default = "all")]
+    #[schemars(range(max = 100))]
+    pub percentage: u8,
+    /// Only in Namespaces with these labels. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
+}
+
+/// The share of requests that a policy may refuse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DenyBudget {
+    /// Percentage of judged requests that may be refused.
+    #[schemars(range(max = 100))]
+    pub max_deny_percentage: u8,
+    /// Time over which they are counted, in seconds.
+    #[schemars(range(min = 10, max = 86_400))]
+    pub window_seconds: u32,
+    /// Fewer requests than this within the window say nothing.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_requests: u32,
+}
+
+/// What became of the policy. Written by Stockade.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdmissionPolicyStatus {
+    /// metadata.generation that the rest of the status is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Compiled: its expressions compile; if not, the message shows where and why. Enforced: every running replica has
+    /// it in force. Ready: both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Replicas that have it in force, of those that run: 3/3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced: Option<String>,
+    /// How many replicas have it in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced_replicas: Option<i32>,
+    /// What the expressions would do wrong with the kinds that they match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub type_checking: Option<TypeChecking>,
+    /// How far the rollout has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
+    /// How its verdicts differ from those of the policy in shadowOf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowStatus>,
+}
+
+/// Results of type checking.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TypeChecking {
+    /// One for each expression that is doubtful.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub expression_warnings: Vec<ExpressionWarning>,
+}
+
+/// A doubtful expression.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpressionWarning {
+    /// Path of the field: spec.validations[0].expression.
+    pub field_ref: String,
+    /// What is doubtful, for each kind that the policy is about.
+    pub warning: String,
+}
+
+/// How far a rollout has come.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStatus {
+    /// metadata.generation that this is about. A hold is one of this generation alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// It has stopped: Deny only warns until the policy is edited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<bool>,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_at: Option<Time>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Requests refused within the window when it stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denied: Option<i64>,
+    /// Requests judged within the window when it stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged: Option<i64>,
+}
+
+/// How verdicts differ.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowStatus {
+    /// metadata.generation that this is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Objects that both policies judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged: Option<i64>,
+    /// Objects on which their verdicts differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differences: Option<i64>,
+}
+
+fn deny() -> Vec<Action> {
+    vec![Action::Deny]
+}
+
+fn all() -> u8 {
+    100
+}
