@@ -2,14 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use stockade_e2e::certificates::Authority;
 use stockade_e2e::client::Answer;
 use stockade_e2e::cluster::Cluster;
+use stockade_e2e::documents::text;
 use stockade_e2e::tools;
-use stockade_e2e::webhook::{self, Webhook, eventually, write_certificate};
+use stockade_e2e::webhook::{self, Webhook, eventually};
 
 const CRD_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -17,7 +15,8 @@ const CRD_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 struct Scene {
     cluster: Cluster,
     name: &'static str,
-    authority: Authority,
+    /// `ca.crt` of its Secret, base64.
+    authority: String,
     webhook: Webhook,
 }
 
@@ -28,15 +27,12 @@ impl Scene {
             return None;
         }
         let cluster = Cluster::with_default_apis();
-        let folder = cluster.folder().join(name);
-        let certs = folder.join("certs");
-        std::fs::create_dir_all(&certs).unwrap();
-        let authority = Authority::mint(name);
-        write_certificate(&certs, &authority, &authority.server());
         own_kinds(&cluster);
         webhook::namespace(&cluster, name);
-        let webhook = Webhook::start_in(&cluster, name, &certs, &[]);
+        let webhook = Webhook::start_in(&cluster, name, &[]);
         webhook.wait_until_ready(&cluster, name);
+        let secret = cluster.client.get(&format!("/api/v1/namespaces/{name}/secrets/stockade-tls")).expect_ok();
+        let authority = text(&secret, "/data/ca.crt").to_owned();
         let scene = Scene { cluster, name, authority, webhook };
         scene.register("pods", "", &["configmaps", "pods"], json!({ "matchLabels": { "e2e": name } }));
         Some(scene)
@@ -51,7 +47,7 @@ impl Scene {
                 "name": format!("{entry}.stockade.dev"),
                 "clientConfig": {
                     "url": format!("https://127.0.0.1:{}/validate", self.webhook.port),
-                    "caBundle": BASE64_STANDARD.encode(&self.authority.pem),
+                    "caBundle": self.authority,
                 },
                 "namespaceSelector": namespaces,
                 "rules": [{
