@@ -132,6 +132,16 @@ pub(crate) struct ClusterArgs {
     /// The Secret is kept by somebody else (cert-manager), with tls.crt, tls.key and ca.crt; it is never written.
     #[arg(long, requires = "cluster")]
     pub(crate) ca_from_secret: bool,
+    /// Longest time that a PolicyException may be for, in days from its creation; default: any.
+    #[arg(long, value_name = "DAYS", requires = "cluster", value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub(crate) max_exception_days: Option<u32>,
+}
+
+impl ClusterArgs {
+    /// In seconds; at most ten years, which fit.
+    pub(crate) fn max_exception_seconds(&self) -> Option<u32> {
+        self.max_exception_days.map(|days| days * 86_400)
+    }
 }
 
 /// How log lines look.

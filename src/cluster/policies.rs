@@ -22,6 +22,7 @@ pub use self::facts::HeldKinds;
 pub use self::kind::SourceKind;
 pub use self::publish::publish;
 
+pub mod admission;
 mod facts;
 mod folders;
 mod kind;
@@ -76,6 +77,8 @@ pub struct RefusedObject {
 pub struct Settings {
     /// Policy files and folders, all or nothing; may be none.
     pub folders: Vec<PathBuf>,
+    /// Longest time that an exception may be for, from its creation; none means any.
+    pub max_exception_seconds: Option<u32>,
 }
 
 // === impl Generation ===

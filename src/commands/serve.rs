@@ -57,7 +57,8 @@ async fn serve_cluster(
         parts = cluster::start(args, in_force.clone(), &mut registry) => parts?,
         () = asked_to_stop.as_mut() => return Ok(()),
     };
-    let builder = Server::builder(Arc::new(PolicyReviewer::new(in_force)), metrics, registry);
+    let reviewer = Arc::new(PolicyReviewer::new(in_force, args.cluster.max_exception_seconds()));
+    let builder = Server::builder(reviewer, metrics, registry);
     // The others are told at once, while requests still come: they take over what only one does.
     let farewell = async {
         asked_to_stop.await;
@@ -85,7 +86,8 @@ async fn serve_folders(
     let before = folders.snapshot();
     folders.load(&in_force)?;
     let watching = tokio::spawn(folders.watch(in_force.clone(), before));
-    let builder = Server::builder(Arc::new(PolicyReviewer::new(in_force)), metrics, registry).renew(folder, options);
+    let reviewer = Arc::new(PolicyReviewer::new(in_force, None));
+    let builder = Server::builder(reviewer, metrics, registry).renew(folder, options);
     listen(args, builder, certificates, asked_to_stop).await?;
     watching.abort();
     Ok(())

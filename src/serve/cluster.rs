@@ -58,7 +58,8 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     let leases = leases::start(options, inputs, stop.clone()).await?;
 
     let facts = LiveFacts::new(&access, registry);
-    let settings = Settings { folders: args.policies.clone() };
+    let settings =
+        Settings { folders: args.policies.clone(), max_exception_seconds: args.cluster.max_exception_seconds() };
     let (generations, publishing) = policies::publish(&access, settings, facts.clone());
     tasks.spawn(publishing);
 

@@ -38,10 +38,17 @@ pub fn publish<F: HeldKinds>(
     facts: F,
 ) -> (Generations, impl Future<Output = ()> + Send + use<F>) {
     let (publish, generations) = watch::channel(Arc::new(Generation::none()));
-    let own_namespace = access.namespace.as_str().into();
+    let max_exception_seconds = settings.max_exception_seconds;
     let equivalents = facts.equivalents();
-    let (compiler, held) = (Compiler::new(), BTreeSet::new());
-    let publisher = Publisher { facts, equivalents, compiler, held, publish, own_namespace };
+    let publisher = Publisher {
+        facts,
+        equivalents,
+        compiler: Compiler::new().max_exception_seconds(max_exception_seconds),
+        max_exception_seconds,
+        held: BTreeSet::new(),
+        publish,
+        own_namespace: access.namespace.as_str().into(),
+    };
     (generations, run(objects::events(access), settings.folders, publisher))
 }
 
@@ -50,6 +57,7 @@ struct Publisher<F> {
     facts: F,
     equivalents: watch::Receiver<Option<Arc<Equivalents>>>,
     compiler: Compiler,
+    max_exception_seconds: Option<u32>,
     /// Kinds that the generation in force reads.
     held: BTreeSet<ParamKind>,
     publish: watch::Sender<Arc<Generation>>,
@@ -132,6 +140,7 @@ impl<F: HeldKinds> Publisher<F> {
         .await
         else {
             // Beginning anew with the next change costs one whole compile.
+            self.compiler = Compiler::new().max_exception_seconds(self.max_exception_seconds);
             tracing::error!("compiling policies failed unexpectedly, the generation in force stays");
             return;
         };
