@@ -82,6 +82,7 @@ instructions: toolchain ## count the instructions of the hot paths (valgrind), f
 
 generate: toolchain ## write generated files anew: own kinds, the chart's packs and values, what the API server knows of its kinds
 	$(CARGO) run --locked -p stockade-cluster --example definitions
+	$(CARGO) run --locked -p stockade-cluster --example report_definitions
 	$(CARGO) run --locked -p stockade-chart
 	e2e/tools/build
 	$(CARGO) run --locked -p stockade-e2e --bin generate

@@ -24,9 +24,8 @@ impl Policies {
 
 impl Reviewer for Policies {
     fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Reviewed, BadReview> {
-        review::judge(&self.engine, &self.facts, verb, body, deadline, |_request, _decision, took| {
-            self.took.observe(took.as_secs_f64());
-        })
+        let observe = |_: &_, took: std::time::Duration| self.took.observe(took.as_secs_f64());
+        review::judge(&self.engine, &self.facts, verb, body, deadline, observe)
     }
 
     fn readiness(&self) -> Readiness {

@@ -4,8 +4,10 @@
 //! API server does so as leader ([`replicas`]), so that three replicas write once.
 
 pub mod access;
+pub mod audit;
 mod authorizer;
 pub mod certificates;
+pub mod events;
 pub mod facts;
 pub mod failsafe;
 pub mod kinds;
@@ -14,6 +16,7 @@ pub mod overview;
 pub mod policies;
 pub mod registration;
 pub mod replicas;
+pub mod reports;
 pub mod resources;
 pub mod static_files;
 mod store;

@@ -22,7 +22,6 @@ pub use self::facts::HeldKinds;
 pub use self::kind::SourceKind;
 pub use self::publish::publish;
 
-pub mod admission;
 mod facts;
 mod folders;
 mod kind;
@@ -77,8 +76,6 @@ pub struct RefusedObject {
 pub struct Settings {
     /// Policy files and folders, all or nothing; may be none.
     pub folders: Vec<PathBuf>,
-    /// Longest time that an exception may be for, from its creation; none means any.
-    pub max_exception_seconds: Option<u32>,
 }
 
 // === impl Generation ===

@@ -2,8 +2,6 @@
 
 mod folder;
 
-use std::sync::Arc;
-
 use anyhow::{Result, bail};
 use stockade_engine::audit::Auditor;
 use stockade_engine::equivalents::Equivalents;
@@ -21,7 +19,7 @@ pub(crate) fn run(args: &AuditArgs, quiet: bool) -> Result<Exit> {
     if compiled.set.policies.is_empty() {
         bail!("no policies in what --policies names: nothing would be judged");
     }
-    let auditor = Auditor::new(&compiled.set, Arc::new(Equivalents::builtin()));
+    let auditor = Auditor::new(&compiled.set, Equivalents::builtin());
     let report = folder::audit(&args.from, &auditor, compiled.objects)?.with_unjudged(auditor.unjudged());
     super::print(&report, args.output)?;
     Ok(if report.is_clean() { Exit::Clean } else { Exit::Findings })

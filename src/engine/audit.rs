@@ -107,7 +107,7 @@ pub enum Outcome {
 
 impl Auditor {
     /// Takes the policies of a set that can judge what exists.
-    pub fn new(set: &PolicySet, equivalents: Arc<Equivalents>) -> Self {
+    pub fn new(set: &PolicySet, equivalents: Equivalents) -> Self {
         let (mut policies, mut unjudged) = (Vec::new(), Vec::new());
         for policy in &set.policies {
             match Reason::of(policy) {

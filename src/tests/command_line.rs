@@ -264,6 +264,6 @@ fn audit_judges_a_dump_counts_by_policy_and_namespace_and_exits_with_1() {
     shop              1        0        0        0
 
     policy no-mallory not judged: requester
-    4 objects judged: 2 fail, 0 warn, 0 error, 0 skip, 0 pass
+    4 objects judged: 2 fail, 0 warn, 0 error, 0 skip, 1 pass
     ");
 }

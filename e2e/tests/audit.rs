@@ -1,0 +1,244 @@
+//! What exists is judged in the background and reported.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use stockade_e2e::certificates::Authority;
+use stockade_e2e::client::Answer;
+use stockade_e2e::cluster::Cluster;
+use stockade_e2e::tools;
+use stockade_e2e::webhook::{self, Webhook, eventually, write_certificate};
+
+const CRD_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const REPORTS: &str = "/apis/openreports.io/v1alpha1";
+const NETWORK_POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/bank/networkpolicies";
+
+/// ConfigMaps must say that they are good, Pods must be isolated, and, natively, ServiceAccounts must have a team.
+const POLICIES: &str = r#"
+apiVersion: stockade.dev/v1alpha1
+kind: AdmissionPolicy
+metadata: {name: good}
+spec:
+  severity: high
+  category: Manners
+  matchConstraints:
+    namespaceSelector: {matchLabels: {audited: "true"}}
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [configmaps]}]
+  matchConditions: [{name: own, expression: "object.metadata.name.startsWith('map-')"}]
+  validations: [{expression: "object.data.state == 'good'", message: be good}]
+---
+apiVersion: stockade.dev/v1alpha1
+kind: AdmissionPolicy
+metadata: {name: isolated}
+spec:
+  actions: [Warn]
+  matchConstraints:
+    namespaceSelector: {matchLabels: {audited: "true"}}
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+  validations: [{expression: "network.ingress(object).isolated()", message: isolate it}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: native}
+spec:
+  matchConstraints:
+    namespaceSelector: {matchLabels: {audited: "true"}}
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [serviceaccounts]}]
+  validations: [{expression: "has(object.metadata.labels) && 'team' in object.metadata.labels", message: whose is it}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: native-everywhere}
+spec: {policyName: native, validationActions: [Audit]}
+"#;
+
+/// A cluster with the kinds, and files for replicas.
+struct Scene {
+    cluster: Cluster,
+    certs: PathBuf,
+}
+
+impl Scene {
+    /// None when it cannot be had here.
+    fn new() -> Option<Scene> {
+        if !tools::present() || webhook::binary().is_none() {
+            return None;
+        }
+        let cluster = Cluster::with_default_apis();
+        let certs = cluster.folder().join("certs");
+        let authority = Authority::mint("audit");
+        write_certificate(&certs, &authority, &authority.server());
+        let kinds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/crds");
+        let applied = cluster.kubectl(&["apply", "-f", kinds.to_str().unwrap()], "");
+        assert_eq!(applied.code, 0, "{}", applied.stderr);
+        eventually(|| cluster.client.get("/apis/stockade.dev/v1alpha1/admissionpolicies"), Answer::ok);
+        for plural in ["reports", "clusterreports"] {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/files/reports");
+            let text = std::fs::read_to_string(file.join(format!("{plural}.json"))).unwrap();
+            cluster.client.post(CRD_PATH, &serde_json::from_str(&text).unwrap()).expect_ok();
+            eventually(|| cluster.client.get(&format!("{REPORTS}/{plural}")), Answer::ok);
+        }
+        webhook::namespace(&cluster, "stockade-system");
+        Some(Scene { cluster, certs })
+    }
+
+    fn replica(&self, name: &str) -> Webhook {
+        let webhook = Webhook::replica(&self.cluster, "stockade-system", name, &self.certs, &[]);
+        webhook.wait_until_ready(&self.cluster, name);
+        webhook
+    }
+
+    fn namespace(&self, name: &str) {
+        let namespace = json!({"metadata": {"name": name, "labels": {"audited": "true"}}});
+        self.cluster.client.post("/api/v1/namespaces", &namespace).expect_ok();
+    }
+
+    fn config_map(&self, namespace: &str, name: &str, state: &str) -> Answer {
+        let map = json!({"metadata": {"name": name}, "data": {"state": state}});
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+        match self.cluster.client.put(&format!("{path}/{name}"), &map) {
+            answer if answer.code == 404 => self.cluster.client.post(&path, &map),
+            answer => answer,
+        }
+    }
+
+    fn report(&self, namespace: &str) -> Answer {
+        self.cluster.client.get(&format!("{REPORTS}/namespaces/{namespace}/reports/stockade"))
+    }
+
+    /// Waits until the report of a namespace has results like these: kind, name, policy, result.
+    #[track_caller]
+    fn reported(&self, namespace: &str, wanted: &[[&str; 4]]) -> Value {
+        let results = |answer: &Answer| -> Vec<[String; 4]> {
+            let results = answer.body["results"].as_array().cloned().unwrap_or_default();
+            let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+            let told = |r: &Value| {
+                let object = &r["resources"][0];
+                [text(&object["kind"]), text(&object["name"]), text(&r["policy"]), text(&r["result"])]
+            };
+            results.iter().map(told).collect()
+        };
+        eventually(|| self.report(namespace), |answer| results(answer) == wanted).body
+    }
+}
+
+/// Counters `stockade_audit_objects_judged_total` by resource.
+fn judged(webhook: &Webhook) -> BTreeMap<String, u64> {
+    let text = webhook.health("metrics").unwrap().1;
+    let lines = text.lines().filter_map(|l| l.strip_prefix("stockade_audit_objects_judged_total{resource=\""));
+    lines.filter_map(|l| l.split_once("\"} ")).map(|(r, n)| (r.to_owned(), n.parse().unwrap())).collect()
+}
+
+/// The number of an unlabelled metric, or of one with exactly these labels.
+fn metric(webhook: &Webhook, name: &str) -> f64 {
+    let text = webhook.health("metrics").unwrap().1;
+    let line = text.lines().find_map(|l| l.strip_prefix(name).and_then(|l| l.strip_prefix(' ')));
+    line.map_or(0.0, |n| n.parse().unwrap())
+}
+
+#[test]
+fn what_exists_is_reported_and_what_changes_is_judged_again_and_nothing_else() {
+    let Some(scene) = Scene::new() else { return };
+    let client = &scene.cluster.client;
+    for namespace in ["shop", "bank"] {
+        scene.namespace(namespace);
+        for pod in ["one", "two"] {
+            let path = format!("/api/v1/namespaces/{namespace}/pods");
+            client.post(&path, &webhook::pod(pod, &json!({}))).expect_ok();
+        }
+    }
+    scene.config_map("shop", "map-a", "bad").expect_ok();
+    scene.config_map("shop", "map-b", "good").expect_ok();
+    client.post("/api/v1/namespaces/bank/serviceaccounts", &json!({"metadata": {"name": "robot"}})).expect_ok();
+    let applied = scene.cluster.kubectl(&["apply", "-f", "-"], POLICIES);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    let replica = scene.replica("first");
+
+    // What was there before.
+    let pods = [["Pod", "one", "isolated", "warn"], ["Pod", "two", "isolated", "warn"]];
+    let mut report = scene.reported("shop", &[["ConfigMap", "map-a", "good", "fail"], pods[0], pods[1]]);
+    let map = client.get("/api/v1/namespaces/shop/configmaps/map-a").expect_ok();
+    let time = report["results"][0]["timestamp"].take();
+    assert!(time["seconds"].as_i64().unwrap() > 1_700_000_000 && time["nanos"] == 0, "{time}");
+    let expected = json!({
+        "policy": "good", "rule": "validations[0]", "category": "Manners", "severity": "high", "result": "fail",
+        "scored": true, "message": "be good", "timestamp": null, "properties": {"binding": "good"},
+        "resources": [{"apiVersion": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "map-a", "uid": map["metadata"]["uid"]}],
+    });
+    assert_eq!(report["results"][0], expected);
+    let scope = json!({"apiVersion": "v1", "kind": "Namespace", "name": "shop"});
+    assert_eq!((&report["source"], &report["scope"]), (&json!("stockade"), &scope));
+    // A native policy that the API server does not hold against what exists.
+    let native = ["ServiceAccount", "robot", "native", "fail"];
+    scene.reported("bank", &[native, pods[0], pods[1]]);
+    let table = scene.cluster.kubectl(&["get", "reports", "-A"], "").stdout;
+    let rows: Vec<Vec<&str>> = table.lines().map(|l| l.split_whitespace().take(7).collect()).collect();
+    assert_eq!(rows[0], ["NAMESPACE", "NAME", "PASS", "FAIL", "WARN", "ERROR", "SKIP"]);
+    assert!(rows.iter().any(|r| r[..2] == ["shop", "stockade"] && r[3..6] == ["1", "2", "0"]), "{table}");
+
+    // An object is mended.
+    scene.config_map("shop", "map-a", "good").expect_ok();
+    scene.reported("shop", &pods);
+
+    // What policies read changes: only Pods of that namespace are judged again.
+    let before = judged(&replica);
+    let policy = json!({"metadata": {"name": "closed"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
+    client.post(NETWORK_POLICIES, &policy).expect_ok();
+    scene.reported("bank", &[native]);
+    let after = judged(&replica);
+    let again: BTreeMap<_, _> =
+        after.iter().map(|(r, n)| (r.as_str(), n - before[r])).filter(|(_, n)| *n > 0).collect();
+    assert_eq!(again, BTreeMap::from([("pods", 2)]));
+
+    // Another process judges everything anew, and writes nothing.
+    let versions = || ["shop", "bank"].map(|n| scene.report(n).body["metadata"]["resourceVersion"].clone());
+    let written = versions();
+    replica.terminate();
+    let replica = scene.replica("second");
+    let seconds = || metric(&replica, "stockade_audit_pass_duration_seconds");
+    eventually(seconds, |seconds| *seconds > 0.0);
+    client.delete(&format!("{NETWORK_POLICIES}/closed")).expect_ok();
+    scene.reported("bank", &[native, pods[0], pods[1]]);
+    assert_eq!(versions()[0], written[0]);
+    assert_eq!(metric(&replica, r#"stockade_audit_report_writes_total{verb="apply"}"#), 1.0);
+
+    // Policies go, and what they found with them.
+    for (kind, name) in
+        [("admissionpolicy", "isolated"), ("admissionpolicy", "good"), ("validatingadmissionpolicy", "native")]
+    {
+        assert_eq!(scene.cluster.kubectl(&["delete", kind, name], "").code, 0);
+    }
+    eventually(|| [scene.report("shop").code, scene.report("bank").code], |codes| *codes == [404, 404]);
+}
+
+#[test]
+fn replicas_share_the_namespaces_and_one_that_is_killed_is_stood_in_for() {
+    let Some(scene) = Scene::new() else { return };
+    let namespaces: Vec<String> = (0..20).map(|n| format!("team-{n}")).collect();
+    for namespace in &namespaces {
+        scene.namespace(namespace);
+        scene.config_map(namespace, "map-a", "bad").expect_ok();
+    }
+    let applied = scene.cluster.kubectl(&["apply", "-f", "-"], POLICIES);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    let replicas = ["first", "second"].map(|name| scene.replica(name));
+    let violations = r#"stockade_audit_violations{policy="good",result="fail"}"#;
+    let shares = || [metric(&replicas[0], violations), metric(&replicas[1], violations)];
+    let shares = eventually(shares, |shares| shares.iter().sum::<f64>() == 20.0 && shares.iter().all(|s| *s > 0.0));
+    for namespace in &namespaces {
+        scene.reported(namespace, &[["ConfigMap", "map-a", "good", "fail"]]);
+    }
+
+    replicas[0].kill();
+    for namespace in &namespaces {
+        scene.config_map(namespace, "map-b", "bad").expect_ok();
+    }
+    let both = [["ConfigMap", "map-a", "good", "fail"], ["ConfigMap", "map-b", "good", "fail"]];
+    for namespace in &namespaces {
+        scene.reported(namespace, &both);
+    }
+    println!("shares of two replicas: {shares:?}; of the one that is left: {}", metric(&replicas[1], violations));
+}

@@ -1,0 +1,131 @@
+use stockade_engine::audit::{Judgement, RuleResult};
+
+use super::*;
+use crate::audit::results::{Object, Texts};
+
+fn results(outcomes: &[(&str, Outcome)], passes: u32, now: i64) -> Results {
+    let (mut results, mut texts, mut unit) = (Results::default(), Texts::default(), Unit::default());
+    for (name, outcome) in outcomes {
+        let result = RuleResult {
+            policy: "no-host-network".to_owned(),
+            binding: "everywhere".to_owned(),
+            rule: "validations[0]".to_owned(),
+            outcome: *outcome,
+            message: "not for you".to_owned(),
+            trace: None,
+            exception: (*outcome == Outcome::Skip).then(|| "shop/agents".to_owned()),
+        };
+        let object = |texts: &mut Texts| Object {
+            api_version: texts.share("v1"),
+            kind: texts.share("Pod"),
+            name: texts.share(name),
+            uid: texts.share(&format!("uid-{name}")),
+        };
+        unit.add(&Judgement { results: vec![result], passes }, object, &mut texts, now);
+    }
+    results.replace(&"shop".into(), &"pods".into(), unit);
+    results
+}
+
+fn policies() -> Policies {
+    let metadata =
+        Metadata { category: Some("Hosts".to_owned()), severity: Some("high".to_owned()), ..Default::default() };
+    Policies::from([("no-host-network".into(), metadata)])
+}
+
+#[test]
+fn a_report_tells_the_worst_first_with_all_that_policy_reporter_reads() {
+    let results = results(&[("a", Outcome::Skip), ("b", Outcome::Fail)], 3, 1_700_000_000);
+    let report = render("shop", &results, &policies(), Group::OpenReports).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report.content).unwrap(), @r#"
+    {
+      "source": "stockade",
+      "scope": {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "name": "shop"
+      },
+      "summary": {
+        "pass": 6,
+        "fail": 1,
+        "warn": 0,
+        "error": 0,
+        "skip": 1
+      },
+      "results": [
+        {
+          "policy": "no-host-network",
+          "rule": "validations[0]",
+          "category": "Hosts",
+          "severity": "high",
+          "result": "fail",
+          "scored": true,
+          "timestamp": {
+            "seconds": 1700000000,
+            "nanos": 0
+          },
+          "message": "not for you",
+          "resources": [
+            {
+              "apiVersion": "v1",
+              "kind": "Pod",
+              "namespace": "shop",
+              "name": "b",
+              "uid": "uid-b"
+            }
+          ],
+          "properties": {
+            "binding": "everywhere"
+          }
+        },
+        {
+          "policy": "no-host-network",
+          "rule": "validations[0]",
+          "category": "Hosts",
+          "severity": "high",
+          "result": "skip",
+          "scored": true,
+          "timestamp": {
+            "seconds": 1700000000,
+            "nanos": 0
+          },
+          "message": "not for you",
+          "resources": [
+            {
+              "apiVersion": "v1",
+              "kind": "Pod",
+              "namespace": "shop",
+              "name": "a",
+              "uid": "uid-a"
+            }
+          ],
+          "properties": {
+            "binding": "everywhere",
+            "exception": "shop/agents"
+          }
+        }
+      ]
+    }
+    "#);
+    assert_eq!(report.left_out, 0);
+}
+
+#[test]
+fn times_and_passes_do_not_make_another_report() {
+    let hash = |outcome, passes, now| {
+        render("shop", &results(&[("a", outcome)], passes, now), &policies(), Group::OpenReports).unwrap().hash
+    };
+    assert_eq!(hash(Outcome::Fail, 1, 10), hash(Outcome::Fail, 2, 20));
+    assert_ne!(hash(Outcome::Fail, 1, 10), hash(Outcome::Warn, 1, 10));
+}
+
+#[test]
+fn what_there_is_no_room_for_is_counted() {
+    let many: Vec<(String, Outcome)> = (0..MAX_RESULTS + 500).map(|n| (format!("pod-{n:04}"), Outcome::Fail)).collect();
+    let many: Vec<(&str, Outcome)> = many.iter().map(|(n, o)| (n.as_str(), *o)).collect();
+    let report = render("shop", &results(&many, 0, 0), &policies(), Group::PolicyReports).unwrap();
+    let told = report.content.results.len();
+    assert!(told <= MAX_RESULTS && told > 900);
+    assert_eq!((report.content.summary.fail, told + report.left_out), (MAX_RESULTS + 500, MAX_RESULTS + 500));
+    assert!(render("bank", &results(&many, 0, 0), &policies(), Group::OpenReports).is_none());
+}
