@@ -31,8 +31,13 @@ fn run(command: &str, dir: &Path) -> String {
 }
 
 #[test]
-fn the_examples_of_the_readme_print_what_it_says() {
-    let readme = read("README.md");
+fn the_examples_of_the_readmes_print_what_they_say() {
+    assert_eq!(["README.md", "policies/README.md"].map(run_examples), [3, 1]);
+}
+
+/// Runs the marked examples of a document in one folder; how many commands there were.
+fn run_examples(document: &str) -> usize {
+    let readme = read(document);
     let dir = tempfile::tempdir().unwrap();
     let mut ran = 0;
     for (at, marker) in readme.match_indices("<!-- example: ") {
@@ -51,10 +56,12 @@ fn the_examples_of_the_readme_print_what_it_says() {
             assert!(text.contains(old), "{from} has no {old}");
             fs::write(dir.path().join(name), text.replace(old, new)).unwrap();
         } else {
-            fs::write(dir.path().join(line), block(after)).unwrap();
+            let path = dir.path().join(line);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, block(after)).unwrap();
         }
     }
-    assert_eq!(ran, 3);
+    ran
 }
 
 #[test]
