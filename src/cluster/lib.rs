@@ -19,6 +19,7 @@ pub mod replicas;
 pub mod reports;
 pub mod resources;
 pub mod static_files;
+pub mod status;
 mod store;
 mod wait;
 pub mod watch;

@@ -73,7 +73,7 @@ impl SourceKind {
     }
 
     /// How the API server names it.
-    pub(super) fn api_resource(self) -> ApiResource {
+    pub(crate) fn api_resource(self) -> ApiResource {
         let (group, version, plural) = match self {
             Self::Folders | Self::ConfigMap => ("", "v1", "configmaps"),
             Self::AdmissionPolicy => ("stockade.dev", "v1alpha1", "admissionpolicies"),

@@ -1,0 +1,100 @@
+//! The status of an AdmissionPolicy.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
+use stockade_policy::compile::incremental::Standing;
+use stockade_policy::compiled::{Flavour, Policy};
+
+use super::conditions::{Wanted, conditions, cut};
+use super::objects::Seen;
+use super::view::View;
+use crate::kinds::admission_policy::{AdmissionPolicyStatus, ExpressionWarning, RolloutStatus, TypeChecking};
+use crate::policies::RefusedObject;
+
+/// Most warnings that are shown; the schema has the same bound.
+const MAX_WARNINGS: usize = 64;
+
+/// As it should be; none while nothing can be said.
+pub(super) fn status(view: &View<'_>, name: &str, seen: &Seen, refused: Option<&RefusedObject>) -> Option<Value> {
+    let policy = view.policy(name).filter(|p| p.flavour == Flavour::Admission);
+    if refused.is_none() && policy.is_none() {
+        // It came and went again between two generations.
+        return None;
+    }
+    let policy = policy.filter(|_| refused.is_none());
+    let enforced = match refused {
+        None => view.replicas.iter().filter(|r| r.observed >= seen.since).count(),
+        Some(_) => 0,
+    };
+    let wanted = match refused {
+        Some(refused) => broken(refused),
+        None => compiled(view, policy, enforced),
+    };
+    let status = AdmissionPolicyStatus {
+        observed_generation: Some(seen.generation),
+        conditions: conditions(wanted, &seen.status, seen.generation, view.now),
+        enforced: Some(format!("{enforced}/{}", view.replicas.len())),
+        enforced_replicas: i32::try_from(enforced).ok(),
+        type_checking: Some(TypeChecking { expression_warnings: policy.map(warnings).unwrap_or_default() }),
+        rollout: policy.and_then(|p| rollout(view, p, seen)),
+        shadow: None,
+    };
+    serde_json::to_value(status).ok()
+}
+
+fn broken(refused: &RefusedObject) -> Vec<Wanted> {
+    let (reason, message) = match refused.standing {
+        Standing::LastGood => ("LastGood", "the last version that compiles stays in force"),
+        _ => ("NotInForce", "no version of it has compiled yet"),
+    };
+    vec![
+        Wanted::new("Compiled", false, "Invalid", refused.diagnostics.to_string()),
+        Wanted::new("Enforced", false, reason, message),
+        Wanted::new("Ready", false, "Invalid", "it does not compile: see the condition Compiled"),
+    ]
+}
+
+fn compiled(view: &View<'_>, policy: Option<&Policy>, enforced: usize) -> Vec<Wanted> {
+    let all = view.replicas.len();
+    let everywhere = enforced == all && all > 0;
+    let counted = format!("{enforced} of {all} replicas");
+    let reason = if everywhere { "AllReplicas" } else { "Progressing" };
+    let reads = policy.into_iter().flat_map(|p| p.reads.iter().chain(&p.param_kind));
+    let missing = reads.into_iter().find(|kind| view.generation.not_synced.contains(kind));
+    let ready = match missing {
+        Some(kind) => {
+            let message = format!("objects of {} {}, which it reads, are not known", kind.api_version, kind.kind);
+            Wanted::new("Ready", false, "NotSynced", message)
+        }
+        None => Wanted::new("Ready", everywhere, reason, counted.clone()),
+    };
+    vec![Wanted::new("Compiled", true, "Compiled", ""), Wanted::new("Enforced", everywhere, reason, counted), ready]
+}
+
+fn warnings(policy: &Policy) -> Vec<ExpressionWarning> {
+    let shown = policy.type_warnings.iter().take(MAX_WARNINGS);
+    shown.map(|w| ExpressionWarning { field_ref: w.field.clone(), warning: cut(w.warning.clone()) }).collect()
+}
+
+/// A rollout that has stopped, here or as its status says already. It goes on with the next edit, which is another
+/// generation.
+fn rollout(view: &View<'_>, policy: &Policy, seen: &Seen) -> Option<RolloutStatus> {
+    let rollout = policy.rollout.as_ref()?;
+    let before: RolloutStatus = serde_json::from_value(seen.status["rollout"].clone()).unwrap_or_default();
+    if before.held == Some(true) && before.observed_generation == Some(seen.generation) {
+        return Some(before);
+    }
+    let stopped = view
+        .generation
+        .engine
+        .rollouts()
+        .held()
+        .any(|(name, revision)| *name == policy.name && revision == rollout.revision);
+    stopped.then(|| RolloutStatus {
+        observed_generation: Some(seen.generation),
+        held: Some(true),
+        held_at: Some(Time(view.now)),
+        reason: Some("more requests were denied than its budget allows".to_owned()),
+        ..RolloutStatus::default()
+    })
+}
