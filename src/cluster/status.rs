@@ -196,3 +196,6 @@ async fn of_interest(changes: &mut broadcast::Receiver<Change>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
