@@ -19,11 +19,13 @@ use stockade_policy::diagnostic::Diagnostics;
 use tokio::sync::watch;
 
 pub use self::facts::HeldKinds;
+pub use self::holds::write_holds;
 pub use self::kind::SourceKind;
 pub use self::publish::publish;
 
 mod facts;
 mod folders;
+mod holds;
 mod kind;
 mod objects;
 mod publish;

@@ -40,6 +40,9 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     let settings = Settings { folders: args.policies.clone() };
     let (generations, publishing) = policies::publish(&access, settings, facts.clone());
     tasks.spawn(publishing);
+    let (tell_holds, writing_holds) = policies::write_holds(&access);
+    in_force.tell_holds(tell_holds);
+    tasks.spawn(writing_holds);
     tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force));
     let stop = CancellationToken::new();
     let (tell_ready, ready) = watch::channel(false);

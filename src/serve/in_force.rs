@@ -1,10 +1,12 @@
 //! What requests are judged by at this moment, whatever it comes from: folders or a cluster.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use stockade_engine::engine::Engine;
 use stockade_engine::facts::ClusterFacts;
+use stockade_engine::rollout::Hold;
+use tokio::sync::mpsc;
 
 use super::policy_metrics::PolicyMetrics;
 
@@ -25,6 +27,8 @@ pub(crate) struct InForce {
     judge: ArcSwapOption<Judge>,
     /// What is not in force though it should be, a line each, for `/readyz`.
     refused: ArcSwap<Vec<String>>,
+    /// Who makes known that a rollout has stopped; nobody where there is no cluster.
+    holds: OnceLock<mpsc::Sender<Hold>>,
 }
 
 // === impl InForce ===
@@ -32,7 +36,7 @@ pub(crate) struct InForce {
 impl InForce {
     /// Nothing in force yet.
     pub(crate) fn new(metrics: PolicyMetrics) -> Self {
-        Self { metrics, judge: ArcSwapOption::empty(), refused: ArcSwap::default() }
+        Self { metrics, judge: ArcSwapOption::empty(), refused: ArcSwap::default(), holds: OnceLock::new() }
     }
 
     /// The judge in force; none before the first.
@@ -44,6 +48,20 @@ impl InForce {
     pub(crate) fn put(&self, judge: Judge) {
         self.metrics.in_force(judge.engine.set());
         self.judge.store(Some(Arc::new(judge)));
+    }
+
+    /// Names who makes known that a rollout has stopped.
+    pub(crate) fn tell_holds(&self, tell: mpsc::Sender<Hold>) {
+        // It is named once, at the start.
+        let _ = self.holds.set(tell);
+    }
+
+    /// A rollout has stopped on this replica.
+    pub(crate) fn held(&self, hold: Hold) {
+        self.metrics.held(&hold);
+        if let Some(Err(_)) = self.holds.get().map(|tell| tell.try_send(hold.clone())) {
+            tracing::error!(policy = &*hold.policy, "too many rollouts stopped at once: this one on this replica only");
+        }
     }
 
     /// What is not in force though it should be.

@@ -29,7 +29,7 @@ impl Reviewer for PolicyReviewer {
         review::judge(&judge.engine, &*judge.facts, verb, body, deadline, |decision, took| {
             self.in_force.metrics.execution.observe(took.as_secs_f64());
             self.in_force.metrics.record(decision);
-            holds::count(&judge.engine, decision, &self.in_force.metrics);
+            holds::count(&judge.engine, decision, &self.in_force);
         })
     }
 
