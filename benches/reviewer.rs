@@ -24,8 +24,9 @@ impl Policies {
 
 impl Reviewer for Policies {
     fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Reviewed, BadReview> {
-        let observe = |_: &_, took: std::time::Duration| self.took.observe(took.as_secs_f64());
-        review::judge(&self.engine, &self.facts, verb, body, deadline, observe)
+        review::judge(&self.engine, &self.facts, verb, body, deadline, |_request, _decision, took| {
+            self.took.observe(took.as_secs_f64());
+        })
     }
 
     fn readiness(&self) -> Readiness {

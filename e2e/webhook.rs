@@ -48,19 +48,20 @@ impl Webhook {
     /// # Panics
     /// With the end of its log, when it is not.
     pub fn start(cluster: &Cluster, name: &str, certs: &Path, policies: &[&Path], state: &Path) -> Webhook {
-        let webhook = Self::spawn(cluster, name, certs, policies, &["--cluster-state".as_ref(), state.as_os_str()]);
+        let flags: [&OsStr; 4] = ["--certs".as_ref(), certs.as_os_str(), "--cluster-state".as_ref(), state.as_os_str()];
+        let webhook = Self::spawn(cluster, name, policies, &flags);
         webhook.wait_until_ready(cluster, name);
         webhook
     }
 
     /// Starts one that judges by the policies of the cluster, in a namespace of its own name, which it does not wait
-    /// for to be ready.
-    pub fn start_in(cluster: &Cluster, name: &str, certs: &Path, policies: &[&Path]) -> Webhook {
-        Self::replica(cluster, name, name, certs, policies)
+    /// for to be ready. It has its certificate from there, too.
+    pub fn start_in(cluster: &Cluster, name: &str, policies: &[&Path]) -> Webhook {
+        Self::replica(cluster, name, name, policies)
     }
 
     /// As [`Webhook::start_in`], one of several in a namespace.
-    pub fn replica(cluster: &Cluster, namespace: &str, name: &str, certs: &Path, policies: &[&Path]) -> Webhook {
+    pub fn replica(cluster: &Cluster, namespace: &str, name: &str, policies: &[&Path]) -> Webhook {
         let kubeconfig = cluster.kubeconfig();
         let flags: [&OsStr; 7] = [
             "--cluster".as_ref(),
@@ -71,14 +72,14 @@ impl Webhook {
             "--name".as_ref(),
             name.as_ref(),
         ];
-        Self::spawn(cluster, name, certs, policies, &flags)
+        Self::spawn(cluster, name, policies, &flags)
     }
 
-    fn spawn(cluster: &Cluster, name: &str, certs: &Path, policies: &[&Path], flags: &[&OsStr]) -> Webhook {
+    fn spawn(cluster: &Cluster, name: &str, policies: &[&Path], flags: &[&OsStr]) -> Webhook {
         let [port, health_port] = free_ports();
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port)).to_string();
         let mut command = logged(Command::new(binary().unwrap()), cluster.folder(), name);
-        command.arg("serve").arg("--certs").arg(certs).args(flags);
+        command.arg("serve").args(flags);
         command.args(["--listen", &address(port), "--listen-health", &address(health_port), "--log", "json"]);
         for folder in policies {
             command.arg("--policies").arg(folder);

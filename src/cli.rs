@@ -87,9 +87,13 @@ pub(crate) struct ServeArgs {
     /// Address of the plain HTTP listener (/livez, /readyz, /metrics).
     #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
     pub(crate) listen_health: SocketAddr,
-    /// Folder with tls.crt, tls.key and ca.crt; minted when empty, reloaded when they change.
-    #[arg(long, value_name = "DIR", default_value = "certs")]
+    /// Folder with tls.crt, tls.key and ca.crt; minted when empty, reloaded when they change. In a cluster they are in a
+    /// Secret instead.
+    #[arg(long, value_name = "DIR", default_value = "certs", conflicts_with = "cluster")]
     pub(crate) certs: PathBuf,
+    /// After SIGTERM: seconds in which connections are still accepted, so that endpoints go before the port does.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(..=300))]
+    pub(crate) drain_delay: u16,
     /// Require client certificates signed by this CA (PEM), as an API server configured for it sends.
     #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,
@@ -113,12 +117,37 @@ pub(crate) struct ClusterArgs {
     /// Own name, unique among the replicas; default: the host's, which in a Pod is the Pod's.
     #[arg(long, value_name = "NAME", requires = "cluster")]
     pub(crate) name: Option<String>,
+    /// UID of the own Pod, with which its Lease is collected.
+    #[arg(long, value_name = "UID", requires = "cluster")]
+    pub(crate) pod_uid: Option<String>,
+    /// Service in the own namespace by which the API server calls.
+    #[arg(long, value_name = "NAME", default_value = "stockade")]
+    pub(crate) service: String,
+    /// URL by which the API server calls instead, for a webhook outside of the cluster.
+    #[arg(long, value_name = "URL", requires = "cluster", conflicts_with = "service")]
+    pub(crate) url: Option<http::Uri>,
+    /// Secret in the own namespace with the certificate; minted and renewed.
+    #[arg(long, value_name = "NAME", default_value = stockade_cluster::certificates::DEFAULT_SECRET)]
+    pub(crate) certificate_secret: String,
+    /// The Secret is kept by somebody else (cert-manager), with tls.crt, tls.key and ca.crt; it is never written.
+    #[arg(long, requires = "cluster")]
+    pub(crate) ca_from_secret: bool,
+    /// Longest time that a PolicyException may be for, in days from its creation; default: any.
+    #[arg(long, value_name = "DAYS", requires = "cluster", value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub(crate) max_exception_days: Option<u32>,
     /// Seconds after which everything that exists is judged again though nothing changed.
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = value_parser!(u32).range(10..))]
     pub(crate) audit_period: u32,
     /// Which reports the audit writes.
     #[arg(long, value_enum, default_value_t = Reports::Openreports)]
     pub(crate) reports: Reports,
+}
+
+impl ClusterArgs {
+    /// In seconds; at most ten years, which fit.
+    pub(crate) fn max_exception_seconds(&self) -> Option<u32> {
+        self.max_exception_days.map(|days| days * 86_400)
+    }
 }
 
 /// Kinds of reports.
@@ -255,6 +284,22 @@ pub(crate) enum CertsAction {
     Inspect(CertsDir),
     /// Mint a new serving certificate, signed by the folder's CA; a running webhook picks it up.
     Rotate(CertsDir),
+    /// Ask the webhook in a cluster for a new CA; it takes the old one's place when all trust it.
+    RotateCa(CertsCluster),
+}
+
+/// Where the Secret is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CertsCluster {
+    /// How to reach the API server; default: the Pod's service account, $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Namespace of the webhook.
+    #[arg(long, value_name = "NAMESPACE", default_value = "stockade-system")]
+    pub(crate) namespace: String,
+    /// Secret with the certificate.
+    #[arg(long, value_name = "NAME", default_value = stockade_cluster::certificates::DEFAULT_SECRET)]
+    pub(crate) certificate_secret: String,
 }
 
 /// Folder and names.

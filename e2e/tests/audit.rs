@@ -3,14 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
-use stockade_e2e::certificates::Authority;
 use stockade_e2e::client::Answer;
 use stockade_e2e::cluster::Cluster;
 use stockade_e2e::tools;
-use stockade_e2e::webhook::{self, Webhook, eventually, write_certificate};
+use stockade_e2e::webhook::{self, Webhook, eventually};
 
 const CRD_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const REPORTS: &str = "/apis/openreports.io/v1alpha1";
@@ -55,10 +54,9 @@ metadata: {name: native-everywhere}
 spec: {policyName: native, validationActions: [Audit]}
 "#;
 
-/// A cluster with the kinds, and files for replicas.
+/// A cluster with the kinds.
 struct Scene {
     cluster: Cluster,
-    certs: PathBuf,
 }
 
 impl Scene {
@@ -68,9 +66,6 @@ impl Scene {
             return None;
         }
         let cluster = Cluster::with_default_apis();
-        let certs = cluster.folder().join("certs");
-        let authority = Authority::mint("audit");
-        write_certificate(&certs, &authority, &authority.server());
         let kinds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/crds");
         let applied = cluster.kubectl(&["apply", "-f", kinds.to_str().unwrap()], "");
         assert_eq!(applied.code, 0, "{}", applied.stderr);
@@ -82,11 +77,11 @@ impl Scene {
             eventually(|| cluster.client.get(&format!("{REPORTS}/{plural}")), Answer::ok);
         }
         webhook::namespace(&cluster, "stockade-system");
-        Some(Scene { cluster, certs })
+        Some(Scene { cluster })
     }
 
     fn replica(&self, name: &str) -> Webhook {
-        let webhook = Webhook::replica(&self.cluster, "stockade-system", name, &self.certs, &[]);
+        let webhook = Webhook::replica(&self.cluster, "stockade-system", name, &[]);
         webhook.wait_until_ready(&self.cluster, name);
         webhook
     }

@@ -2,14 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use stockade_e2e::certificates::Authority;
 use stockade_e2e::client::Answer;
 use stockade_e2e::cluster::Cluster;
+use stockade_e2e::documents::text;
 use stockade_e2e::tools;
-use stockade_e2e::webhook::{self, Webhook, eventually, write_certificate};
+use stockade_e2e::webhook::{self, Webhook, eventually};
 
 const CRD_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -17,7 +15,8 @@ const CRD_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 struct Scene {
     cluster: Cluster,
     name: &'static str,
-    authority: Authority,
+    /// `ca.crt` of its Secret, base64.
+    authority: String,
     webhook: Webhook,
 }
 
@@ -28,17 +27,14 @@ impl Scene {
             return None;
         }
         let cluster = Cluster::with_default_apis();
-        let folder = cluster.folder().join(name);
-        let certs = folder.join("certs");
-        std::fs::create_dir_all(&certs).unwrap();
-        let authority = Authority::mint(name);
-        write_certificate(&certs, &authority, &authority.server());
         own_kinds(&cluster);
         webhook::namespace(&cluster, name);
-        let webhook = Webhook::start_in(&cluster, name, &certs, &[]);
+        let webhook = Webhook::start_in(&cluster, name, &[]);
         webhook.wait_until_ready(&cluster, name);
+        let secret = cluster.client.get(&format!("/api/v1/namespaces/{name}/secrets/stockade-tls")).expect_ok();
+        let authority = text(&secret, "/data/ca.crt").to_owned();
         let scene = Scene { cluster, name, authority, webhook };
-        scene.register("pods", "", &["configmaps", "pods"], json!({ "matchLabels": { "e2e": name } }));
+        scene.register("pods", "", &["pods"], json!({ "matchLabels": { "e2e": name } }));
         Some(scene)
     }
 
@@ -51,7 +47,7 @@ impl Scene {
                 "name": format!("{entry}.stockade.dev"),
                 "clientConfig": {
                     "url": format!("https://127.0.0.1:{}/validate", self.webhook.port),
-                    "caBundle": BASE64_STANDARD.encode(&self.authority.pem),
+                    "caBundle": self.authority,
                 },
                 "namespaceSelector": namespaces,
                 "rules": [{
@@ -123,4 +119,124 @@ fn a_policy_is_enforced_when_it_is_applied_edited_and_until_it_is_deleted() {
 
     scene.cluster.kubectl(&["delete", "admissionpolicy", "names"], "");
     eventually(|| scene.pod("second"), Answer::ok);
+}
+
+const OWN_KINDS: [&str; 3] = ["admissionpolicies", "policyexceptions", "namespacegroups"];
+
+#[test]
+fn a_policy_that_does_not_compile_is_refused_with_its_line_and_a_caret() {
+    let Some(scene) = Scene::new("refused") else { return };
+    scene.register("own", "stockade.dev", &OWN_KINDS, json!({}));
+    let broken = refuses("names", "first").replace("object.metadata.name", "objct.metadata.name");
+    let answer = eventually(
+        || scene.cluster.kubectl(&["apply", "-f", "-"], &broken),
+        |answer| answer.code != 0 || answer.stdout.is_empty(),
+    );
+    let place = [
+        "admission webhook \"own.stockade.dev\" denied the request: this AdmissionPolicy cannot be put in force:",
+        "error: spec.validations[0].expression: undeclared reference to 'objct' (in container '')",
+        " |   - expression: objct.metadata.name != 'first'",
+        " |                 ^^^^^",
+        " = help: did you mean `object`?",
+    ];
+    assert_eq!(place.map(|line| answer.stderr.contains(line)), [true; 5], "{}", answer.stderr);
+
+    let careless = refuses("names", "first").replace("object.metadata.name", "object.metadata.nam");
+    let careless = scene.cluster.kubectl(&["apply", "-f", "-"], &careless);
+    let warning = "Warning: spec.validations[0].expression: undefined field 'nam' in v1 Pod (line ";
+    assert!(careless.code == 0 && careless.stderr.contains(warning), "{careless:?}");
+}
+
+#[test]
+fn a_broken_policy_that_was_smuggled_in_keeps_its_last_good_version_and_its_finalizers_stay_changeable() {
+    let Some(scene) = Scene::new("smuggled") else { return };
+    let path = "/apis/stockade.dev/v1alpha1/admissionpolicies/first";
+    for policy in [refuses("first", "first"), refuses("second", "second")] {
+        assert_eq!(scene.cluster.kubectl(&["apply", "-f", "-"], &policy).code, 0);
+    }
+    eventually(|| (scene.pod("first"), scene.pod("second")), |(a, b)| !a.ok() && !b.ok());
+
+    let spec = json!({ "validations": [{ "expression": "objct.a" }] });
+    scene.cluster.client.merge(path, &json!({ "spec": spec })).expect_ok();
+    let told =
+        eventually(|| scene.webhook.health("readyz").unwrap(), |(_, text)| text.contains("AdmissionPolicy first"));
+    assert_eq!(told.0, 200);
+    assert!(told.1.contains("the last good version stays in force"), "{}", told.1);
+    assert!(scene.pod("first").message().contains("no first here"));
+    scene.cluster.kubectl(&["apply", "-f", "-"], &refuses("second", "third"));
+    eventually(|| scene.pod("third"), |answer| !answer.ok());
+    assert!(scene.pod("second").ok());
+
+    scene.register("own", "stockade.dev", &OWN_KINDS, json!({}));
+    let refused = |spec: &Value| scene.cluster.client.merge(path, &json!({ "spec": spec }));
+    let also_broken = json!({ "validations": [{ "expression": "objct.b" }] });
+    eventually(|| refused(&also_broken), |answer| answer.code == 422);
+    scene.cluster.client.merge(path, &json!({ "metadata": { "finalizers": ["e2e/kept"] } })).expect_ok();
+    scene.cluster.client.merge(path, &json!({ "metadata": { "finalizers": [] } })).expect_ok();
+    scene.cluster.client.delete(path).expect_ok();
+    eventually(|| scene.pod("first"), Answer::ok);
+}
+
+#[test]
+fn native_policies_are_left_to_the_api_server_and_a_configmap_is_a_folder() {
+    let Some(scene) = Scene::new("sources") else { return };
+    let native = refuses("native", "native")
+        .replace("stockade.dev/v1alpha1", "admissionregistration.k8s.io/v1")
+        .replace("AdmissionPolicy", "ValidatingAdmissionPolicy");
+    let binding = "\n---\napiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: \
+                   {name: native}\nspec: {policyName: native, validationActions: [Deny]}\n";
+    assert_eq!(scene.cluster.kubectl(&["apply", "-f", "-"], &format!("{native}{binding}")).code, 0);
+    let refused = eventually(|| scene.pod("native"), |answer| !answer.ok());
+    assert!(refused.message().contains("ValidatingAdmissionPolicy 'native' with binding 'native' denied"));
+    assert!(!refused.message().contains("admission webhook"), "{}", refused.message());
+    let log = eventually(|| scene.cluster.log("sources"), |log| log.contains("\"audited\":1"));
+    assert!(log.contains("\"policies\":0"), "{log}");
+
+    let files = json!({ "a.yaml": refuses("one", "one"), "b.yaml": refuses("two", "two") });
+    let config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "pack", "labels": { "stockade.dev/policies": "true" } }, "data": files,
+    });
+    let path = format!("/api/v1/namespaces/{}/configmaps", scene.name);
+    scene.cluster.client.post(&path, &config).expect_ok();
+    eventually(|| (scene.pod("one"), scene.pod("two")), |(a, b)| !a.ok() && !b.ok());
+    scene.cluster.client.delete(&format!("{path}/pack")).expect_ok();
+    eventually(|| (scene.pod("one"), scene.pod("two")), |(a, b)| a.ok() && b.ok());
+}
+
+#[test]
+fn a_policy_that_reads_a_kind_is_in_force_only_when_the_kind_has_synced() {
+    let Some(scene) = Scene::new("reading") else { return };
+    let existing = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "allowed" } });
+    let path = format!("/api/v1/namespaces/{}/configmaps", scene.name);
+    scene.cluster.client.post(&path, &existing).expect_ok();
+    let expression = "cluster.get(\"v1\", \"ConfigMap\", object.metadata.namespace, object.metadata.name).hasValue()";
+    let policy = refuses("reads", "x").replace("object.metadata.name != 'x'", expression);
+    scene.cluster.kubectl(&["apply", "-f", "-"], &policy);
+    // Until it is in force everything passes; from then on never a "not ready".
+    let mut answers = Vec::new();
+    eventually(
+        || {
+            answers.push(scene.pod("allowed"));
+            scene.pod("other")
+        },
+        |answer| answer.message().contains("no x here"),
+    );
+    let refused: Vec<_> = answers.iter().filter(|answer| !answer.ok()).map(Answer::message).collect();
+    assert_eq!(refused, [] as [&str; 0]);
+    assert!(scene.pod("allowed").ok());
+}
+
+#[test]
+fn policies_stay_in_force_while_the_api_server_restarts_and_updates_resume() {
+    let Some(scene) = Scene::new("restarted") else { return };
+    scene.cluster.kubectl(&["apply", "-f", "-"], &refuses("names", "first"));
+    eventually(|| scene.pod("first"), |answer| !answer.ok());
+    scene.cluster.stop_server();
+    scene.cluster.start_server();
+    assert_eq!(scene.webhook.health("readyz").unwrap().0, 200);
+    assert!(scene.pod("first").message().contains("no first here"));
+    scene.cluster.kubectl(&["apply", "-f", "-"], &refuses("names", "second"));
+    eventually(|| scene.pod("second"), |answer| !answer.ok());
+    assert!(scene.pod("first").ok());
 }

@@ -23,6 +23,7 @@ pub use self::holds::write_holds;
 pub use self::kind::SourceKind;
 pub use self::publish::publish;
 
+pub mod admission;
 mod facts;
 mod folders;
 mod holds;
@@ -78,6 +79,8 @@ pub struct RefusedObject {
 pub struct Settings {
     /// Policy files and folders, all or nothing; may be none.
     pub folders: Vec<PathBuf>,
+    /// Longest time that an exception may be for, from its creation; none means any.
+    pub max_exception_seconds: Option<u32>,
 }
 
 // === impl Generation ===

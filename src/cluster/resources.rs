@@ -39,6 +39,7 @@ const RETRY: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Resources {
     latest: watch::Receiver<Option<Arc<Snapshot>>>,
+    equivalents: watch::Receiver<Option<Arc<Equivalents>>>,
     _task: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -72,9 +73,10 @@ pub struct Served {
 impl Resources {
     /// Starts to ask and to watch.
     pub fn new(access: &Access) -> Self {
-        let (publish, latest) = watch::channel(None);
-        let task = tokio::spawn(keep(access.client.clone(), publish));
-        Self { latest, _task: Arc::new(AbortOnDropHandle::new(task)) }
+        let (snapshots, latest) = watch::channel(None);
+        let (versions, equivalents) = watch::channel(None);
+        let task = tokio::spawn(keep(access.client.clone(), Publish { snapshots, versions }));
+        Self { latest, equivalents, _task: Arc::new(AbortOnDropHandle::new(task)) }
     }
 
     /// What is served now; none before the first discovery.
@@ -93,6 +95,13 @@ impl Resources {
                 return std::future::pending().await;
             }
         }
+    }
+
+    /// Which resources hold the same objects: the built-in ones, and the versions of each CustomResourceDefinition. As
+    /// the API server has it, versions count that the definition names but no longer serves. None before the first
+    /// discovery; a change is told only when something else has become equivalent.
+    pub fn equivalents(&self) -> watch::Receiver<Option<Arc<Equivalents>>> {
+        self.equivalents.clone()
     }
 
     /// Tells of each change; holds the newest.
@@ -115,9 +124,7 @@ impl Snapshot {
         found.find(|s| s.has_verb("watch")).or(first)
     }
 
-    /// Which resources hold the same objects: the built-in ones, and the versions of each CustomResourceDefinition. As
-    /// the API server has it, versions count that the definition names but no longer serves.
-    pub fn equivalents(&self) -> Equivalents {
+    fn equivalents(&self) -> Equivalents {
         let mut all = Equivalents::builtin();
         for definition in &*self.definitions {
             for subresource in ["", "status", "scale"] {
@@ -159,7 +166,7 @@ impl Served {
 }
 
 /// Asks and watches for ever.
-async fn keep(client: Client, publish: watch::Sender<Option<Arc<Snapshot>>>) {
+async fn keep(client: Client, publish: Publish) {
     let mut written = pin!(watch(Api::<Written>::all(client.clone()), Config::default()));
     let mut services = pin!(watch(Api::<PartialObjectMeta<APIService>>::all(client.clone()), Config::default()));
     let mut definitions = Definitions::default();
@@ -189,14 +196,33 @@ async fn keep(client: Client, publish: watch::Sender<Option<Arc<Snapshot>>>) {
             },
         };
         if let Some(found) = discovered.as_ref().filter(|_| is_news && definitions.are_complete()) {
-            let snapshot = Arc::new(definitions.merge(found));
-            publish.send_if_modified(|last| {
-                let differs = last.as_ref() != Some(&snapshot);
-                if differs {
-                    *last = Some(snapshot);
-                }
-                differs
-            });
+            publish.news(definitions.merge(found));
         }
     }
+}
+
+/// Where news go.
+struct Publish {
+    snapshots: watch::Sender<Option<Arc<Snapshot>>>,
+    versions: watch::Sender<Option<Arc<Equivalents>>>,
+}
+
+// === impl Publish ===
+
+impl Publish {
+    fn news(&self, snapshot: Snapshot) {
+        replace(&self.versions, snapshot.equivalents());
+        replace(&self.snapshots, snapshot);
+    }
+}
+
+/// Tells of a value when it is another than before.
+fn replace<T: PartialEq>(to: &watch::Sender<Option<Arc<T>>>, value: T) {
+    to.send_if_modified(|last| {
+        let differs = last.as_deref() != Some(&value);
+        if differs {
+            *last = Some(Arc::new(value));
+        }
+        differs
+    });
 }

@@ -2,9 +2,11 @@
 
 mod folder;
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use stockade_engine::audit::Auditor;
-use stockade_engine::equivalents::Equivalents;
+use stockade_engine::engine::Engine;
 
 use crate::cli::AuditArgs;
 use crate::exit::Exit;
@@ -19,7 +21,7 @@ pub(crate) fn run(args: &AuditArgs, quiet: bool) -> Result<Exit> {
     if compiled.set.policies.is_empty() {
         bail!("no policies in what --policies names: nothing would be judged");
     }
-    let auditor = Auditor::new(&compiled.set, Equivalents::builtin());
+    let auditor = Auditor::new(&Engine::new(Arc::new(compiled.set)));
     let report = folder::audit(&args.from, &auditor, compiled.objects)?.with_unjudged(auditor.unjudged());
     super::print(&report, args.output)?;
     Ok(if report.is_clean() { Exit::Clean } else { Exit::Findings })

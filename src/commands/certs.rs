@@ -3,15 +3,17 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
+use stockade_cluster::access::{self, Access};
+use stockade_cluster::certificates;
 use stockade_webhook::certs::{CertificateFacts, Ensured, Folder, MintOptions, inspect};
 
-use crate::cli::{CertsAction, CertsArgs, CertsDir};
+use crate::cli::{CertsAction, CertsArgs, CertsCluster, CertsDir};
 use crate::exit::Exit;
 
 /// Mints, inspects or rotates.
 ///
 /// # Errors
-/// Files that cannot be read or written.
+/// Files that cannot be read or written, an API server that refuses.
 pub(crate) fn run(args: CertsArgs) -> Result<Exit> {
     let mut out = anstream::stdout().lock();
     match args.action {
@@ -29,6 +31,11 @@ pub(crate) fn run(args: CertsArgs) -> Result<Exit> {
             folder.rotate(&options(&dir))?;
             writeln!(out, "{}: new certificate", folder.certificate().display())?;
         }
+        CertsAction::RotateCa(cluster) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(rotate(&cluster))?;
+            writeln!(out, "{}/{}: a new CA is asked for", cluster.namespace, cluster.certificate_secret)?;
+        }
         CertsAction::Inspect(dir) => {
             let folder = Folder::new(&dir.dir);
             for path in [folder.certificate(), folder.authority()] {
@@ -41,6 +48,13 @@ pub(crate) fn run(args: CertsArgs) -> Result<Exit> {
         }
     }
     Ok(Exit::Clean)
+}
+
+async fn rotate(cluster: &CertsCluster) -> Result<()> {
+    let CertsCluster { kubeconfig, namespace, certificate_secret } = cluster.clone();
+    let options = access::Options { kubeconfig, namespace: Some(namespace), identity: None };
+    let access = Access::new(&options).await.context("access to the API server")?;
+    certificates::request_rotation(&access, &certificate_secret).await.context("asking for a new CA")
 }
 
 fn options(dir: &CertsDir) -> MintOptions {

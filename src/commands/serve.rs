@@ -1,15 +1,16 @@
 //! `stockade serve`: the webhook.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use prometheus_client::registry::Registry;
-use stockade_webhook::{Certificates, Folder, Metrics, MintOptions, Server};
+use stockade_webhook::{Builder, Certificates, Folder, Limits, Metrics, MintOptions, Server};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
 
 use crate::cli::ServeArgs;
 use crate::exit::Exit;
+use crate::serve::cluster::Parts;
 use crate::serve::folders::Folders;
 use crate::serve::in_force::InForce;
 use crate::serve::policy_metrics::PolicyMetrics;
@@ -28,45 +29,82 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
 }
 
 async fn serve(args: &ServeArgs) -> Result<()> {
-    let folder = Folder::new(&args.certs);
-    let options = MintOptions::default();
-    folder.ensure(&options).context("certificates")?;
-    let certificates = Arc::new(Certificates::load(&folder, args.client_ca.clone()).context("certificates")?);
-
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
     let policy_metrics = PolicyMetrics::register(&mut registry);
     let in_force = Arc::new(InForce::new(policy_metrics));
-    let mut tasks = match args.cluster.cluster {
-        true => cluster::start(args, in_force.clone(), &mut registry).await?,
-        false => watch_folders(args, &in_force)?,
-    };
-
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let reviewer = Arc::new(PolicyReviewer::new(in_force));
-    let bound = Server::builder(reviewer, metrics, registry)
-        .renew(folder, options)
-        .bind(args.listen, args.listen_health, certificates)
-        .await
-        .context("listening")?;
-    tracing::info!(https = %bound.https_addr()?, http = %bound.http_addr()?, "serving");
-    let ended = bound
-        .serve(async move {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        })
-        .await;
+    let asked_to_stop = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    };
+    match args.cluster.cluster {
+        true => serve_cluster(args, in_force, metrics, registry, asked_to_stop).await,
+        false => serve_folders(args, in_force, metrics, registry, asked_to_stop).await,
+    }
+}
+
+/// Judges by the policies of a cluster, with the certificate of a Secret.
+async fn serve_cluster(
+    args: &ServeArgs,
+    in_force: Arc<InForce>,
+    metrics: Metrics,
+    mut registry: Registry,
+    asked_to_stop: impl Future<Output = ()> + Send,
+) -> Result<()> {
+    let mut asked_to_stop = std::pin::pin!(asked_to_stop);
+    let Parts { certificates, mut tasks, stop, ended } = tokio::select! {
+        parts = cluster::start(args, in_force.clone(), &mut registry) => parts?,
+        () = asked_to_stop.as_mut() => return Ok(()),
+    };
+    let reviewer = Arc::new(PolicyReviewer::new(in_force, args.cluster.max_exception_seconds()));
+    let builder = Server::builder(reviewer, metrics, registry);
+    // The others are told at once, while requests still come: they take over what only one does.
+    let farewell = async {
+        asked_to_stop.await;
+        stop.cancel();
+    };
+    listen(args, builder, certificates, farewell).await?;
     tasks.abort_all();
-    tracing::info!(cut = ended.cut, "stopped");
+    let _ = ended.await;
     Ok(())
 }
 
-/// Loads the policies of folders and watches them.
-fn watch_folders(args: &ServeArgs, in_force: &Arc<InForce>) -> Result<JoinSet<()>> {
+/// Judges by the policies of folders, with the certificate of a folder.
+async fn serve_folders(
+    args: &ServeArgs,
+    in_force: Arc<InForce>,
+    metrics: Metrics,
+    registry: Registry,
+    asked_to_stop: impl Future<Output = ()> + Send,
+) -> Result<()> {
+    let folder = Folder::new(&args.certs);
+    let options = MintOptions::default();
+    folder.ensure(&options).context("certificates")?;
+    let certificates = Arc::new(Certificates::load(&folder, args.client_ca.clone()).context("certificates")?);
     let folders = Folders { policies: args.policies.clone(), cluster_state: args.cluster_state.clone() };
     let before = folders.snapshot();
-    folders.load(in_force)?;
-    let mut tasks = JoinSet::new();
-    tasks.spawn(folders.watch(in_force.clone(), before));
-    Ok(tasks)
+    folders.load(&in_force)?;
+    let watching = tokio::spawn(folders.watch(in_force.clone(), before));
+    let reviewer = Arc::new(PolicyReviewer::new(in_force, None));
+    let builder = Server::builder(reviewer, metrics, registry).renew(folder, options);
+    listen(args, builder, certificates, asked_to_stop).await?;
+    watching.abort();
+    Ok(())
+}
+
+/// Serves until asked to stop, then drains.
+async fn listen(
+    args: &ServeArgs,
+    builder: Builder,
+    certificates: Arc<Certificates>,
+    asked_to_stop: impl Future<Output = ()> + Send,
+) -> Result<()> {
+    let limits = Limits { drain_delay: Duration::from_secs(args.drain_delay.into()), ..Limits::default() };
+    let bound =
+        builder.limits(limits).bind(args.listen, args.listen_health, certificates).await.context("listening")?;
+    tracing::info!(https = %bound.https_addr()?, http = %bound.http_addr()?, "serving");
+    let ended = bound.serve(asked_to_stop).await;
+    tracing::info!(cut = ended.cut, "stopped");
+    Ok(())
 }

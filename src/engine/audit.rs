@@ -14,7 +14,6 @@ use stockade_schema::{Kinds, Scope};
 
 use crate::decision::{Finding, FindingAction, FindingResult};
 use crate::engine::{DecideOptions, Engine, Verb};
-use crate::equivalents::Equivalents;
 use crate::facts::{ClusterFacts, Kind};
 use crate::request::{GroupVersionKind, GroupVersionResource, Operation, Request, guess_scope, plural};
 
@@ -106,8 +105,9 @@ pub enum Outcome {
 // === impl Auditor ===
 
 impl Auditor {
-    /// Takes the policies of a set that can judge what exists.
-    pub fn new(set: &PolicySet, equivalents: Equivalents) -> Self {
+    /// Takes the policies of an engine that can judge what exists.
+    pub fn new(engine: &Engine) -> Self {
+        let set = engine.set();
         let (mut policies, mut unjudged) = (Vec::new(), Vec::new());
         for policy in &set.policies {
             match Reason::of(policy) {
@@ -121,7 +121,7 @@ impl Auditor {
             exceptions: set.exceptions.clone(),
             groups: set.groups.clone(),
         };
-        Self { engine: Engine::with_equivalents(Arc::new(set), equivalents), unjudged }
+        Self { engine: Engine::with_equivalents(Arc::new(set), Arc::clone(engine.equivalents())), unjudged }
     }
 
     /// The policies that judge.

@@ -56,7 +56,7 @@ pub struct Engine {
     index: Index,
     /// Parallel to the set's policies.
     matchers: Vec<PolicyMatchers>,
-    equivalents: Equivalents,
+    equivalents: Arc<Equivalents>,
     rollouts: Rollouts,
     pub(crate) own_namespace: Arc<str>,
 }
@@ -115,11 +115,11 @@ pub(crate) struct Prepared<'c> {
 impl Engine {
     /// Indexes a set, for the built-in resources of Kubernetes 1.36.
     pub fn new(set: Arc<PolicySet>) -> Self {
-        Self::with_equivalents(set, Equivalents::builtin())
+        Self::with_equivalents(set, Arc::new(Equivalents::builtin()))
     }
 
     /// Indexes a set for a cluster whose resources have these equivalents.
-    pub fn with_equivalents(set: Arc<PolicySet>, equivalents: Equivalents) -> Self {
+    pub fn with_equivalents(set: Arc<PolicySet>, equivalents: Arc<Equivalents>) -> Self {
         let exceptions = exceptions::by_policy(&set);
         let matchers = |p: &Arc<Policy>| PolicyMatchers {
             constraints: Matcher::new(&p.match_constraints),
@@ -159,6 +159,11 @@ impl Engine {
     /// The policies.
     pub fn set(&self) -> &Arc<PolicySet> {
         &self.set
+    }
+
+    /// Which resources hold the same objects.
+    pub fn equivalents(&self) -> &Arc<Equivalents> {
+        &self.equivalents
     }
 
     /// Field numbers: what a review must be decoded with.

@@ -1,7 +1,6 @@
 //! Which resources hold the same objects under another group or version (`matchPolicy: Equivalent`).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 use stockade_schema::Kinds;
@@ -28,19 +27,19 @@ pub enum Conversion {
     Webhook,
 }
 
-/// The equivalents of every resource that has any. A clone shares them.
-#[derive(Debug, Clone, Default)]
+/// The equivalents of every resource that has any.
+#[derive(Debug, PartialEq, Eq, Default)]
 pub struct Equivalents {
     /// By plural name, which hardly any two groups share.
     table: HashMap<Box<str>, Vec<Row>, FxBuildHasher>,
     kinds_unknown: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, PartialEq, Eq)]
 struct Row {
     group: Box<str>,
     subresource: Box<str>,
-    all: Arc<[Equivalent]>,
+    all: Vec<Equivalent>,
 }
 
 // === impl Equivalent ===
@@ -109,7 +108,7 @@ impl Equivalents {
         self.kinds_unknown |= equivalents.iter().any(|e| e.kind.is_none());
         let rows = self.table.entry(resource.into()).or_default();
         rows.retain(|r| (&*r.group, &*r.subresource) != (group, subresource));
-        rows.push(Row { group: group.into(), subresource: subresource.into(), all: equivalents.into() });
+        rows.push(Row { group: group.into(), subresource: subresource.into(), all: equivalents });
     }
 
     /// All equivalents of a resource and subresource, the resource itself among them; empty when it is the only one.

@@ -6,91 +6,127 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use prometheus_client::registry::Registry;
 use stockade_cluster::access::{Access, Options};
+use stockade_cluster::audit;
 use stockade_cluster::audit::metrics::AuditMetrics;
+use stockade_cluster::certificates::{self, CertificateMetrics, Ownership};
 use stockade_cluster::events::Events;
 use stockade_cluster::facts::LiveFacts;
 use stockade_cluster::policies::{self, Generation, Generations, RefusedObject, Settings};
-use stockade_cluster::replicas::Times;
+use stockade_cluster::replicas::Inputs;
 use stockade_cluster::reports::Group;
-use stockade_cluster::{audit, replicas};
 use stockade_policy::diagnostic::Severity;
-use tokio::sync::watch;
+use stockade_webhook::Certificates;
+use stockade_webhook::certs::serving_names;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::in_force::{InForce, Judge};
-use crate::cli::{Reports, ServeArgs};
+use super::leases;
+use crate::cli::{ClusterArgs, Reports, ServeArgs};
 
 /// Most refused sources that `/readyz` lists.
 const MAX_REFUSED_SHOWN: usize = 10;
 
-/// Starts all parts. They end with the set.
+/// All parts, running.
+pub(crate) struct Parts {
+    /// The certificate to serve with.
+    pub(crate) certificates: Arc<Certificates>,
+    /// Ends of parts that need no farewell.
+    pub(crate) tasks: JoinSet<()>,
+    /// Cancelled when the end begins: the other replicas are told.
+    pub(crate) stop: CancellationToken,
+    /// Ready when they have been told.
+    pub(crate) ended: oneshot::Receiver<()>,
+}
+
+/// What the other replicas are told of this one.
+struct Told {
+    ready: watch::Sender<bool>,
+    observed: watch::Sender<u64>,
+}
+
+/// Starts all parts and waits for a certificate.
 ///
 /// # Errors
-/// No usable access to the API server; that it does not answer is no error, but not ready.
-pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &mut Registry) -> Result<JoinSet<()>> {
+/// No usable access to the API server; that it does not answer is no error, but waited out.
+pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &mut Registry) -> Result<Parts> {
     let options = Options {
         kubeconfig: args.cluster.kubeconfig.clone(),
         namespace: args.cluster.namespace.clone(),
         identity: args.cluster.name.clone(),
     };
     let access = Access::new(&options).await.context("access to the API server")?;
-    let mut tasks = JoinSet::new();
+    let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+    let ((ready, ready_in), (observed, observed_in)) = (watch::channel(false), watch::channel(0));
+    let inputs = Inputs { ready: ready_in, observed: observed_in, pod_uid: args.cluster.pod_uid.clone() };
+    let leases = leases::start(options, inputs, stop.clone()).await?;
+
     let facts = LiveFacts::new(&access, registry);
-    let settings = Settings { folders: args.policies.clone() };
+    let settings =
+        Settings { folders: args.policies.clone(), max_exception_seconds: args.cluster.max_exception_seconds() };
     let (generations, publishing) = policies::publish(&access, settings, facts.clone());
     tasks.spawn(publishing);
     let (tell_holds, writing_holds) = policies::write_holds(&access);
     in_force.tell_holds(tell_holds);
     tasks.spawn(writing_holds);
-    tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force));
-    let stop = CancellationToken::new();
-    let (tell_ready, ready) = watch::channel(false);
-    let (tell_observed, observed) = watch::channel(0);
-    tasks.spawn(tell_replicas(generations.clone(), tell_ready, tell_observed));
-    let told = replicas::Inputs { ready, observed, pod_uid: None };
-    let (_leadership, alive, taking_part) = replicas::run(&access, told, Times::default(), stop.clone());
-    tasks.spawn(taking_part);
+
+    let metrics = CertificateMetrics::register(registry);
+    let kept = certificate(&args.cluster, &access);
+    let (mut issued, keeping) = certificates::run(&access, leases.leadership, kept, metrics);
+    tasks.spawn(keeping);
+    tracing::info!(secret = args.cluster.certificate_secret, "waiting for a certificate");
+    issued.serving.wait_for(Option::is_some).await.context("the certificate is not kept any more")?;
+    let certificates = Certificates::published(issued.serving, args.client_ca.clone()).context("certificates")?;
+
+    tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force, Told { ready, observed }));
     let metrics = AuditMetrics::register(registry);
     let (events, writing) = Events::new(&access, metrics.clone(), stop.clone());
     tasks.spawn(writing);
-    let inputs = audit::Inputs { generations, facts, replicas: alive, events };
-    let settings = audit::Settings {
-        period: Duration::from_secs(args.cluster.audit_period.into()),
-        reports: group(args.cluster.reports),
-    };
-    tasks.spawn(audit::run(access, inputs, settings, metrics, stop));
-    Ok(tasks)
+    let inputs = audit::Inputs { generations, facts, replicas: leases.replicas, events };
+    tasks.spawn(audit::run(access, inputs, audit_settings(&args.cluster), metrics, stop.clone()));
+    Ok(Parts { certificates: Arc::new(certificates), tasks, stop, ended: leases.ended })
 }
 
-/// Hands each generation to the reviewer.
-async fn put_in_force(mut generations: Generations, facts: LiveFacts, in_force: Arc<InForce>) {
+/// Which certificate is to be kept.
+fn certificate(args: &ClusterArgs, access: &Access) -> certificates::Options {
+    let mut names = serving_names(Some((&args.service, &access.namespace)));
+    let host = args.url.as_ref().and_then(http::Uri::host).map(|host| host.trim_matches(['[', ']']).to_owned());
+    names.extend(host.filter(|host| !names.contains(host)));
+    certificates::Options {
+        secret: args.certificate_secret.clone(),
+        ownership: if args.ca_from_secret { Ownership::Foreign } else { Ownership::Ours },
+        names,
+        registration: "stockade".to_owned(),
+        times: certificates::Times::default(),
+    }
+}
+
+/// Hands each generation to the reviewer, and tells the other replicas.
+async fn put_in_force(mut generations: Generations, facts: LiveFacts, in_force: Arc<InForce>, told: Told) {
     let facts = Arc::new(facts);
     let mut number = 0;
-    while generations.changed().await.is_ok() {
+    loop {
         let generation = generations.borrow_and_update().clone();
         if generation.number != number {
             number = generation.number;
             in_force.put(Judge { engine: generation.engine.clone(), facts: facts.clone(), number });
         }
         in_force.refuse(lines(&generation));
+        told.ready.send_replace(number > 0);
+        told.observed.send_replace(generation.observed);
+        if generations.changed().await.is_err() {
+            return;
+        }
     }
 }
 
-/// Tells the other replicas up to where this one has policies in force.
-async fn tell_replicas(mut generations: Generations, ready: watch::Sender<bool>, observed: watch::Sender<u64>) {
-    while generations.changed().await.is_ok() {
-        let generation = generations.borrow_and_update().clone();
-        ready.send_replace(generation.number > 0);
-        observed.send_replace(generation.observed);
-    }
-}
-
-fn group(reports: Reports) -> Group {
-    match reports {
+fn audit_settings(args: &ClusterArgs) -> audit::Settings {
+    let reports = match args.reports {
         Reports::Openreports => Group::OpenReports,
         Reports::Wgpolicyk8s => Group::PolicyReports,
-    }
+    };
+    audit::Settings { period: Duration::from_secs(args.audit_period.into()), reports }
 }
 
 /// What is not as it should be, a line each; anybody can read them, so they repeat no line of a source.

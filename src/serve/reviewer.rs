@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use stockade_cluster::policies::admission;
 use stockade_webhook::{BadReview, Readiness, Reviewed, Reviewer, Verb, review};
 
 use super::holds;
@@ -11,12 +12,14 @@ use super::in_force::InForce;
 /// Judges by what is in force.
 pub(crate) struct PolicyReviewer {
     in_force: Arc<InForce>,
+    /// Longest time that a PolicyException may be for.
+    max_exception_seconds: Option<u32>,
 }
 
 impl PolicyReviewer {
     /// Judges by what is in force at the moment of each request.
-    pub(crate) fn new(in_force: Arc<InForce>) -> Self {
-        Self { in_force }
+    pub(crate) fn new(in_force: Arc<InForce>, max_exception_seconds: Option<u32>) -> Self {
+        Self { in_force, max_exception_seconds }
     }
 }
 
@@ -26,8 +29,11 @@ impl Reviewer for PolicyReviewer {
             // Not an answer but an HTTP error: the failurePolicy of the registration decides.
             return Err(BadReview { message: "no policies are in force yet".to_owned(), uid: None });
         };
-        review::judge(&judge.engine, &*judge.facts, verb, body, deadline, |decision, took| {
+        review::judge(&judge.engine, &*judge.facts, verb, body, deadline, |request, decision, took| {
             self.in_force.metrics.execution.observe(took.as_secs_f64());
+            if verb == Verb::Validate {
+                admission::review(request, judge.engine.set(), self.max_exception_seconds, decision);
+            }
             self.in_force.metrics.record(decision);
             holds::count(&judge.engine, decision, &self.in_force);
         })

@@ -39,7 +39,7 @@
 //!
 //! impl Reviewer for Policies {
 //!     fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Reviewed, BadReview> {
-//!         review::judge(&self.engine, &self.facts, verb, body, deadline, |_decision, _took| {})
+//!         review::judge(&self.engine, &self.facts, verb, body, deadline, |_request, _decision, _took| {})
 //!     }
 //!
 //!     fn readiness(&self) -> Readiness {

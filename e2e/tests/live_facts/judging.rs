@@ -62,7 +62,7 @@ fn ours(live: &Live, policies: &[Json], request: &Json) -> String {
     sources.add("set.yaml", &text.join("\n---\n"), true);
     let options = CompileOptions { unbound: UnboundPolicy::Ignore, type_check: false, ..CompileOptions::default() };
     let set = compile(&sources, options).unwrap().set;
-    let equivalents = live.facts.resources().snapshot().unwrap().equivalents();
+    let equivalents = live.facts.resources().equivalents().borrow().clone().unwrap();
     let engine = Engine::with_equivalents(Arc::new(set), equivalents);
     let arena = Bump::new();
     let review = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stockade_engine::audit::{Auditor, is_about};
-use stockade_engine::equivalents::Equivalents;
+use stockade_engine::engine::Engine;
 use stockade_policy::compiled::{Policy, PolicySet};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -57,7 +57,7 @@ pub(super) struct Worker {
 
 /// What is judged, by what, and where.
 struct Plan {
-    set: Arc<PolicySet>,
+    engine: Arc<Engine>,
     auditor: Arc<Auditor>,
     policies: Policies,
     kinds: BTreeMap<Arc<str>, Arc<Kind>>,
@@ -147,39 +147,45 @@ impl Worker {
         if generation.number == 0 {
             return;
         }
-        let set = Arc::clone(generation.audited.set());
+        let engine = Arc::clone(&generation.audited);
         let Some(snapshot) = self.inputs.facts.resources().snapshot() else { return };
-        let is_new = !Arc::ptr_eq(&set, &self.plan.set);
-        let kinds = match is_new {
-            true => kinds::audited(&snapshot, Auditor::new(&set, Equivalents::builtin()).policies()),
-            false => kinds::audited(&snapshot, self.plan.auditor.policies()),
+        let auditor = match Arc::ptr_eq(&engine, &self.plan.engine) {
+            true => None,
+            false => Some(Arc::new(Auditor::new(&engine))),
         };
-        if is_new {
-            self.take_policies(set, &kinds).await;
+        let kinds = kinds::audited(&snapshot, auditor.as_ref().unwrap_or(&self.plan.auditor).policies());
+        if let Some(auditor) = auditor {
+            self.take_policies(engine, auditor, &kinds).await;
         }
         if kinds != self.plan.kinds {
             self.take_kinds(kinds);
         }
     }
 
-    async fn take_policies(&mut self, set: Arc<PolicySet>, kinds: &BTreeMap<Arc<str>, Arc<Kind>>) {
+    async fn take_policies(
+        &mut self,
+        engine: Arc<Engine>,
+        auditor: Arc<Auditor>,
+        kinds: &BTreeMap<Arc<str>, Arc<Kind>>,
+    ) {
+        let (before, set) = (self.plan.engine.set(), engine.set());
         let reads: Vec<_> = set.policies.iter().flat_map(|p| p.reads.iter().chain(&p.param_kind)).cloned().collect();
         let not_ready = self.inputs.facts.synced(&reads, SYNC_TIMEOUT).await;
         if !not_ready.is_empty() {
             tracing::warn!(kinds = ?not_ready, "what policies read is not known, they cannot be judged where they read it");
         }
-        let changed = changed(&self.plan.set, &set);
+        let changed = changed(before, set);
         for (name, kind) in kinds {
             if changed.iter().any(|p| is_about(p, &kind.group, &kind.plural)) {
                 self.queue.resource(Arc::clone(name));
             }
         }
-        if waivers(&self.plan.set) != waivers(&set) {
+        if waivers(before) != waivers(set) {
             self.queue_all();
         }
-        self.plan.auditor = Arc::new(Auditor::new(&set, Equivalents::builtin()));
+        self.plan.auditor = auditor;
         self.plan.policies = described(self.plan.auditor.policies());
-        self.plan.set = set;
+        self.plan.engine = engine;
         let unjudged = self.plan.auditor.unjudged().iter();
         self.metrics.unjudged(unjudged.map(|u| (&*u.policy, u.reason.name())));
         // A list that has begun was judged by other policies.
@@ -429,10 +435,10 @@ struct Unavailable;
 
 impl Plan {
     fn empty() -> Self {
-        let set = Arc::new(PolicySet::default());
+        let engine = Arc::new(Engine::new(Arc::default()));
         Self {
-            auditor: Arc::new(Auditor::new(&set, Equivalents::builtin())),
-            set,
+            auditor: Arc::new(Auditor::new(&engine)),
+            engine,
             policies: Policies::new(),
             kinds: BTreeMap::new(),
             share: None,

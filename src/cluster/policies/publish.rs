@@ -10,7 +10,8 @@ use futures_util::{Stream, StreamExt as _};
 use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use stockade_engine::engine::Engine;
-use stockade_policy::compile::incremental::{Compiler, Part, PartReport};
+use stockade_engine::equivalents::Equivalents;
+use stockade_policy::compile::incremental::{Compiler, Increment, PartReport};
 use stockade_policy::compiled::{ParamKind, PolicySet};
 use stockade_policy::diagnostic::Severity;
 use tokio::sync::{mpsc, watch};
@@ -37,15 +38,26 @@ pub fn publish<F: HeldKinds>(
     facts: F,
 ) -> (Generations, impl Future<Output = ()> + Send + use<F>) {
     let (publish, generations) = watch::channel(Arc::new(Generation::none()));
-    let own_namespace = access.namespace.as_str().into();
-    let publisher = Publisher { facts, compiler: Compiler::new(), held: BTreeSet::new(), publish, own_namespace };
+    let max_exception_seconds = settings.max_exception_seconds;
+    let equivalents = facts.equivalents();
+    let publisher = Publisher {
+        facts,
+        equivalents,
+        compiler: Compiler::new().max_exception_seconds(max_exception_seconds),
+        max_exception_seconds,
+        held: BTreeSet::new(),
+        publish,
+        own_namespace: access.namespace.as_str().into(),
+    };
     (generations, run(objects::events(access), settings.folders, publisher))
 }
 
 /// Compiles, and keeps the facts in step.
 struct Publisher<F> {
     facts: F,
+    equivalents: watch::Receiver<Option<Arc<Equivalents>>>,
     compiler: Compiler,
+    max_exception_seconds: Option<u32>,
     /// Kinds that the generation in force reads.
     held: BTreeSet<ParamKind>,
     publish: watch::Sender<Arc<Generation>>,
@@ -73,6 +85,7 @@ async fn run<F: HeldKinds>(
         let mut events = pin!(events.ready_chunks(MAX_BATCH));
         let mut sources = Sources::default();
         let mut changed = false;
+        publisher.await_equivalents().await;
         loop {
             tokio::select! {
                 Some(batch) = events.next() => {
@@ -85,6 +98,7 @@ async fn run<F: HeldKinds>(
                     awaits_folders = false;
                     changed = true;
                 }
+                Ok(()) = publisher.equivalents.changed() => changed = true,
                 () = tokio::time::sleep(SYNC_AGAIN), if publisher.awaits_facts() => {}
             }
             if awaits_folders || !sources.unsynced().is_empty() {
@@ -103,17 +117,30 @@ async fn run<F: HeldKinds>(
 // === impl Publisher ===
 
 impl<F: HeldKinds> Publisher<F> {
+    /// Waits for the custom resources' versions. Who cannot read them goes on with the built-in resources: then an
+    /// `Equivalent` rule for one version of a custom resource is not about the others, which is told.
+    async fn await_equivalents(&mut self) {
+        let known = self.equivalents.wait_for(Option::is_some);
+        if !matches!(tokio::time::timeout(SYNC_TIMEOUT, known).await, Ok(Ok(_))) {
+            tracing::error!("CustomResourceDefinitions are not known, policies do not match their other versions yet");
+        }
+    }
+
     /// Compiles what changed and puts it in force.
     async fn renew(&mut self, sources: &Sources) {
         let (mut compiler, parts) = (mem::take(&mut self.compiler), sources.parts());
         let (own_namespace, before) = (self.own_namespace.clone(), self.publish.borrow().clone());
+        let equivalents = self.equivalents.borrow_and_update().clone();
+        let equivalents = equivalents.unwrap_or_else(|| Arc::new(Equivalents::builtin()));
         let Ok((compiler, built)) = tokio::task::spawn_blocking(move || {
-            let built = build(&mut compiler, &parts, &own_namespace, &before.engine);
+            let increment = compiler.compile(&parts);
+            let built = index(increment, &equivalents, &own_namespace, &before.engine);
             (compiler, built)
         })
         .await
         else {
             // Beginning anew with the next change costs one whole compile.
+            self.compiler = Compiler::new().max_exception_seconds(self.max_exception_seconds);
             tracing::error!("compiling policies failed unexpectedly, the generation in force stays");
             return;
         };
@@ -160,9 +187,11 @@ impl<F: HeldKinds> Publisher<F> {
     }
 }
 
-fn build(compiler: &mut Compiler, parts: &[Part], own_namespace: &str, before: &Engine) -> Built {
-    let increment = compiler.compile(parts);
-    let engine = |set: PolicySet| Arc::new(Engine::new(Arc::new(set)).own_namespace(own_namespace).continuing(before));
+fn index(increment: Increment, equivalents: &Arc<Equivalents>, own_namespace: &str, before: &Engine) -> Built {
+    let engine = |set: PolicySet| {
+        let engine = Engine::with_equivalents(Arc::new(set), equivalents.clone());
+        Arc::new(engine.own_namespace(own_namespace).continuing(before))
+    };
     let enforced = engine(increment.enforced);
     let audited = increment.audited.map_or_else(|| enforced.clone(), engine);
     Built { engine: enforced, audited, reports: increment.parts }

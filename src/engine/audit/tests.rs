@@ -55,7 +55,7 @@ fn auditor() -> Auditor {
     let set = compile(&sources, Options { unbound: UnboundPolicy::Ignore, type_check: false, ..Options::default() })
         .unwrap()
         .set;
-    Auditor::new(&set, Equivalents::builtin())
+    Auditor::new(&Engine::new(Arc::new(set)))
 }
 
 fn judged(auditor: &Auditor, object: &Json) -> Judgement {

@@ -232,6 +232,20 @@ fn look_up(chosen: &[Chosen], reports: &mut [PartReport]) {
     }
 }
 
+/// What is to be said of sources before they are taken in: all that is wrong with them alone, and what they name that
+/// is neither among them nor in the set.
+pub fn check(sources: PolicySources, beside: &PolicySet, max_exception_seconds: Option<u32>) -> Diagnostics {
+    let sources = Arc::new(sources);
+    let options = Options { max_exception_seconds, ..Options::default() };
+    let compiled = Version::compile(&sources, None, options, &mut Workshop::default());
+    let mut diagnostics = compiled.map_or_else(|faults| faults, |version| version.diagnostics().clone());
+    let mut known = Known::default();
+    known.add(&sources);
+    known.add_set(beside);
+    references::check(&sources, &known, Severity::Warning, &mut diagnostics);
+    diagnostics.sorted()
+}
+
 /// Mutating policies first, each kind by name, as the API server orders them.
 fn ordered(mut policies: Vec<Arc<Policy>>) -> Vec<Arc<Policy>> {
     policies.sort_by(|a, b| (a.mutations.is_empty(), &a.name).cmp(&(b.mutations.is_empty(), &b.name)));

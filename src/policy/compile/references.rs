@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::Options;
-use crate::compiled::Exception;
+use crate::compiled::{Exception, PolicySet};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::read::exception::rule_position;
 use crate::read::suggest;
@@ -20,8 +20,16 @@ const SOON_SECONDS: i64 = 14 * 24 * 3_600;
 /// Policies and groups by name.
 #[derive(Default)]
 pub(crate) struct Known<'s> {
-    policies: HashMap<&'s str, Vec<&'s PolicySource>>,
+    policies: HashMap<&'s str, Vec<Rules>>,
     groups: HashSet<&'s str>,
+}
+
+/// How many rules a policy has.
+#[derive(Clone, Copy)]
+struct Rules {
+    validations: usize,
+    mutations: usize,
+    audit_annotations: usize,
 }
 
 /// Reports names of nothing in some sources.
@@ -77,9 +85,25 @@ impl<'s> Known<'s> {
     /// Adds what some sources define.
     pub(crate) fn add(&mut self, sources: &'s PolicySources) {
         for policy in &sources.policies {
-            self.policies.entry(&policy.name).or_default().push(policy);
+            self.policies.entry(&policy.name).or_default().push(Rules {
+                validations: policy.validations.len(),
+                mutations: policy.mutations.len(),
+                audit_annotations: policy.audit_annotations.len(),
+            });
         }
         self.groups.extend(sources.groups.iter().map(|g| &*g.group.name));
+    }
+
+    /// Adds what a set holds.
+    pub(crate) fn add_set(&mut self, set: &'s PolicySet) {
+        for policy in &set.policies {
+            self.policies.entry(&policy.name).or_default().push(Rules {
+                validations: policy.validations.len(),
+                mutations: policy.mutations.len(),
+                audit_annotations: policy.audit_annotations.len(),
+            });
+        }
+        self.groups.extend(set.groups.iter().map(|g| &*g.name));
     }
 }
 
@@ -107,12 +131,12 @@ impl Checker<'_, '_> {
         for rule in &waived.rules {
             let Some((list, number)) = rule_position(&rule.name) else { continue };
             let policies = &self.known.policies[waived.policy.name.as_str()];
-            let has = |p: &&PolicySource| {
+            let has = |p: &Rules| {
                 number
                     < match list {
-                        "validations" => p.validations.len(),
-                        "mutations" => p.mutations.len(),
-                        _ => p.audit_annotations.len(),
+                        "validations" => p.validations,
+                        "mutations" => p.mutations,
+                        _ => p.audit_annotations,
                     }
             };
             if !policies.iter().any(has) {

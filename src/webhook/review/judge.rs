@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use stockade_engine::decision::{Decision, Finding, FindingAction, FindingResult};
-use stockade_engine::{ClusterFacts, DecideOptions, Engine};
+use stockade_engine::{ClusterFacts, DecideOptions, Engine, Request};
 
 use super::{AdmissionResponse, Status, decode, record, with_arena};
 use crate::reviewer::{BadReview, Outcome, Reviewed, Verb};
 
 /// Decodes a body, has the engine decide it and encodes the answer; what a [`crate::Reviewer`] over an engine does
-/// for each request. `observe` sees the decision and the
-/// time it took, for findings and metrics. The current span gets the request's facts.
+/// for each request. `observe` sees the request, the decision and the time it took, for findings and metrics; it may
+/// add to the decision what is not the engine's to judge. The current span gets the request's facts.
 ///
 /// # Errors
 /// As [`decode`].
@@ -21,7 +21,7 @@ pub fn judge(
     verb: Verb,
     body: &[u8],
     deadline: Instant,
-    observe: impl FnOnce(&Decision, Duration),
+    observe: impl FnOnce(&Request<'_>, &mut Decision, Duration),
 ) -> Result<Reviewed, BadReview> {
     with_arena(|arena| {
         let request = decode(body, arena, engine.symbols())?;
@@ -31,13 +31,13 @@ pub fn judge(
             Verb::Mutate => stockade_engine::Verb::Mutate,
         };
         let started = Instant::now();
-        let decision = engine.decide(
+        let mut decision = engine.decide(
             &request,
             facts,
             arena,
             &DecideOptions { verb, deadline: Some(deadline), ..DecideOptions::default() },
         );
-        observe(&decision, started.elapsed());
+        observe(&request, &mut decision, started.elapsed());
         Ok(answer(request.uid, &decision))
     })
 }
