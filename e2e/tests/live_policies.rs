@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use stockade_e2e::client::Answer;
 use stockade_e2e::cluster::Cluster;
@@ -9,7 +12,8 @@ use stockade_e2e::documents::text;
 use stockade_e2e::tools;
 use stockade_e2e::webhook::{self, Webhook, eventually};
 
-const CRD_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const OWN_KINDS: [&str; 3] = ["admissionpolicies", "policyexceptions", "namespacegroups"];
+const POLICIES: &str = "/apis/stockade.dev/v1alpha1/admissionpolicies";
 
 /// A cluster with the own kinds, and a webhook that judges by them, registered by hand.
 struct Scene {
@@ -68,29 +72,13 @@ impl Scene {
     }
 }
 
-/// Serves the own kinds.
+/// Serves the own kinds, as the chart has them.
 fn own_kinds(cluster: &Cluster) {
-    for (kind, plural, scope) in [
-        ("AdmissionPolicy", "admissionpolicies", "Cluster"),
-        ("PolicyException", "policyexceptions", "Namespaced"),
-        ("NamespaceGroup", "namespacegroups", "Cluster"),
-    ] {
-        let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
-        let definition = json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": { "name": format!("{plural}.stockade.dev") },
-            "spec": {
-                "group": "stockade.dev", "scope": scope,
-                "names": { "kind": kind, "plural": plural },
-                "versions": [{
-                    "name": "v1alpha1", "served": true, "storage": true,
-                    "schema": { "openAPIV3Schema": schema }, "subresources": { "status": {} },
-                }],
-            },
-        });
-        cluster.client.post(CRD_PATH, &definition).expect_ok();
-        let path = format!("/apis/stockade.dev/v1alpha1/{plural}");
-        eventually(|| cluster.client.get(&path), Answer::ok);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/crds");
+    let applied = cluster.kubectl(&["apply", "--server-side", "-f", folder.to_str().unwrap()], "");
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    for plural in OWN_KINDS {
+        eventually(|| cluster.client.get(&format!("/apis/stockade.dev/v1alpha1/{plural}")), Answer::ok);
     }
 }
 
@@ -121,8 +109,6 @@ fn a_policy_is_enforced_when_it_is_applied_edited_and_until_it_is_deleted() {
     eventually(|| scene.pod("second"), Answer::ok);
 }
 
-const OWN_KINDS: [&str; 3] = ["admissionpolicies", "policyexceptions", "namespacegroups"];
-
 #[test]
 fn a_policy_that_does_not_compile_is_refused_with_its_line_and_a_caret() {
     let Some(scene) = Scene::new("refused") else { return };
@@ -150,7 +136,7 @@ fn a_policy_that_does_not_compile_is_refused_with_its_line_and_a_caret() {
 #[test]
 fn a_broken_policy_that_was_smuggled_in_keeps_its_last_good_version_and_its_finalizers_stay_changeable() {
     let Some(scene) = Scene::new("smuggled") else { return };
-    let path = "/apis/stockade.dev/v1alpha1/admissionpolicies/first";
+    let path = &format!("{POLICIES}/first");
     for policy in [refuses("first", "first"), refuses("second", "second")] {
         assert_eq!(scene.cluster.kubectl(&["apply", "-f", "-"], &policy).code, 0);
     }
@@ -239,4 +225,48 @@ fn policies_stay_in_force_while_the_api_server_restarts_and_updates_resume() {
     scene.cluster.kubectl(&["apply", "-f", "-"], &refuses("names", "second"));
     eventually(|| scene.pod("second"), |answer| !answer.ok());
     assert!(scene.pod("first").ok());
+}
+
+/// Policies beside the one that is edited.
+const BESIDE: usize = 1_000;
+const EDITS: usize = 200;
+/// Between the starts of two edits.
+const EVERY: Duration = Duration::from_millis(100);
+
+#[test]
+fn an_edit_among_a_thousand_policies_is_enforced_in_a_moment_also_at_ten_a_second() {
+    let Some(scene) = Scene::new("edited") else { return };
+    let all: String = (0..BESIDE).map(|n| refuses(&format!("p{n}"), &format!("refused-{n}")) + "---\n").collect();
+    let created = scene.cluster.kubectl(&["create", "-f", "-"], &all);
+    assert_eq!(created.code, 0, "{}", created.stderr);
+    scene.cluster.kubectl(&["apply", "-f", "-"], &refuses("edited", "start"));
+    eventually(|| scene.pod("start"), |answer| !answer.ok());
+
+    let started = Instant::now();
+    let mut took: Vec<Duration> = (0..EDITS)
+        .map(|n| {
+            std::thread::sleep((started + EVERY * n as u32).saturating_duration_since(Instant::now()));
+            let name = format!("edit-{n}");
+            let rule = json!([{ "expression": format!("object.metadata.name != '{name}'") }]);
+            let edit = json!({ "spec": { "validations": rule } });
+            scene.cluster.client.merge(&format!("{POLICIES}/edited"), &edit).expect_ok();
+            let edited = Instant::now();
+            while scene.pod(&name).ok() {
+                assert!(edited.elapsed() < Duration::from_secs(60), "edit {n} is not enforced");
+            }
+            edited.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    let at = |share: usize| took[(EDITS * share / 100).min(EDITS - 1)];
+    println!(
+        "edit to enforced, {BESIDE} policies, {EDITS} edits in {:.1} s: p50 {:?}, p90 {:?}, p99 {:?}, most {:?}",
+        started.elapsed().as_secs_f64(),
+        at(50),
+        at(90),
+        at(99),
+        took[EDITS - 1],
+    );
+    // What is asserted is only that nothing grows without bound; the machine may be busy.
+    assert!(at(50) < Duration::from_secs(5), "{:?}", at(50));
 }

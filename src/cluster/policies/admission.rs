@@ -80,3 +80,87 @@ fn in_a_line(diagnostic: &Diagnostic) -> String {
     let colon = if field.is_empty() { "" } else { ": " };
     format!("{field}{colon}{} (line {line})", message.lines().next().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bumpalo::Bump;
+    use serde_json::json;
+    use stockade_cel::{Symbols, document};
+
+    use super::*;
+
+    fn policy(expression: &str, finalizer: &str) -> Json {
+        let rule = json!({ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"] });
+        json!({
+            "apiVersion": "stockade.dev/v1alpha1", "kind": "AdmissionPolicy",
+            "metadata": { "name": "p", "finalizers": [finalizer] },
+            "spec": {
+                "matchConstraints": { "resourceRules": [rule] }, "validations": [{ "expression": expression }],
+                "shadowOf": "old",
+            },
+        })
+    }
+
+    /// Code and message, or the warnings.
+    fn answer(operation: &str, sub_resource: &str, object: &Json, old: &Json) -> (Option<Status>, Vec<String>) {
+        let kind = json!({ "group": "stockade.dev", "version": "v1alpha1", "kind": "AdmissionPolicy" });
+        let resource = json!({ "group": "stockade.dev", "version": "v1alpha1", "resource": "admissionpolicies" });
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "u", "kind": kind, "resource": resource, "subResource": sub_resource, "name": "p",
+                "operation": operation, "userInfo": {}, "object": object, "oldObject": old,
+            },
+        });
+        let (body, arena, symbols) = (review.to_string(), Bump::new(), Symbols::new());
+        let review = document::decode(body.as_bytes(), &arena, &symbols).unwrap();
+        let mut decision = Decision {
+            allowed: true,
+            status: None,
+            warnings: Vec::new(),
+            audit_annotations: BTreeMap::new(),
+            patch: Vec::new(),
+            object: None,
+            findings: Vec::new(),
+            shadow: Vec::new(),
+            budgeted: Vec::new(),
+        };
+        super::review(&Request::from_review(review).unwrap(), &PolicySet::default(), None, &mut decision);
+        assert_eq!(decision.allowed, decision.status.is_none());
+        (decision.status, decision.warnings)
+    }
+
+    #[test]
+    fn a_spec_that_does_not_compile_is_refused_and_one_that_names_nothing_is_warned_of() {
+        let (status, warnings) = answer("CREATE", "", &policy("objekt.x", "a"), &Json::Null);
+        let status = status.unwrap();
+        assert_eq!((status.code, status.reason.as_str(), warnings.len()), (422, "Invalid", 0));
+        insta::assert_snapshot!(status.message, @r#"
+        this AdmissionPolicy cannot be put in force:
+
+        error: spec.validations[0].expression: undeclared reference to 'objekt' (in container '')
+          --> AdmissionPolicy/p:17:17
+           |
+        17 |   - expression: objekt.x
+           |                 ^^^^^^
+           = help: did you mean `object`?
+        "#);
+        let (status, warnings) = answer("CREATE", "", &policy("object.spec.x == 1", "a"), &Json::Null);
+        assert_eq!(status, None);
+        insta::assert_snapshot!(warnings.join("\n"), @r#"
+        spec.validations[0].expression: undefined field 'x' in v1 Pod (line 17)
+        spec.shadowOf: no policy named "old": every failure will be told as a difference (line 18)
+        "#);
+    }
+
+    #[test]
+    fn what_was_broken_before_stays_changeable_outside_of_its_spec() {
+        let (old, new) = (policy("objekt.x", "a"), policy("objekt.x", "b"));
+        assert_eq!(answer("UPDATE", "", &new, &old), (None, Vec::new()));
+        assert_eq!(answer("UPDATE", "status", &policy("objekt.y", "a"), &old), (None, Vec::new()));
+        assert_eq!(answer("DELETE", "", &Json::Null, &old), (None, Vec::new()));
+        assert!(answer("UPDATE", "", &policy("objekt.y", "a"), &old).0.is_some());
+    }
+}

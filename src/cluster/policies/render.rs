@@ -128,3 +128,82 @@ fn yaml(value: &Value) -> Result<String, String> {
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     serde_saphyr::to_string_with_options(value, options).map_err(|e| format!("cannot be shown: {e}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(value: Value) -> DynamicObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn shown(kind: SourceKind, value: Value) -> String {
+        let files = files(kind, "id", &object(value)).unwrap();
+        files.iter().map(|f| format!("# {}\n{}", f.name, f.text)).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn an_object_is_shown_as_a_person_wrote_it_with_long_texts_on_their_lines() {
+        let long = "object.spec.containers.all(c, c.image.startsWith('registry.example.com/')) && has(object.spec.x)";
+        let policy = json!({
+            "apiVersion": "stockade.dev/v1alpha1", "kind": "AdmissionPolicy",
+            "metadata": {
+                "name": "p", "uid": "u", "resourceVersion": "7", "generation": 3,
+                "managedFields": [{ "manager": "kubectl" }],
+                "annotations": { LAST_APPLIED: "{}", "stockade.dev/title": "t" },
+            },
+            "spec": { "validations": [{ "expression": long }, { "expression": "a &&\nb\n" }] },
+            "status": { "conditions": [], "rollout": { "held": true, "observedGeneration": 2 } },
+        });
+        insta::assert_snapshot!(shown(SourceKind::AdmissionPolicy, policy.clone()), @r#"
+        # id
+        apiVersion: stockade.dev/v1alpha1
+        kind: AdmissionPolicy
+        metadata:
+          name: p
+          annotations:
+            stockade.dev/title: t
+        spec:
+          validations:
+          - expression: object.spec.containers.all(c, c.image.startsWith('registry.example.com/')) && has(object.spec.x)
+          - expression: |
+              a &&
+              b
+        "#);
+        let mut held = policy;
+        held["status"]["rollout"]["observedGeneration"] = json!(3);
+        let held = shown(SourceKind::AdmissionPolicy, held);
+        assert!(held.contains("  generation: 3\n") && held.contains("    held: true\n"), "{held}");
+    }
+
+    #[test]
+    fn each_key_of_a_configmap_is_a_file_and_what_is_no_text_or_too_much_is_refused() {
+        let config = |more: Value| {
+            let mut config = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" } });
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            config
+        };
+        let two = config(json!({ "data": { "a.yaml": "x: 1\n", "b.yaml": "" } }));
+        assert_eq!(shown(SourceKind::ConfigMap, two), "# id/a.yaml\nx: 1\n\n# id/b.yaml\n");
+        let refused = |more| files(SourceKind::ConfigMap, "id", &object(config(more))).unwrap_err();
+        let faults = [
+            refused(json!({ "binaryData": { "a": "AA==" } })),
+            refused(json!({ "data": { "a": "x".repeat(MAX_BYTES + 1) } })),
+        ];
+        assert_eq!(
+            faults.each_ref().map(String::as_str),
+            ["binaryData is not read: policies are text, under data", "is larger than 1048576 bytes"]
+        );
+    }
+
+    #[test]
+    fn objects_beside_policies_are_told_and_not_kept() {
+        let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {password: hunter2}\n";
+        let sources = read(&[File { name: "id/a.yaml".to_owned(), text: text.to_owned() }]);
+        assert!(sources.objects.is_empty());
+        insta::assert_snapshot!(sources.diagnostics, @r#"
+        warning: this Secret at line 1 is not read: in a cluster params are its objects
+         --> id/a.yaml
+        "#);
+    }
+}
