@@ -36,8 +36,17 @@ pub fn micros(time: Duration) -> f64 {
 
 /// Resident memory of a process in MiB; of this one for `self`. None where there is no `/proc`.
 pub fn resident(process: &str) -> Option<f64> {
+    status(process, "VmRSS:")
+}
+
+/// The most that was ever resident, like [`resident`].
+pub fn peak(process: &str) -> Option<f64> {
+    status(process, "VmHWM:")
+}
+
+fn status(process: &str, field: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|l| l.strip_prefix(field))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib / 1024.0)
 }
