@@ -2,15 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bumpalo::Bump;
 use prometheus_client::registry::Registry;
 use serde_json::{Value as Json, json};
+use stockade_cel::authorizer::Attributes;
 use stockade_cel::{Symbols, Value};
 use stockade_cluster::access::{Access, Options};
 use stockade_cluster::facts::{Change, LiveFacts, NotReady, What};
-use stockade_e2e::cluster::Cluster;
+use stockade_e2e::cluster::{ALICE_TOKEN, Cluster};
 use stockade_e2e::tools;
 use stockade_e2e::webhook::{eventually, namespace};
 use stockade_engine::ClusterFacts as _;
@@ -33,7 +35,11 @@ struct Live {
 impl Live {
     /// Holds these kinds, once they are known.
     async fn new(cluster: &Cluster, kinds: &[ParamKind]) -> Self {
-        let options = Options { kubeconfig: Some(cluster.kubeconfig()), ..Options::default() };
+        Self::with_kubeconfig(cluster.kubeconfig(), kinds).await
+    }
+
+    async fn with_kubeconfig(kubeconfig: PathBuf, kinds: &[ParamKind]) -> Self {
+        let options = Options { kubeconfig: Some(kubeconfig), ..Options::default() };
         let access = Access::new(&options).await.unwrap();
         let mut registry = Registry::default();
         let facts = LiveFacts::new(&access, &mut registry);
@@ -236,4 +242,50 @@ async fn a_namespace_is_known_to_the_request_that_follows_its_creation() {
     other.stop_server();
     assert_eq!(live.namespace_of_request("never"), Fact::NotReady);
     assert!(matches!(live.namespace_of_request("default"), Fact::Known(Some(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_permissions_are_needed_than_the_chart_gives() {
+    if !tools::present() {
+        return;
+    }
+    let cluster = Cluster::start();
+    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "stockade" },
+        "rules": [
+            rule("", "namespaces", &["get", "list", "watch"]),
+            rule("apiextensions.k8s.io", "customresourcedefinitions", &["list", "watch"]),
+            rule("apiregistration.k8s.io", "apiservices", &["list", "watch"]),
+            rule("authorization.k8s.io", "subjectaccessreviews", &["create"]),
+            // What policies read.
+            rule("", "configmaps", &["list", "watch"]),
+        ],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "stockade" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "stockade" },
+        "subjects": [{ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "alice" }],
+    });
+    let folder = "/apis/rbac.authorization.k8s.io/v1";
+    cluster.client.post(&format!("{folder}/clusterroles"), &role).expect_ok();
+    cluster.client.post(&format!("{folder}/clusterrolebindings"), &binding).expect_ok();
+    let admin = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
+    let mut config: Json = serde_json::from_str(&admin).unwrap();
+    config["users"][0]["user"]["token"] = json!(ALICE_TOKEN);
+    let kubeconfig = cluster.folder().join("alice.json");
+    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+
+    let (maps, secrets) = (kind("v1", "ConfigMap"), kind("v1", "Secret"));
+    let live = Live::with_kubeconfig(kubeconfig, std::slice::from_ref(&maps)).await;
+    assert!(live.facts.resources().equivalents().borrow().is_some());
+    assert_eq!(live.namespace_of_request("never"), Fact::Known(None));
+    let question = Attributes { user: "bob".to_owned(), verb: "get".to_owned(), ..Attributes::default() };
+    let answer = live.facts.authorizer().unwrap().authorize(&question);
+    assert_eq!((answer.allowed, answer.error), (false, None));
+    // What must not be read is never absent.
+    live.facts.hold(&[maps, secrets.clone()]);
+    assert_eq!(live.facts.synced(std::slice::from_ref(&secrets), Duration::from_secs(2)).await, [secrets.clone()]);
+    assert_eq!(live.list(&secrets, ""), Fact::NotReady);
+    assert_eq!(live.facts.not_ready(&secrets), Some(NotReady::Listing));
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use crate::watch::WATCH_SECONDS;
+
 /// Who writes, as `managedFields` tell.
 pub const FIELD_MANAGER: &str = "stockade";
 /// Longest wait for a connection. An API server that restarts refuses at once; one that is gone does not answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest silence on a connection: beyond the 290 seconds after which a watch is asked anew.
-const READ_TIMEOUT: Duration = Duration::from_secs(295);
+/// Longest silence on a connection: beyond the time after which a watch is asked anew.
+const READ_TIMEOUT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 /// Where a Pod's own namespace is written.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
