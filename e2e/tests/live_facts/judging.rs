@@ -244,7 +244,7 @@ async fn the_authorizer_answers_as_the_api_servers_own_does() {
     let alice = client.with_token(ALICE_TOKEN);
     let path = format!("/api/v1/namespaces/{name}/configmaps");
     for (number, (check, both)) in checks.iter().zip(&policies).enumerate() {
-        let object = config_map("m", json!({ "namespace": name }), &number.to_string());
+        let object = config_map("m", &json!({ "namespace": name }), &number.to_string());
         let unique = format!("{name}-{number}");
         let expected = theirs(&alice, &unique, &path, &object);
         let request = creation("", "v1", ["ConfigMap", "configmaps"], name, &object);
