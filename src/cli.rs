@@ -41,7 +41,7 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// Let requests pass, loudly, when no replica of the webhook has been ready for long; and back.
     Failsafe(FailsafeArgs),
-    /// Remove the webhook's registration from a cluster, before the webhook itself is removed.
+    /// Stop the replicas of a cluster and remove their registration, before they themselves are removed.
     Uninstall(UninstallArgs),
     /// Write the files by which an API server asks the webhook from its first request on.
     Static(StaticArgs),
@@ -339,8 +339,14 @@ pub(crate) struct UninstallArgs {
     /// How to reach the API server; default: the Pod's service account, $KUBECONFIG or ~/.kube/config.
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// Namespace of the replicas; default: the Pod's, or stockade-system.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// Then remove the kinds as well, and with them every policy, exception and group.
+    #[arg(long)]
+    pub(crate) kinds: bool,
     /// Longest wait, in seconds, until they are gone.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) within: u64,
 }
 

@@ -38,7 +38,7 @@ use asked::{Asked, Verb};
 use entries::{Entry, entries, own_kinds};
 
 pub(crate) use stored::{Side, is_ours, webhooks};
-pub use uninstall::{UninstallError, uninstall};
+pub use uninstall::{UninstallError, remove_kinds, uninstall};
 pub use writer::{Inputs, RegistrationMetrics, write};
 
 use crate::replicas::NAME_LABEL;

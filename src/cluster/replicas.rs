@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 
+pub(crate) use election::LEADER_LEASE;
+
 /// Label of what belongs to Stockade.
 pub(crate) const NAME_LABEL: (&str, &str) = ("app.kubernetes.io/name", "stockade");
 /// Label that tells Leases of replicas from others.

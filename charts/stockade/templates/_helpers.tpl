@@ -53,3 +53,10 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 {{- end -}}
+
+{{/* Annotations of the permissions that hooks of an uninstallation have; the arguments are the values and a weight. */}}
+{{- define "stockade.uninstall" -}}
+helm.sh/hook: pre-delete{{ if not .values.crds.keep }},post-delete{{ end }}
+helm.sh/hook-weight: {{ .weight | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
