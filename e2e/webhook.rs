@@ -54,14 +54,9 @@ impl Webhook {
         webhook
     }
 
-    /// Starts one that judges by the policies of the cluster, in a namespace of its own name, which it does not wait
-    /// for to be ready. It has its certificate from there, too.
-    pub fn start_in(cluster: &Cluster, name: &str, policies: &[&Path]) -> Webhook {
-        Self::replica(cluster, name, name, policies)
-    }
-
-    /// As [`Webhook::start_in`], one of several in a namespace.
-    pub fn replica(cluster: &Cluster, namespace: &str, name: &str, policies: &[&Path]) -> Webhook {
+    /// Starts the replica of this name that judges by the policies of the cluster, which it does not wait for to be
+    /// ready. The namespace is its own: there its certificate is.
+    pub fn start_in(cluster: &Cluster, namespace: &str, name: &str, policies: &[&Path]) -> Webhook {
         let kubeconfig = cluster.kubeconfig();
         let flags: [&OsStr; 7] = [
             "--cluster".as_ref(),

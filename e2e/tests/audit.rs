@@ -81,7 +81,7 @@ impl Scene {
     }
 
     fn replica(&self, name: &str) -> Webhook {
-        let webhook = Webhook::replica(&self.cluster, "stockade-system", name, &[]);
+        let webhook = Webhook::start_in(&self.cluster, "stockade-system", name, &[]);
         webhook.wait_until_ready(&self.cluster, name);
         webhook
     }

@@ -33,7 +33,7 @@ impl Scene {
         let cluster = Cluster::with_default_apis();
         own_kinds(&cluster);
         webhook::namespace(&cluster, name);
-        let webhook = Webhook::start_in(&cluster, name, &[]);
+        let webhook = Webhook::start_in(&cluster, name, name, &[]);
         webhook.wait_until_ready(&cluster, name);
         let secret = cluster.client.get(&format!("/api/v1/namespaces/{name}/secrets/stockade-tls")).expect_ok();
         let authority = text(&secret, "/data/ca.crt").to_owned();

@@ -52,11 +52,7 @@ async fn serve_cluster(
     mut registry: Registry,
     asked_to_stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
-    let mut asked_to_stop = std::pin::pin!(asked_to_stop);
-    let Parts { certificates, mut tasks, stop, ended } = tokio::select! {
-        parts = cluster::start(args, in_force.clone(), &mut registry) => parts?,
-        () = asked_to_stop.as_mut() => return Ok(()),
-    };
+    let Parts { certificates, mut tasks, stop, ended } = cluster::start(args, in_force.clone(), &mut registry).await?;
     let reviewer = Arc::new(PolicyReviewer::new(in_force, args.cluster.max_exception_seconds()));
     let builder = Server::builder(reviewer, metrics, registry);
     // The others are told at once, while requests still come: they take over what only one does.

@@ -16,7 +16,7 @@ use stockade_cluster::replicas::Inputs;
 use stockade_cluster::reports::Group;
 use stockade_policy::diagnostic::Severity;
 use stockade_webhook::Certificates;
-use stockade_webhook::certs::serving_names;
+use stockade_webhook::certs::{Pair, serving_names};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -40,13 +40,14 @@ pub(crate) struct Parts {
     pub(crate) ended: oneshot::Receiver<()>,
 }
 
-/// What the other replicas are told of this one.
+/// What the other replicas are told of this one: ready when it has policies and a certificate.
 struct Told {
     ready: watch::Sender<bool>,
     observed: watch::Sender<u64>,
+    serving: watch::Receiver<Option<Arc<Pair>>>,
 }
 
-/// Starts all parts and waits for a certificate.
+/// Starts all parts. The certificate may come later.
 ///
 /// # Errors
 /// No usable access to the API server; that it does not answer is no error, but waited out.
@@ -73,19 +74,18 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
 
     let metrics = CertificateMetrics::register(registry);
     let kept = certificate(&args.cluster, &access);
-    let (mut issued, keeping) = certificates::run(&access, leases.leadership, kept, metrics);
+    let (issued, keeping) = certificates::run(&access, leases.leadership, kept, metrics);
     tasks.spawn(keeping);
-    tracing::info!(secret = args.cluster.certificate_secret, "waiting for a certificate");
-    issued.serving.wait_for(Option::is_some).await.context("the certificate is not kept any more")?;
-    let certificates = Certificates::published(issued.serving, args.client_ca.clone()).context("certificates")?;
+    let certificates = Arc::new(Certificates::published(issued.serving.clone(), args.client_ca.clone()));
 
-    tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force, Told { ready, observed }));
+    let told = Told { ready, observed, serving: issued.serving };
+    tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force, told));
     let metrics = AuditMetrics::register(registry);
     let (events, writing) = Events::new(&access, metrics.clone(), stop.clone());
     tasks.spawn(writing);
     let inputs = audit::Inputs { generations, facts, replicas: leases.replicas, events };
     tasks.spawn(audit::run(access, inputs, audit_settings(&args.cluster), metrics, stop.clone()));
-    Ok(Parts { certificates: Arc::new(certificates), tasks, stop, ended: leases.ended })
+    Ok(Parts { certificates, tasks, stop, ended: leases.ended })
 }
 
 /// Which certificate is to be kept.
@@ -103,7 +103,7 @@ fn certificate(args: &ClusterArgs, access: &Access) -> certificates::Options {
 }
 
 /// Hands each generation to the reviewer, and tells the other replicas.
-async fn put_in_force(mut generations: Generations, facts: LiveFacts, in_force: Arc<InForce>, told: Told) {
+async fn put_in_force(mut generations: Generations, facts: LiveFacts, in_force: Arc<InForce>, mut told: Told) {
     let facts = Arc::new(facts);
     let mut number = 0;
     loop {
@@ -113,9 +113,14 @@ async fn put_in_force(mut generations: Generations, facts: LiveFacts, in_force: 
             in_force.put(Judge { engine: generation.engine.clone(), facts: facts.clone(), number });
         }
         in_force.refuse(lines(&generation));
-        told.ready.send_replace(number > 0);
+        let has_certificate = told.serving.borrow_and_update().is_some();
+        told.ready.send_replace(number > 0 && has_certificate);
         told.observed.send_replace(generation.observed);
-        if generations.changed().await.is_err() {
+        let alive = tokio::select! {
+            changed = generations.changed() => changed,
+            changed = told.serving.changed() => changed,
+        };
+        if alive.is_err() {
             return;
         }
     }

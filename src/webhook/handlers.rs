@@ -205,7 +205,7 @@ async fn unknown_plain_path() -> Response<Body> {
 async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
     let readiness = shared.reviewer.readiness();
     let not_ready = match shared.lifecycle.phase() {
-        Phase::Serving => readiness.not_ready,
+        Phase::Serving => readiness.not_ready.or_else(|| shared.no_certificate()),
         Phase::Draining | Phase::Closing => Some("draining".to_owned()),
     };
     let (code, mut text) = match not_ready {

@@ -82,7 +82,9 @@ impl Builder {
     pub async fn bind(self, https: SocketAddr, http: SocketAddr, certificates: Arc<Certificates>) -> io::Result<Bound> {
         let https = TcpListener::bind(https).await?;
         let http = TcpListener::bind(http).await?;
-        self.metrics.certificate_expiry.set(certificates.facts().not_after);
+        if let Some(facts) = certificates.facts() {
+            self.metrics.certificate_expiry.set(facts.not_after);
+        }
         let server = self.assemble(Some(Arc::clone(&certificates)));
         Ok(Bound { server, https, http, certificates })
     }
@@ -162,7 +164,8 @@ impl Bound {
                 shared.metrics.shed(Shed::Connections);
                 return;
             };
-            let (shared, service, config) = (Arc::clone(&shared), admission.clone(), certificates.config());
+            let Some(config) = certificates.config() else { return };
+            let (shared, service) = (Arc::clone(&shared), admission.clone());
             let cut = shared.lifecycle.cut.clone();
             connections.spawn(async move {
                 let _open = open;

@@ -92,6 +92,12 @@ impl Default for Limits {
 }
 
 impl Shared {
+    /// Why there is nothing to serve with; none when there is, or when there are no connections.
+    pub(crate) fn no_certificate(&self) -> Option<String> {
+        let missing = self.certificates.as_ref().is_some_and(|c| c.facts().is_none());
+        missing.then(|| "there is no certificate yet".to_owned())
+    }
+
     /// Line of `/readyz` about the serving certificate.
     pub(crate) fn certificate_detail(&self) -> Vec<String> {
         self.certificates.iter().flat_map(|c| c.details()).collect()

@@ -100,7 +100,7 @@ async fn start(cluster: &Cluster, identity: &str) -> Node {
     tokio::spawn(keep);
     issued.serving.clone().wait_for(Option::is_some).await.unwrap();
 
-    let serving = Arc::new(Certificates::published(issued.serving.clone(), None).unwrap());
+    let serving = Arc::new(Certificates::published(issued.serving.clone(), None));
     let metrics = Metrics::register(&mut registry, "e2e");
     let limits = Limits { certificate_poll: Duration::from_millis(100), ..Limits::default() };
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -193,7 +193,8 @@ fn registered(client: &Client) -> String {
     String::from_utf8(BASE64_STANDARD.decode(encoded).unwrap()).unwrap()
 }
 
-fn trusting(bundle: &str) -> Arc<ClientConfig> {
+/// Trusts these authorities (PEM).
+pub(super) fn trusting(bundle: &str) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
         roots.add(certificate.unwrap()).unwrap();
@@ -203,7 +204,8 @@ fn trusting(bundle: &str) -> Arc<ClientConfig> {
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn handshake(config: &Arc<ClientConfig>, port: u16) -> io::Result<()> {
+/// Connects as an API server does, to a port of loopback.
+pub(super) fn handshake(config: &Arc<ClientConfig>, port: u16) -> io::Result<()> {
     let name = ServerName::try_from("stockade.stockade-system.svc").unwrap();
     let mut connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
@@ -216,10 +218,14 @@ fn handshake(config: &Arc<ClientConfig>, port: u16) -> io::Result<()> {
 
 /// The Secret's authorities, as they stand in the bundle.
 fn authorities(cluster: &Cluster) -> Vec<String> {
+    certificate_blocks(&bundle(cluster)).map(str::to_owned).collect()
+}
+
+/// `ca.crt` of the Secret; empty when there is none.
+pub(super) fn bundle(cluster: &Cluster) -> String {
     let secret = cluster.client.get(SECRET);
     let encoded = secret.body["data"]["ca.crt"].as_str().unwrap_or_default();
-    let text = String::from_utf8(BASE64_STANDARD.decode(encoded).unwrap()).unwrap();
-    certificate_blocks(&text).map(str::to_owned).collect()
+    String::from_utf8(BASE64_STANDARD.decode(encoded).unwrap()).unwrap()
 }
 
 /// Does something to the Secret and waits until one authority is left, which is another than before.

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod leases;
+mod processes;
 
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::ServerConfig;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
@@ -23,7 +23,8 @@ use crate::metrics::Metrics;
 /// A certificate, its key and optionally the authorities of clients.
 pub struct Certificates {
     sources: Sources,
-    current: ArcSwap<Loaded>,
+    /// None until the first is published.
+    current: ArcSwapOption<Loaded>,
     /// What the watch saw last; never touched by a request.
     seen: Mutex<Seen>,
     refused: ArcSwap<Option<String>>,
@@ -55,8 +56,9 @@ struct Loaded {
     facts: CertificateFacts,
 }
 
+#[derive(Default)]
 struct Seen {
-    in_force: Material,
+    in_force: Option<Material>,
     /// Content that was refused, or the text of an error that kept it from being read, and whether that was told.
     refused: Option<(Result<Material, String>, bool)>,
 }
@@ -88,37 +90,34 @@ impl Certificates {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_files(certificate: PathBuf, key: PathBuf, client_ca: Option<PathBuf>) -> Result<Self, CertError> {
-        Self::from_sources(Sources { serving: Serving::Files { certificate, key }, client_ca })
-    }
-
-    /// As [`Self::load`], the certificate as somebody else last published it.
-    ///
-    /// # Errors
-    /// As [`Self::load`], or nothing has been published yet.
-    pub fn published(
-        serving: watch::Receiver<Option<Arc<Pair>>>,
-        client_ca: Option<PathBuf>,
-    ) -> Result<Self, CertError> {
-        Self::from_sources(Sources { serving: Serving::Memory(serving), client_ca })
-    }
-
-    fn from_sources(sources: Sources) -> Result<Self, CertError> {
+        let sources = Sources { serving: Serving::Files { certificate, key }, client_ca };
         let in_force = sources.read()?;
-        let current = ArcSwap::from_pointee(build(&in_force, unix_now())?);
-        let seen = Mutex::new(Seen { in_force, refused: None });
+        let current = ArcSwapOption::from_pointee(build(&in_force, unix_now())?);
+        let seen = Mutex::new(Seen { in_force: Some(in_force), refused: None });
         Ok(Self { sources, current, seen, refused: ArcSwap::default() })
     }
 
-    /// What is being served.
-    pub fn facts(&self) -> CertificateFacts {
-        self.current.load().facts.clone()
+    /// The certificate as somebody else last published it, which may be not at all yet: until then connections are
+    /// closed, and the server is not ready.
+    pub fn published(serving: watch::Receiver<Option<Arc<Pair>>>, client_ca: Option<PathBuf>) -> Self {
+        let sources = Sources { serving: Serving::Memory(serving), client_ca };
+        let (current, seen, refused) = Default::default();
+        let certificates = Self { sources, current, seen, refused };
+        certificates.refresh();
+        certificates
+    }
+
+    /// What is being served; nothing before the first is published.
+    pub fn facts(&self) -> Option<CertificateFacts> {
+        self.current.load().as_ref().map(|loaded| loaded.facts.clone())
     }
 
     /// Looks at the sources, by content, and swaps when they hold something new that can be used.
     pub fn refresh(&self) -> Refresh {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (material, error) = match self.sources.read() {
-            Ok(material) if material == seen.in_force => {
+            Err(CertError::NotPublished) => return Refresh::Unchanged,
+            Ok(material) if seen.in_force.as_ref() == Some(&material) => {
                 seen.refused = None;
                 self.refused.store(Arc::default());
                 return Refresh::Unchanged;
@@ -126,9 +125,9 @@ impl Certificates {
             Ok(material) => match build(&material, unix_now()) {
                 Ok(loaded) => {
                     let facts = loaded.facts.clone();
-                    self.current.store(Arc::new(loaded));
+                    self.current.store(Some(Arc::new(loaded)));
                     self.refused.store(Arc::default());
-                    *seen = Seen { in_force: material, refused: None };
+                    *seen = Seen { in_force: Some(material), refused: None };
                     return Refresh::Swapped(facts);
                 }
                 Err(e) => (Ok(material), e.to_string()),
@@ -172,15 +171,13 @@ impl Certificates {
     }
 
     /// Configuration for the next handshake.
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.load().config)
+    pub(crate) fn config(&self) -> Option<Arc<ServerConfig>> {
+        self.current.load().as_ref().map(|loaded| Arc::clone(&loaded.config))
     }
 
     /// Lines of `/readyz`.
     pub(crate) fn details(&self) -> Vec<String> {
-        let facts = &self.current.load().facts;
-        let days = (facts.not_after - unix_now()).div_euclid(24 * 3600);
-        let mut lines = vec![format!("certificate: {}, {days} days left", facts.subject)];
+        let mut lines: Vec<String> = self.facts().iter().map(line).collect();
         if let Some(error) = self.refused.load().as_ref() {
             lines.push(format!("certificate: a newer one refused: {error}"));
         }
@@ -207,6 +204,12 @@ impl Sources {
         };
         Ok(Material { certificate, key, client_ca })
     }
+}
+
+/// Line of `/readyz`.
+fn line(facts: &CertificateFacts) -> String {
+    let days = (facts.not_after - unix_now()).div_euclid(24 * 3600);
+    format!("certificate: {}, {days} days left", facts.subject)
 }
 
 /// Facts of a serving certificate when a client that trusts the authorities of `bundle` (PEM) would accept it at this

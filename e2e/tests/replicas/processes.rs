@@ -1,0 +1,82 @@
+//! Replicas as processes: they wait for an API server, share a certificate, and say goodbye when they are asked to end.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use stockade_e2e::cluster::Cluster;
+use stockade_e2e::documents::text;
+use stockade_e2e::tools;
+use stockade_e2e::webhook::{self, Webhook};
+
+use super::certificates::{bundle, handshake, trusting};
+use super::{NAMESPACE, make_namespace, until};
+
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/stockade-system/leases";
+const NAMES: [&str; 3] = ["p0", "p1", "p2"];
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Identities of the replicas that have a Lease which says ready.
+fn ready(cluster: &Cluster) -> Vec<String> {
+    let selector = "app.kubernetes.io/component%3Dreplica";
+    let leases = cluster.client.get(&format!("{LEASES}?labelSelector={selector}")).body;
+    let is_ready = |lease: &&Value| text(lease, "/metadata/annotations/stockade.dev~1ready") == "true";
+    let items = leases["items"].as_array().cloned().unwrap_or_default();
+    items.iter().filter(is_ready).map(|lease| text(lease, "/spec/holderIdentity").to_owned()).collect()
+}
+
+fn leader(cluster: &Cluster) -> String {
+    let lease = cluster.client.get(&format!("{LEASES}/stockade-leader")).body;
+    lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn processes_wait_for_the_api_server_share_a_certificate_and_say_goodbye() {
+    if !tools::present() || webhook::binary().is_none() {
+        return;
+    }
+    let cluster = Cluster::start();
+    make_namespace(&cluster, NAMESPACE);
+    let kinds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/crds");
+    let applied = cluster.kubectl(&["apply", "-f", kinds.to_str().unwrap()], "");
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+
+    cluster.stop_server();
+    let start = |name: &str| Webhook::start_in(&cluster, NAMESPACE, name, &[]);
+    let first = start(NAMES[0]);
+    let is = |probe: &str, code: u16| first.health(probe).is_some_and(|(answer, _)| answer == code);
+    until("alive without an API server", WITHIN, || is("livez", 200) && is("readyz", 503));
+    cluster.start_server();
+    let mut replicas = vec![first, start(NAMES[1]), start(NAMES[2])];
+    let took = until("all ready", WITHIN, || ready(&cluster) == NAMES);
+    eprintln!("with the API server back three processes are ready after {took:?}");
+    let trust = trusting(&bundle(&cluster));
+    for replica in &replicas {
+        until("it serves with the shared certificate", WITHIN, || handshake(&trust, replica.port).is_ok());
+        assert_eq!(replica.health("readyz").map(|(code, _)| code), Some(200));
+    }
+
+    let old = leader(&cluster);
+    let at = NAMES.iter().position(|name| *name == old).unwrap();
+    drop(replicas.remove(at));
+    let took = until("another leads", WITHIN, || leader(&cluster) != old);
+    eprintln!("after kill -9 of the leader another leads after {took:?}");
+
+    let old = leader(&cluster);
+    let left: Vec<&str> = NAMES.into_iter().filter(|name| *name != NAMES[at]).collect();
+    let leaving = replicas.remove(left.iter().position(|name| *name == old).unwrap());
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let ended = scope.spawn(|| (leaving.terminate(), began.elapsed()));
+        let gone = until("its Lease is gone", WITHIN, || !ready(&cluster).contains(&old));
+        let taken = until("another leads", WITHIN, || leader(&cluster) != old && !leader(&cluster).is_empty());
+        handshake(&trust, leaving.port).expect("it accepts while endpoints go");
+        let (code, took) = ended.join().unwrap();
+        assert_eq!(code, Some(0));
+        eprintln!(
+            "asked to end, the leader's Lease is gone after {gone:?}, another leads {taken:?} later, it accepts \
+                   all the while, and has ended after {took:?}"
+        );
+        assert!(gone < Duration::from_secs(2) && took >= Duration::from_secs(3));
+    });
+}
