@@ -48,8 +48,23 @@ impl Webhook {
     /// # Panics
     /// With the end of its log, when it is not.
     pub fn start(cluster: &Cluster, name: &str, certs: &Path, policies: &[&Path], state: &Path) -> Webhook {
-        let flags: [&OsStr; 4] = ["--certs".as_ref(), certs.as_os_str(), "--cluster-state".as_ref(), state.as_os_str()];
-        let webhook = Self::spawn(cluster, name, policies, &flags);
+        Self::start_at(cluster, name, free_ports::<1>()[0], certs, policies, state)
+    }
+
+    /// The same at a port that was told to the API server before.
+    ///
+    /// # Panics
+    /// As [`Webhook::start`].
+    pub fn start_at(
+        cluster: &Cluster,
+        name: &str,
+        port: u16,
+        certs: &Path,
+        policies: &[&Path],
+        state: &Path,
+    ) -> Webhook {
+        let flags = ["--certs".as_ref(), certs.as_os_str(), "--cluster-state".as_ref(), state.as_os_str()];
+        let webhook = Self::spawn(cluster, name, port, policies, &flags);
         webhook.wait_until_ready(cluster, name);
         webhook
     }
@@ -58,7 +73,9 @@ impl Webhook {
     /// ready. The namespace is its own: there its certificate is.
     pub fn start_in(cluster: &Cluster, namespace: &str, name: &str, policies: &[&Path]) -> Webhook {
         let kubeconfig = cluster.kubeconfig();
-        let flags: [&OsStr; 7] = [
+        let port = free_ports::<1>()[0];
+        let url = format!("https://127.0.0.1:{port}");
+        let flags: [&OsStr; 9] = [
             "--cluster".as_ref(),
             "--kubeconfig".as_ref(),
             kubeconfig.as_os_str(),
@@ -66,12 +83,14 @@ impl Webhook {
             namespace.as_ref(),
             "--name".as_ref(),
             name.as_ref(),
+            "--url".as_ref(),
+            url.as_ref(),
         ];
-        Self::spawn(cluster, name, policies, &flags)
+        Self::spawn(cluster, name, port, policies, &flags)
     }
 
-    fn spawn(cluster: &Cluster, name: &str, policies: &[&Path], flags: &[&OsStr]) -> Webhook {
-        let [port, health_port] = free_ports();
+    fn spawn(cluster: &Cluster, name: &str, port: u16, policies: &[&Path], flags: &[&OsStr]) -> Webhook {
+        let [health_port] = free_ports();
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port)).to_string();
         let mut command = logged(Command::new(binary().unwrap()), cluster.folder(), name);
         command.arg("serve").args(flags);

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use stockade_cluster::registration::{Address, Settings};
+use stockade_policy::compiled;
 
 use crate::pod_security::Level;
 
@@ -141,6 +143,9 @@ pub(crate) struct ClusterArgs {
     /// Which reports the audit writes.
     #[arg(long, value_enum, default_value_t = Reports::Openreports)]
     pub(crate) reports: Reports,
+    /// What the API server is to ask.
+    #[command(flatten)]
+    pub(crate) registration: RegistrationArgs,
 }
 
 impl ClusterArgs {
@@ -390,6 +395,23 @@ pub(crate) struct RegistrationArgs {
     /// Seconds that the API server waits for an answer; where it fails open, 2 at most.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=30))]
     pub(crate) webhook_timeout: u8,
+}
+
+impl RegistrationArgs {
+    /// For a webhook at this address, whose own namespace is never asked about.
+    pub(crate) fn settings(&self, address: Address, own_namespace: String) -> Settings {
+        let defaults = Settings::new(address, own_namespace);
+        Settings {
+            system_namespaces: self.system_namespaces.iter().filter(|n| !n.is_empty()).cloned().collect(),
+            failure_policy: match self.failure_policy {
+                FailurePolicy::Fail => compiled::FailurePolicy::Fail,
+                FailurePolicy::Ignore => compiled::FailurePolicy::Ignore,
+            },
+            timeout_seconds: self.webhook_timeout,
+            ignored_timeout_seconds: defaults.ignored_timeout_seconds.min(self.webhook_timeout),
+            ..defaults
+        }
+    }
 }
 
 /// `failurePolicy`

@@ -143,7 +143,13 @@ fn a_broken_policy_that_was_smuggled_in_keeps_its_last_good_version_and_its_fina
     eventually(|| (scene.pod("first"), scene.pod("second")), |(a, b)| !a.ok() && !b.ok());
 
     let spec = json!({ "validations": [{ "expression": "objct.a" }] });
-    scene.cluster.client.merge(path, &json!({ "spec": spec })).expect_ok();
+    // The leader puts the registration back, so it takes a moment in which there is none.
+    let registration = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/stockade";
+    let smuggle = || {
+        scene.cluster.client.delete(registration);
+        scene.cluster.client.merge(path, &json!({ "spec": spec }))
+    };
+    eventually(smuggle, Answer::ok);
     let told =
         eventually(|| scene.webhook.health("readyz").unwrap(), |(_, text)| text.contains("AdmissionPolicy first"));
     assert_eq!(told.0, 200);

@@ -3,11 +3,10 @@
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
-use stockade_cluster::registration::{Address, Configurations, Settings};
+use stockade_cluster::registration::{Address, Configurations};
 use stockade_cluster::static_files;
-use stockade_policy::compiled::FailurePolicy;
 
-use crate::cli::{self, RegistrationArgs, StaticArgs};
+use crate::cli::StaticArgs;
 use crate::exit::Exit;
 use crate::inputs;
 
@@ -27,7 +26,7 @@ pub(crate) fn run(args: &StaticArgs, quiet: bool) -> Result<Exit> {
     if stockade_webhook::certs::inspect(&ca).with_context(|| args.ca.display().to_string())?.is_empty() {
         bail!("{}: holds no certificate", args.ca.display());
     }
-    let settings = settings(&args.registration, Address::Url(args.url.clone()), OWN_NAMESPACE.to_owned());
+    let settings = args.registration.settings(Address::Url(args.url.clone()), OWN_NAMESPACE.to_owned());
     let configurations = Configurations::without_own_kinds(&compiled.set, &settings, &ca);
     let host = match &args.host_dir {
         Some(dir) => dir.clone(),
@@ -38,19 +37,4 @@ pub(crate) fn run(args: &StaticArgs, quiet: bool) -> Result<Exit> {
         writeln!(out, "{}", path.display())?;
     }
     Ok(Exit::Clean)
-}
-
-/// What the arguments say of a registration.
-pub(crate) fn settings(args: &RegistrationArgs, address: Address, own_namespace: String) -> Settings {
-    let defaults = Settings::new(address, own_namespace);
-    Settings {
-        system_namespaces: args.system_namespaces.iter().filter(|n| !n.is_empty()).cloned().collect(),
-        failure_policy: match args.failure_policy {
-            cli::FailurePolicy::Fail => FailurePolicy::Fail,
-            cli::FailurePolicy::Ignore => FailurePolicy::Ignore,
-        },
-        timeout_seconds: args.webhook_timeout,
-        ignored_timeout_seconds: defaults.ignored_timeout_seconds.min(args.webhook_timeout),
-        ..defaults
-    }
 }

@@ -12,6 +12,7 @@ use stockade_cluster::certificates::{self, CertificateMetrics, Ownership};
 use stockade_cluster::events::Events;
 use stockade_cluster::facts::LiveFacts;
 use stockade_cluster::policies::{self, Generation, Generations, RefusedObject, Settings};
+use stockade_cluster::registration::{self, Address, RegistrationMetrics};
 use stockade_cluster::replicas::Inputs;
 use stockade_cluster::reports::Group;
 use stockade_policy::diagnostic::Severity;
@@ -74,9 +75,14 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
 
     let metrics = CertificateMetrics::register(registry);
     let kept = certificate(&args.cluster, &access);
-    let (issued, keeping) = certificates::run(&access, leases.leadership, kept, metrics);
+    let (issued, keeping) = certificates::run(&access, leases.leadership.clone(), kept, metrics);
     tasks.spawn(keeping);
     let certificates = Arc::new(Certificates::published(issued.serving.clone(), args.client_ca.clone()));
+
+    let inputs =
+        registration::Inputs { leadership: leases.leadership, generations: generations.clone(), bundle: issued.bundle };
+    let wanted = registered(&args.cluster, &access);
+    tasks.spawn(registration::write(access.clone(), wanted, inputs, RegistrationMetrics::register(registry)));
 
     let told = Told { ready, observed, serving: issued.serving };
     tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force, told));
@@ -97,9 +103,18 @@ fn certificate(args: &ClusterArgs, access: &Access) -> certificates::Options {
         secret: args.certificate_secret.clone(),
         ownership: if args.ca_from_secret { Ownership::Foreign } else { Ownership::Ours },
         names,
-        registration: "stockade".to_owned(),
+        registration: registration::NAME.to_owned(),
         times: certificates::Times::default(),
     }
+}
+
+/// What the API server is to ask.
+fn registered(args: &ClusterArgs, access: &Access) -> registration::Settings {
+    let address = match &args.url {
+        Some(url) => Address::Url(url.to_string()),
+        None => Address::Service { namespace: access.namespace.clone(), name: args.service.clone() },
+    };
+    args.registration.settings(address, access.namespace.clone())
 }
 
 /// Hands each generation to the reviewer, and tells the other replicas.

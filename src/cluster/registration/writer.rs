@@ -50,6 +50,9 @@ const REPAIR_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 /// Without a repair for so long, the next one is made at once again.
 const REPAIR_QUIET: Duration = Duration::from_secs(300);
 
+/// The cause of a write that puts back what others changed.
+const DRIFT: &str = "drift";
+
 /// What decides what is written, and whether.
 #[derive(Clone)]
 pub struct Inputs {
@@ -80,7 +83,7 @@ struct KindLabel {
 }
 
 /// Keeps both configurations. Never ends.
-pub async fn write(access: &Access, settings: Settings, inputs: Inputs, metrics: RegistrationMetrics) {
+pub async fn write(access: Access, settings: Settings, inputs: Inputs, metrics: RegistrationMetrics) {
     let keep = |side| {
         let (settings, inputs) = (settings.clone(), inputs.clone());
         Keeper { side, api: side.api(&access.client), settings, inputs, metrics: metrics.clone() }.run()
@@ -112,6 +115,17 @@ struct Desired {
     observed: u64,
 }
 
+/// What a keeper remembers.
+#[derive(Default)]
+struct State {
+    seen: Seen,
+    /// The `webhooks` that were written or found right last.
+    right: Option<Value>,
+    repairs: Repairs,
+    /// Since when the object tells of more than was looked at here.
+    behind_since: Option<Instant>,
+}
+
 /// When what others changed may be put back.
 #[derive(Default)]
 struct Repairs {
@@ -125,47 +139,13 @@ impl Keeper {
     async fn run(mut self) {
         let config = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
         let mut events = std::pin::pin!(crate::watch::watch(self.api.clone(), config));
-        let (mut seen, mut listed) = (Seen::default(), None);
-        let mut written: Option<Value> = None;
-        let mut repairs = Repairs::default();
-        let mut behind_since = None;
+        let mut state = State::default();
+        let mut listed = None;
         loop {
-            let desired = self.desired();
-            let mut wake = None;
-            if let Some(desired) = &desired {
-                let cause = seen.differs(desired, written.as_ref());
-                self.metrics.current.get_or_create(&self.label()).set((cause.is_none()).into());
-                if cause.is_none() {
-                    written = Some(desired.webhooks.clone());
-                }
-                let now = Instant::now();
-                let due = cause.filter(|_| *self.inputs.leadership.borrow()).map(|cause| {
-                    let caught_up = seen.observed() <= desired.observed;
-                    let since = (!caught_up).then(|| *behind_since.get_or_insert(now));
-                    let earliest = since.map_or(now, |since| since + MAX_BEHIND);
-                    (cause, if cause == "drift" { earliest.max(repairs.earliest(now)) } else { earliest })
-                });
-                match due {
-                    Some((cause, at)) if at <= now => {
-                        behind_since = None;
-                        if cause == "drift" {
-                            repairs.made(now);
-                        }
-                        match self.put(&seen, desired).await {
-                            Some(stored) => {
-                                self.tell(cause);
-                                seen = Seen::There(Box::new(stored));
-                                written = Some(desired.webhooks.clone());
-                                tokio::time::sleep(SPACING).await;
-                                continue;
-                            }
-                            None => wake = Some(Instant::now() + RETRY),
-                        }
-                    }
-                    Some((_, at)) => wake = Some(at),
-                    None => {}
-                }
-            }
+            let wake = match self.desired() {
+                Some(desired) => self.write_when_due(&desired, &mut state).await,
+                None => None,
+            };
             let alarm = async {
                 match wake {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -174,7 +154,7 @@ impl Keeper {
             };
             tokio::select! {
                 event = events.next() => match event {
-                    Some(event) => seen.event(event, &mut listed),
+                    Some(event) => state.seen.event(event, &mut listed),
                     None => return,
                 },
                 () = changed(&mut self.inputs.leadership) => {}
@@ -183,6 +163,39 @@ impl Keeper {
                 () = alarm => {}
             }
         }
+    }
+
+    /// Writes what is due, and tells when to look again.
+    async fn write_when_due(&self, desired: &Desired, state: &mut State) -> Option<Instant> {
+        if matches!(state.seen, Seen::Unknown) {
+            return None;
+        }
+        let cause = state.seen.differs(desired, state.right.as_ref());
+        self.metrics.current.get_or_create(&self.label()).set(cause.is_none().into());
+        let Some(cause) = cause else {
+            state.right = Some(desired.webhooks.clone());
+            return None;
+        };
+        if !*self.inputs.leadership.borrow() {
+            return None;
+        }
+        let now = Instant::now();
+        let at = state.earliest(cause, desired, now);
+        if at > now {
+            return Some(at);
+        }
+        if cause == DRIFT {
+            state.repairs.made(now);
+        }
+        let Some(stored) = self.put(&state.seen, desired).await else { return Some(Instant::now() + RETRY) };
+        self.tell(cause);
+        self.metrics.current.get_or_create(&self.label()).set(1);
+        state.seen = Seen::There(Box::new(stored));
+        state.right = Some(desired.webhooks.clone());
+        state.behind_since = None;
+        tokio::time::sleep(SPACING).await;
+        // Something may have changed in between.
+        Some(Instant::now())
     }
 
     /// None until there is something to be asked about, and a certificate to answer with.
@@ -227,7 +240,7 @@ impl Keeper {
         let kind = self.side.kind();
         self.metrics.writes.get_or_create(&WriteLabels { kind, cause }).inc();
         match cause {
-            "drift" => tracing::warn!(kind, name = NAME, "registration was changed by others, put back"),
+            DRIFT => tracing::warn!(kind, name = NAME, "registration was changed by others, put back"),
             _ => tracing::info!(kind, name = NAME, cause, "registration written"),
         }
     }
@@ -276,21 +289,21 @@ impl Seen {
         annotations.and_then(|a| a.get(OBSERVED)?.parse().ok()).unwrap_or(0)
     }
 
-    /// Why the object has to be written; none when it is as it should be, or not known yet. `written` is what was
+    /// Why the object has to be written; none when it is as it should be, or not known yet. `right` is what was
     /// written or found right last.
-    fn differs(&self, desired: &Desired, written: Option<&Value>) -> Option<&'static str> {
+    fn differs(&self, desired: &Desired, right: Option<&Value>) -> Option<&'static str> {
         let object = match self {
             Self::Unknown => return None,
-            Self::Absent if written == Some(&desired.webhooks) => return Some("drift"),
+            Self::Absent if right == Some(&desired.webhooks) => return Some(DRIFT),
             Self::Absent => return Some("missing"),
             Self::There(object) => object,
         };
         let annotations = object.metadata.annotations.as_ref();
         let switched = annotations.is_some_and(|a| a.contains_key(failsafe::ANNOTATION));
         if object.data.get("webhooks").unwrap_or(&Value::Array(Vec::new())) == &desired.webhooks {
-            return (switched || !is_ours(object)).then_some("drift");
+            return (switched || !is_ours(object)).then_some(DRIFT);
         }
-        Some(if written == Some(&desired.webhooks) { "drift" } else { "policies" })
+        Some(if right == Some(&desired.webhooks) { DRIFT } else { "policies" })
     }
 }
 
@@ -313,6 +326,20 @@ impl Desired {
         annotations.insert(OBSERVED.to_owned(), self.observed.to_string());
         object.data = serde_json::json!({ "webhooks": self.webhooks });
         object
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// When the object may be written.
+    fn earliest(&mut self, cause: &str, desired: &Desired, now: Instant) -> Instant {
+        let repaired = if cause == DRIFT { self.repairs.earliest(now) } else { now };
+        if self.seen.observed() <= desired.observed {
+            self.behind_since = None;
+            return repaired;
+        }
+        repaired.max(*self.behind_since.get_or_insert(now) + MAX_BEHIND)
     }
 }
 
@@ -352,5 +379,60 @@ impl RegistrationMetrics {
             metrics.current.clone(),
         );
         metrics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stored(webhooks: &Value, observed: &str) -> Seen {
+        let mut object = Side::Validating.new_object();
+        object.metadata.annotations = Some([(OBSERVED.to_owned(), observed.to_owned())].into());
+        object.data = json!({ "webhooks": webhooks });
+        Seen::There(Box::new(object))
+    }
+
+    #[test]
+    fn a_fight_costs_a_write_a_minute_and_after_a_quiet_time_a_repair_is_immediate_again() {
+        let start = Instant::now();
+        let mut repairs = Repairs::default();
+        let mut now = start;
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            let at = repairs.earliest(now);
+            waits.push((at - now).as_secs());
+            now = at;
+            repairs.made(now);
+        }
+        assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
+        now += REPAIR_QUIET;
+        assert_eq!(repairs.earliest(now), now);
+    }
+
+    #[test]
+    fn who_has_looked_at_less_than_was_written_waits_but_not_for_ever() {
+        let now = Instant::now();
+        let desired = |observed| Desired { webhooks: json!([]), observed };
+        let mut state = State { seen: stored(&json!([]), "10"), ..State::default() };
+        assert_eq!(state.earliest("policies", &desired(9), now), now + MAX_BEHIND);
+        let later = now + Duration::from_secs(20);
+        assert_eq!(state.earliest("policies", &desired(9), later), now + MAX_BEHIND);
+        assert_eq!(state.earliest("policies", &desired(10), later), later);
+    }
+
+    #[test]
+    fn what_differs_is_told_from_what_others_changed() {
+        let desired = Desired { webhooks: json!([{ "name": "a" }]), observed: 1 };
+        let (right, other) = (json!([{ "name": "a" }]), json!([{ "name": "b" }]));
+        let cause = |seen: Seen, before: Option<&Value>| seen.differs(&desired, before);
+        assert_eq!(cause(Seen::Unknown, None), None);
+        assert_eq!(cause(Seen::Absent, None), Some("missing"));
+        assert_eq!(cause(Seen::Absent, Some(&right)), Some(DRIFT));
+        assert_eq!(cause(stored(&right, "1"), None), None);
+        assert_eq!(cause(stored(&other, "1"), Some(&other)), Some("policies"));
+        assert_eq!(cause(stored(&other, "1"), Some(&right)), Some(DRIFT));
     }
 }
