@@ -21,7 +21,7 @@ use crate::object::{Object, Text};
 pub(crate) const MAX_OBJECTS: usize = 200_000;
 
 /// Most bytes of JSON that are kept of one kind. What the process may need in all is this times the kinds that policies
-/// read, so it must hold the largest honest kind and no more: 24,700 objects of the usual size are 30 MB.
+/// read, so it must hold the largest honest kind and no more: 24,700 objects of the usual size are 35 MB.
 pub(crate) const MAX_BYTES: usize = 256 << 20;
 
 /// Beside its JSON an object costs about this much: key, entry and node of the tree.
