@@ -223,7 +223,7 @@ fn namespace(name: &str, label: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": { "env": label } } })
 }
 
-fn network_policy(namespace: &str, spec: Value) -> Value {
+fn network_policy(namespace: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
         "metadata": { "name": "n", "namespace": namespace }, "spec": spec,
@@ -245,9 +245,9 @@ fn a_group_counts_its_members_and_names_what_they_lack() {
         namespace("b", "live"),
         namespace("named", "test"),
         namespace("other", "test"),
-        network_policy("a", json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] })),
-        network_policy("b", json!({ "podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}] })),
-        network_policy("named", json!({ "podSelector": { "matchLabels": { "a": "b" } }, "policyTypes": ["Ingress"] })),
+        network_policy("a", &json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] })),
+        network_policy("b", &json!({ "podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}] })),
+        network_policy("named", &json!({ "podSelector": { "matchLabels": { "a": "b" } }, "policyTypes": ["Ingress"] })),
     ];
     let status = written(&generation, &[], facts.clone(), SourceKind::NamespaceGroup, json!(null));
     assert_eq!(told(&status), ["Ready=False Gaps: 2 of 3 namespaces lack something: see status.gaps"]);
