@@ -1,6 +1,5 @@
 //! The status of an AdmissionPolicy.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 use stockade_policy::compile::incremental::Standing;
 use stockade_policy::compiled::{Flavour, Policy};
@@ -8,7 +7,7 @@ use stockade_policy::compiled::{Flavour, Policy};
 use super::conditions::{Wanted, conditions, cut};
 use super::objects::Seen;
 use super::view::View;
-use crate::kinds::admission_policy::{AdmissionPolicyStatus, ExpressionWarning, RolloutStatus, TypeChecking};
+use crate::kinds::admission_policy::{AdmissionPolicyStatus, ExpressionWarning, TypeChecking};
 use crate::policies::RefusedObject;
 
 /// Most warnings that are shown; the schema has the same bound.
@@ -36,8 +35,8 @@ pub(super) fn status(view: &View<'_>, name: &str, seen: &Seen, refused: Option<&
         enforced: Some(format!("{enforced}/{}", view.replicas.len())),
         enforced_replicas: i32::try_from(enforced).ok(),
         type_checking: Some(TypeChecking { expression_warnings: policy.map(warnings).unwrap_or_default() }),
-        rollout: policy.and_then(|p| rollout(view, p, seen)),
-        shadow: None,
+        // A rollout that stops, and what a shadow shows, are told by others.
+        ..AdmissionPolicyStatus::default()
     };
     serde_json::to_value(status).ok()
 }
@@ -74,27 +73,4 @@ fn compiled(view: &View<'_>, policy: Option<&Policy>, enforced: usize) -> Vec<Wa
 fn warnings(policy: &Policy) -> Vec<ExpressionWarning> {
     let shown = policy.type_warnings.iter().take(MAX_WARNINGS);
     shown.map(|w| ExpressionWarning { field_ref: w.field.clone(), warning: cut(w.warning.clone()) }).collect()
-}
-
-/// A rollout that has stopped, here or as its status says already. It goes on with the next edit, which is another
-/// generation.
-fn rollout(view: &View<'_>, policy: &Policy, seen: &Seen) -> Option<RolloutStatus> {
-    let rollout = policy.rollout.as_ref()?;
-    let before: RolloutStatus = serde_json::from_value(seen.status["rollout"].clone()).unwrap_or_default();
-    if before.held == Some(true) && before.observed_generation == Some(seen.generation) {
-        return Some(before);
-    }
-    let stopped = view
-        .generation
-        .engine
-        .rollouts()
-        .held()
-        .any(|(name, revision)| *name == policy.name && revision == rollout.revision);
-    stopped.then(|| RolloutStatus {
-        observed_generation: Some(seen.generation),
-        held: Some(true),
-        held_at: Some(Time(view.now)),
-        reason: Some("more requests were denied than its budget allows".to_owned()),
-        ..RolloutStatus::default()
-    })
 }
