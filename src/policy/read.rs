@@ -12,6 +12,7 @@ use crate::source_file::SourceFile;
 use crate::tree::{Content, Node};
 
 pub(crate) mod binding;
+pub(crate) mod bounds;
 pub(crate) mod exception;
 pub(crate) mod expressions;
 pub(crate) mod group;

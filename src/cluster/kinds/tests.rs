@@ -105,3 +105,64 @@ fn no_field_is_without_an_example() {
         assert_eq!(every.difference(&shown).collect::<Vec<_>>(), [""; 0], "{kind}");
     }
 }
+
+/// Gives each list and each text of a value its schema, with its JSON Pointer.
+fn bounded<'s>(schema: &'s Value, value: &Value, pointer: &str, found: &mut Vec<(String, &'s Value)>) {
+    if schema.get("maxItems").or(schema.get("maxProperties")).or(schema.get("maxLength")).is_some() {
+        found.push((pointer.to_owned(), schema));
+    }
+    for (i, item) in value.as_array().into_iter().flatten().enumerate() {
+        bounded(&schema["items"], item, &format!("{pointer}/{i}"), found);
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        if let Some(value) = value.get(name) {
+            bounded(property, value, &format!("{pointer}/{name}"), found);
+        }
+    }
+}
+
+/// A value with this many elements or characters.
+fn of_size(value: &Value, size: u64) -> Value {
+    let numbered = |i: u64| match value.get(0) {
+        Some(Value::Object(first)) => {
+            let mut item = first.clone();
+            for name in ["name", "key"] {
+                if item.contains_key(name) {
+                    item.insert(name.to_owned(), json!(format!("n{i}")));
+                }
+            }
+            Value::Object(item)
+        }
+        _ => json!(format!("n{i}")),
+    };
+    match value {
+        Value::Array(_) => (0..size).map(numbered).collect(),
+        Value::Object(_) => (0..size).map(|i| (format!("n{i}"), json!("v"))).collect(),
+        _ => json!("a".repeat(usize::try_from(size).unwrap())),
+    }
+}
+
+#[test]
+fn the_reader_of_files_has_the_bounds_of_the_schema() {
+    let mut checked = 0;
+    for object in full() {
+        let schema = schema(object["kind"].as_str().unwrap());
+        let mut found = Vec::new();
+        bounded(&schema["properties"]["spec"], &object["spec"], "/spec", &mut found);
+        for (pointer, schema) in found {
+            let most =
+                ["maxItems", "maxProperties", "maxLength"].iter().find_map(|name| schema[*name].as_u64()).unwrap();
+            if pointer.to_lowercase().ends_with("expression") {
+                // The compiler refuses an expression that is too long.
+                continue;
+            }
+            let mut spoiled = object.clone();
+            let value = spoiled.pointer_mut(&pointer).unwrap();
+            *value = of_size(value, most + 1);
+            let told = told(&spoiled);
+            assert!(!told.is_empty(), "the reader takes more than {most} of {pointer}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 60, "{checked}");
+}

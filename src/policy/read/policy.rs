@@ -33,7 +33,7 @@
 //! Its expressions may call the libraries of [`crate::host_library`].
 
 use super::matching::Operations;
-use super::{Members, Reader, binding, expressions, matching, metadata, rollout};
+use super::{Members, Reader, binding, bounds, expressions, matching, metadata, rollout};
 use crate::compiled::{Actions, FailurePolicy, Flavour, Metadata, Origin, ParameterNotFoundAction, ReinvocationPolicy};
 use crate::source::{InlineBinding, PolicySource};
 
@@ -98,6 +98,7 @@ pub(crate) fn read(
     if flavour == Flavour::Admission {
         read_inline(reader, &mut spec, &mut policy, param_kind_field.is_some());
         read_reach(reader, &mut spec, &mut policy);
+        bounds::check(reader, spec.field());
         if let Some(rollout) = &mut policy.rollout {
             rollout.held = status.is_some_and(|s| rollout::is_held(s.node, generation));
         }
