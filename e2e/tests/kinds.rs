@@ -13,6 +13,8 @@ use stockade_e2e::{documents, tools};
 
 #[path = "kinds/refusals.rs"]
 mod refusals;
+#[path = "kinds/status.rs"]
+mod status;
 
 /// The shared cluster with the definitions of the chart.
 fn cluster() -> Option<&'static Cluster> {
@@ -21,19 +23,22 @@ fn cluster() -> Option<&'static Cluster> {
         return None;
     }
     let cluster = Cluster::shared();
-    READY.get_or_init(|| {
-        let folder = root().join("charts/stockade/crds");
-        let apply = ["apply", "--server-side", "--validate=strict", "-f", folder.to_str().unwrap()];
-        let applied = cluster.kubectl(&apply, "");
-        assert_eq!((applied.code, applied.stderr.as_str()), (0, ""), "{}", applied.stdout);
-        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", folder.to_str().unwrap()];
-        assert_eq!(cluster.kubectl(&wait, "").code, 0);
-        // What kubectl explains is published a moment after.
-        for kind in ["apol", "polex", "nsgroup"] {
-            eventually(|| cluster.kubectl(&["explain", kind], ""), |answer| answer.code == 0);
-        }
-    });
+    READY.get_or_init(|| define(cluster));
     Some(cluster)
+}
+
+/// Makes the definitions of the chart.
+fn define(cluster: &Cluster) {
+    let folder = root().join("charts/stockade/crds");
+    let apply = ["apply", "--server-side", "--validate=strict", "-f", folder.to_str().unwrap()];
+    let applied = cluster.kubectl(&apply, "");
+    assert_eq!((applied.code, applied.stderr.as_str()), (0, ""), "{}", applied.stdout);
+    let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", folder.to_str().unwrap()];
+    assert_eq!(cluster.kubectl(&wait, "").code, 0);
+    // What kubectl explains is published a moment after.
+    for kind in ["apol", "polex", "nsgroup"] {
+        eventually(|| cluster.kubectl(&["explain", kind], ""), |answer| answer.code == 0);
+    }
 }
 
 fn root() -> PathBuf {

@@ -15,6 +15,7 @@ use stockade_cluster::policies::{self, Generation, Generations, RefusedObject, S
 use stockade_cluster::registration::{self, Address, RegistrationMetrics};
 use stockade_cluster::replicas::Inputs;
 use stockade_cluster::reports::Group;
+use stockade_cluster::status;
 use stockade_policy::diagnostic::Severity;
 use stockade_webhook::Certificates;
 use stockade_webhook::certs::{Pair, serving_names};
@@ -72,6 +73,13 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     let (tell_holds, writing_holds) = policies::write_holds(&access);
     in_force.tell_holds(tell_holds);
     tasks.spawn(writing_holds);
+    let inputs = status::Inputs {
+        generations: generations.clone(),
+        replicas: leases.replicas.clone(),
+        leadership: leases.leadership.clone(),
+        facts: facts.clone(),
+    };
+    tasks.spawn(status::keep(&access, inputs, registry));
 
     let metrics = CertificateMetrics::register(registry);
     let kept = certificate(&args.cluster, &access);

@@ -144,7 +144,7 @@ fn of_size(value: &Value, size: u64) -> Value {
 
 #[test]
 fn the_reader_of_files_has_the_bounds_of_the_schema() {
-    let mut checked = 0;
+    let (mut checked, mut taken) = (0, Vec::new());
     for object in full() {
         let schema = schema(object["kind"].as_str().unwrap());
         let mut found = Vec::new();
@@ -160,9 +160,12 @@ fn the_reader_of_files_has_the_bounds_of_the_schema() {
             let value = spoiled.pointer_mut(&pointer).unwrap();
             *value = of_size(value, most + 1);
             let told = told(&spoiled);
-            assert!(!told.is_empty(), "the reader takes more than {most} of {pointer}");
+            if told.is_empty() {
+                taken.push(format!("{most} of {pointer}"));
+            }
             checked += 1;
         }
     }
+    assert_eq!(taken, [""; 0], "the reader takes more than the schema");
     assert!(checked > 60, "{checked}");
 }

@@ -1,4 +1,4 @@
-//! How much an AdmissionPolicy may hold: the bounds of its schema in the API server, for objects that come from files.
+//! How much an own object may hold: the bounds of its schema in the API server, for objects that come from files.
 //! Those of the parts that it shares with the API server's own kinds are here; the others are where they are read.
 
 use super::{Field, Reader};
@@ -15,7 +15,7 @@ enum Bound {
 
 use Bound::{Characters, Items};
 
-/// Bounds of `spec`; `[]` is each element of a list.
+/// Bounds of `spec`, of all own kinds together; `[]` is each element of a list.
 const SPEC: &[(&str, Bound)] = &[
     ("title", Characters(256)),
     ("category", Characters(128)),
@@ -26,6 +26,11 @@ const SPEC: &[(&str, Bound)] = &[
     ("validations", Items(256)),
     ("validations[].message", Characters(8_192)),
     ("mutations", Items(64)),
+    ("paramKind.apiVersion", Characters(317)),
+    ("paramRef.name", Characters(253)),
+    ("paramRef.namespace", Characters(63)),
+    ("resources[].apiGroups[]", Characters(253)),
+    ("resources[].resources[]", Characters(253)),
     ("matchConstraints.resourceRules", Items(64)),
     ("matchConstraints.excludeResourceRules", Items(64)),
 ];
@@ -37,6 +42,10 @@ const RULE: &[(&str, Bound)] = &[
     ("operations", Items(16)),
     ("resources", Items(128)),
     ("resourceNames", Items(256)),
+    ("apiGroups[]", Characters(253)),
+    ("apiVersions[]", Characters(63)),
+    ("resources[]", Characters(253)),
+    ("resourceNames[]", Characters(253)),
 ];
 
 /// Where rules are.
@@ -47,7 +56,9 @@ const SELECTOR: &[(&str, Bound)] =
     &[("matchLabels", Items(64)), ("matchExpressions", Items(64)), ("matchExpressions[].values", Items(256))];
 
 /// Where label selectors are.
-const SELECTORS: [&str; 5] = [
+const SELECTORS: [&str; 7] = [
+    "selector",
+    "resources[].selector",
     "matchConstraints.namespaceSelector",
     "matchConstraints.objectSelector",
     "paramRef.selector",
@@ -55,7 +66,7 @@ const SELECTORS: [&str; 5] = [
     "rollout.warn.namespaceSelector",
 ];
 
-/// Reports what of an AdmissionPolicy's `spec` is too much.
+/// Reports what of the `spec` of an own object is too much.
 pub(crate) fn check(reader: &mut Reader<'_>, spec: &Field<'_>) {
     let below = |places: &[&str], table: &[(&str, Bound)]| {
         let one = |place: &&str| table.iter().map(|(path, b)| (format!("{place}.{path}"), *b)).collect::<Vec<_>>();

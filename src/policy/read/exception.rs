@@ -26,7 +26,7 @@
 
 use jiff::Timestamp;
 
-use super::{Field, Members, Reader, labels, metadata};
+use super::{Field, Members, Reader, bounds, labels, metadata};
 use crate::compiled::{Exception, Origin, WaivedPolicy, WaivedResources};
 use crate::glob::MAX_PATTERN_BYTES;
 use crate::source::{ExceptionSource, Reference, WaivedReference};
@@ -67,6 +67,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, mut object: Members<'_>, origin: Ori
     let ticket = spec.get("ticket").and_then(|f| reader.bounded_string(&f, MAX_TEXT_BYTES).map(str::to_owned));
     let expires_field = spec.require(reader, "expires", "an exception is for a time");
     let expires = expires_field.as_ref().and_then(|f| read_time(reader, f));
+    bounds::check(reader, spec.field());
     spec.finish(reader);
     let meta = meta?;
     let exception = Exception {

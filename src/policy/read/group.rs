@@ -11,7 +11,7 @@
 //!   requireDefaultDeny: [Ingress, Egress]         # every member must have a NetworkPolicy that selects all its Pods
 //! ```
 
-use super::{Field, Members, Reader, labels, metadata, names};
+use super::{Field, Members, Reader, bounds, labels, metadata, names};
 use crate::compiled::{DefaultDeny, NamespaceGroup, Origin};
 use crate::source::{GroupSource, Reference};
 
@@ -36,6 +36,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, mut object: Members<'_>, origin: Ori
     }
     let policies = spec.get("policies").map(|f| read_policies(reader, &f)).unwrap_or_default();
     let default_deny = spec.get("requireDefaultDeny").map(|f| read_directions(reader, &f)).unwrap_or_default();
+    bounds::check(reader, spec.field());
     spec.finish(reader);
     let meta = meta?;
     let group = NamespaceGroup {
