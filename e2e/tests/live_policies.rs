@@ -110,6 +110,46 @@ fn a_policy_is_enforced_when_it_is_applied_edited_and_until_it_is_deleted() {
 }
 
 #[test]
+fn an_exception_waives_from_when_it_is_applied_until_it_is_deleted() {
+    let Some(scene) = Scene::new("waived") else { return };
+    scene.cluster.kubectl(&["apply", "-f", "-"], &refuses("names", "first"));
+    eventually(|| scene.pod("first"), |answer| answer.message().contains("no first here"));
+    let exception = "apiVersion: stockade.dev/v1alpha1\nkind: PolicyException\nmetadata: {name: agent, namespace: waived}\n\
+                     spec: {policies: [{name: names}], resources: [{resources: [pods], names: [fir*]}], reason: r, \
+                     owner: o, expires: \"2099-01-01T00:00:00Z\"}\n";
+    let applied = scene.cluster.kubectl(&["apply", "-f", "-"], exception);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    eventually(|| scene.pod("first"), Answer::ok);
+    scene.cluster.kubectl(&["delete", "policyexception", "agent", "-n", "waived"], "");
+    eventually(|| scene.pod("first"), |answer| answer.message().contains("no first here"));
+}
+
+#[test]
+fn a_rollout_that_denies_too_much_stops_says_so_and_goes_on_with_the_next_edit() {
+    let Some(scene) = Scene::new("rollout") else { return };
+    let rollout = "  rollout: {deny: {}, budget: {maxDenyPercentage: 50, windowSeconds: 600, minRequests: 4}}\n";
+    let policy = refuses("names", "first") + rollout;
+    scene.cluster.kubectl(&["apply", "-f", "-"], &policy);
+    // What is only tried does not count towards the budget.
+    eventually(|| scene.pod("first"), |answer| answer.message().contains("no first here"));
+    let create = || scene.cluster.client.post("/api/v1/namespaces/rollout/pods", &webhook::pod("first", &json!({})));
+    let refused = (0..4).filter(|_| create().message().contains("no first here")).count();
+    assert_eq!(refused, 4);
+    let fifth = create();
+    assert!(fifth.ok() && fifth.warnings[0].contains("no first here (will be denied when"), "{fifth:?}");
+
+    let path = "/apis/stockade.dev/v1alpha1/admissionpolicies/names";
+    let held = eventually(
+        || scene.cluster.client.get(path),
+        |answer| answer.body.pointer("/status/rollout/held") == Some(&json!(true)),
+    );
+    assert_eq!(held.body.pointer("/status/rollout/observedGeneration"), held.body.pointer("/metadata/generation"));
+
+    scene.cluster.kubectl(&["apply", "-f", "-"], &policy.replace("no first here", "still no first"));
+    eventually(|| scene.pod("first"), |answer| answer.message().contains("still no first"));
+}
+
+#[test]
 fn a_policy_that_does_not_compile_is_refused_with_its_line_and_a_caret() {
     let Some(scene) = Scene::new("refused") else { return };
     scene.register("own", "stockade.dev", &OWN_KINDS, json!({}));

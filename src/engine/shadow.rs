@@ -16,7 +16,7 @@ pub(crate) struct Shadow<'c> {
 impl<'c> Shadow<'c> {
     /// From what a policy would have done, had it been in force.
     pub(crate) fn new(policy: &'c Policy, of: &'c str, silent: Outcome) -> Self {
-        let failure = silent.findings.into_iter().find(|f| fails(f)).map(|f| f.message);
+        let failure = silent.findings.into_iter().find(fails).map(|f| f.message);
         Self { policy, of, failure }
     }
 }

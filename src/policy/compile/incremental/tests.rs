@@ -206,7 +206,7 @@ fn an_exception_takes_part_and_one_that_is_for_too_long_keeps_its_last_good_vers
         increment.enforced.exceptions.iter().map(of).collect()
     };
     let good = own("e", &exception("e", "gone", "2030-01-01T00:00:00Z"));
-    let first = compiler.compile(&[good.clone(), own("same", &exception("e", "gone", "2030-01-01T00:00:00Z"))]);
+    let first = compiler.compile(&[good, own("same", &exception("e", "gone", "2030-01-01T00:00:00Z"))]);
     let in_force = vec![("shop/e".to_owned(), 1_893_456_000)];
     assert_eq!(waived(&first), in_force);
     insta::assert_snapshot!(shown(&first), @r#"
