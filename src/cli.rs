@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run the admission webhook.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Judge manifests, as CI does.
     Check(CheckArgs),
     /// Answer one admission request exactly as the webhook does.

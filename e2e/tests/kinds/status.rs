@@ -25,7 +25,7 @@ impl Scene {
         let cluster = Cluster::with_default_apis();
         define(&cluster);
         webhook::namespace(&cluster, "stockade");
-        let webhook = Webhook::start_in(&cluster, "stockade", &[]);
+        let webhook = Webhook::start_in(&cluster, "stockade", "stockade", &[]);
         webhook.wait_until_ready(&cluster, "stockade");
         Some(Scene { cluster, webhook })
     }
