@@ -131,11 +131,14 @@ async fn put_in_force(mut generations: Generations, facts: LiveFacts, in_force: 
     let mut number = 0;
     loop {
         let generation = generations.borrow_and_update().clone();
+        let lines = lines(&generation);
         if generation.number != number {
             number = generation.number;
             in_force.put(Judge { engine: generation.engine.clone(), facts: facts.clone(), number });
+            in_force.refuse(lines);
+        } else if *in_force.refused() != lines {
+            in_force.refuse(lines);
         }
-        in_force.refuse(lines(&generation));
         let has_certificate = told.serving.borrow_and_update().is_some();
         told.ready.send_replace(number > 0 && has_certificate);
         told.observed.send_replace(generation.observed);
