@@ -64,7 +64,7 @@ impl Webhook {
         state: &Path,
     ) -> Webhook {
         let flags = ["--certs".as_ref(), certs.as_os_str(), "--cluster-state".as_ref(), state.as_os_str()];
-        let webhook = Self::spawn(cluster, name, port, policies, &flags);
+        let webhook = Self::spawn(&binary().unwrap(), cluster, name, port, policies, &flags);
         webhook.wait_until_ready(cluster, name);
         webhook
     }
@@ -72,6 +72,11 @@ impl Webhook {
     /// Starts the replica of this name that judges by the policies of the cluster, which it does not wait for to be
     /// ready. The namespace is its own: there its certificate is.
     pub fn start_in(cluster: &Cluster, namespace: &str, name: &str, policies: &[&Path]) -> Webhook {
+        Self::start_build(&binary().unwrap(), cluster, namespace, name, policies)
+    }
+
+    /// As [`Webhook::start_in`], of another build.
+    pub fn start_build(binary: &Path, cluster: &Cluster, namespace: &str, name: &str, policies: &[&Path]) -> Webhook {
         let kubeconfig = cluster.kubeconfig();
         let port = free_ports::<1>()[0];
         let url = format!("https://127.0.0.1:{port}");
@@ -86,13 +91,13 @@ impl Webhook {
             "--url".as_ref(),
             url.as_ref(),
         ];
-        Self::spawn(cluster, name, port, policies, &flags)
+        Self::spawn(binary, cluster, name, port, policies, &flags)
     }
 
-    fn spawn(cluster: &Cluster, name: &str, port: u16, policies: &[&Path], flags: &[&OsStr]) -> Webhook {
+    fn spawn(binary: &Path, cluster: &Cluster, name: &str, port: u16, policies: &[&Path], flags: &[&OsStr]) -> Webhook {
         let [health_port] = free_ports();
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port)).to_string();
-        let mut command = logged(Command::new(binary().unwrap()), cluster.folder(), name);
+        let mut command = logged(Command::new(binary), cluster.folder(), name);
         command.arg("serve").args(flags);
         command.args(["--listen", &address(port), "--listen-health", &address(health_port), "--log", "json"]);
         for folder in policies {
@@ -126,6 +131,21 @@ impl Webhook {
         let mut response = agent.get(format!("http://127.0.0.1:{}/{path}", self.health_port)).call().ok()?;
         let text = response.body_mut().read_to_string().ok()?;
         Some((response.status().as_u16(), text))
+    }
+
+    /// Resident memory in MiB and seconds of CPU so far.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn usage(&self) -> (f64, f64) {
+        let process = format!("/proc/{}", self.child.lock().unwrap().id());
+        let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
+        let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap().trim().trim_end_matches(" kB");
+        let stat = std::fs::read_to_string(format!("{process}/stat")).unwrap();
+        // After the name, which may hold anything: state is field 3, user and system time are 14 and 15, in 1/100 s.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks = |n: usize| fields[n - 3].parse::<f64>().unwrap();
+        (kib.parse::<f64>().unwrap() / 1024.0, (ticks(14) + ticks(15)) / 100.0)
     }
 
     /// Ends it as a node does that loses its power.

@@ -246,7 +246,10 @@ pub(crate) struct TestArgs {
 pub(crate) struct AuditArgs {
     /// Folder of objects as a cluster holds them (`kubectl get -o yaml` or `-o json`), judged instead of a cluster.
     #[arg(long, value_name = "DIR")]
-    pub(crate) from: PathBuf,
+    pub(crate) from: Option<PathBuf>,
+    /// How to reach the API server; default: $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// Where policies come from.
     #[command(flatten)]
     pub(crate) source: PolicySource,

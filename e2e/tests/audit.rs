@@ -176,6 +176,16 @@ fn what_exists_is_reported_and_what_changes_is_judged_again_and_nothing_else() {
     assert_eq!(rows[0], ["NAMESPACE", "NAME", "PASS", "FAIL", "WARN", "ERROR", "SKIP"]);
     assert!(rows.iter().any(|r| r[..2] == ["shop", "stockade"] && r[3..6] == ["1", "2", "0"]), "{table}");
 
+    // The same, read once by the command line as the user of a kubeconfig.
+    let policies = scene.cluster.folder().join("policies.yaml");
+    std::fs::write(&policies, POLICIES).unwrap();
+    let mut command = std::process::Command::new(webhook::binary().unwrap());
+    command.args(["audit", "-q", "-o", "json", "--policies"]).arg(policies);
+    let output = command.arg("--kubeconfig").arg(scene.cluster.kubeconfig()).output().unwrap();
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!((&found["summary"]["fail"], &found["summary"]["warn"]), (&json!(2), &json!(4)), "{found}");
+
     // An object is mended.
     scene.config_map("shop", "map-a", "good").expect_ok();
     scene.reported("shop", &pods);
@@ -189,6 +199,16 @@ fn what_exists_is_reported_and_what_changes_is_judged_again_and_nothing_else() {
     let again: BTreeMap<_, _> =
         after.iter().map(|(r, n)| (r.as_str(), n - before[r])).filter(|(_, n)| *n > 0).collect();
     assert_eq!(again, BTreeMap::from([("pods", 2)]));
+
+    // A violation that is new is told as an event.
+    scene.config_map("shop", "map-b", "bad").expect_ok();
+    scene.reported("shop", &[["ConfigMap", "map-b", "good", "fail"], pods[0], pods[1]]);
+    let events = || -> Vec<[Value; 3]> {
+        let list = client.get("/apis/events.k8s.io/v1/namespaces/shop/events").expect_ok();
+        let told = |e: &Value| [e["regarding"]["name"].clone(), e["reason"].clone(), e["note"].clone()];
+        list["items"].as_array().unwrap().iter().map(told).collect()
+    };
+    eventually(events, |events| *events == [["map-b", "PolicyViolation", "policy good: be good"]]);
 
     // Another process judges everything anew, and writes nothing.
     let versions = || ["shop", "bank"].map(|n| scene.report(n).body["metadata"]["resourceVersion"].clone());
@@ -238,4 +258,86 @@ fn replicas_share_the_namespaces_and_one_that_is_killed_is_stood_in_for() {
         scene.reported(namespace, &both);
     }
     println!("shares of two replicas: {shares:?}; of the one that is left: {}", metric(&replicas[1], violations));
+}
+
+/// Objects of the large cluster.
+const LARGE: (usize, usize) = (5_000, 10);
+
+#[test]
+#[ignore = "takes minutes: make scale"]
+fn a_large_cluster_is_judged_within_a_minute_in_little_memory() {
+    let Some(scene) = Scene::new() else { return };
+    let release = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("release/stockade");
+    fill(&scene);
+    let policies: String = (0..50).map(large_policy).collect();
+    let applied = scene.cluster.kubectl(&["create", "-f", "-"], &policies);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    let size = || std::fs::metadata(scene.cluster.folder().join("etcd/member/snap/db")).unwrap().len();
+    let before = size();
+    let replica = Webhook::start_build(&release, &scene.cluster, "stockade-system", "large", &[]);
+    replica.wait_until_ready(&scene.cluster, "large");
+    let seconds = || metric(&replica, "stockade_audit_pass_duration_seconds");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(600);
+    while seconds() == 0.0 {
+        assert!(std::time::Instant::now() < deadline, "{}", scene.cluster.log("large"));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    let (resident, processor) = replica.usage();
+    println!(
+        "all judged: {:.1} s (target ≤ 60), {processor:.1} s of CPU, RSS {resident:.0} MiB (target ≤ 400)",
+        seconds()
+    );
+    let written = || metric(&replica, r#"stockade_audit_report_writes_total{verb="apply"}"#);
+    while written() < LARGE.0 as f64 {
+        assert!(std::time::Instant::now() < deadline, "{} reports", written());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    let growth = size().saturating_sub(before) as f64 / f64::from(1 << 20);
+    let (resident, processor) = replica.usage();
+    println!(
+        "reports of {} namespaces written: etcd grew by {growth:.1} MiB, {processor:.1} s of CPU, RSS {resident:.0} MiB",
+        LARGE.0
+    );
+    println!("{:?}", judged(&replica));
+}
+
+/// Makes Namespaces and Pods, a tenth of which violate a policy.
+fn fill(scene: &Scene) {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if number >= LARGE.0 {
+                        return;
+                    }
+                    let namespace = format!("team-{number:04}");
+                    scene.namespace(&namespace);
+                    let path = format!("/api/v1/namespaces/{namespace}/pods");
+                    for pod in 0..LARGE.1 {
+                        let spec = json!({"hostNetwork": pod == 0});
+                        scene.cluster.client.post(&path, &webhook::pod(&format!("web-{pod}"), &spec)).expect_ok();
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// One of fifty: a fifth of them is about Pods.
+fn large_policy(number: usize) -> String {
+    let (group, resource) = [
+        ("", "pods"),
+        ("apps", "deployments"),
+        ("", "services"),
+        ("batch", "jobs"),
+        ("networking.k8s.io", "ingresses"),
+    ][number % 5];
+    format!(
+        "apiVersion: stockade.dev/v1alpha1\nkind: AdmissionPolicy\nmetadata: {{name: p-{number}}}\nspec:\n  actions: [Audit]\n  \
+         matchConstraints: {{resourceRules: [{{apiGroups: ['{group}'], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [{resource}]}}]}}\n  \
+         validations:\n  - {{expression: \"!object.spec.?hostNetwork.orValue(false) || {number} > 0\", message: not the host's network}}\n  \
+         - {{expression: \"object.metadata.name.size() < 60 + {number}\", message: long}}\n---\n"
+    )
 }

@@ -33,6 +33,7 @@ mod follow;
 mod kinds;
 mod marker;
 pub mod metrics;
+pub mod once;
 pub(crate) mod pace;
 mod page;
 mod pass;

@@ -1,5 +1,6 @@
 //! `stockade audit`: what exists already against policies that are, or would be, in force.
 
+mod cluster;
 mod folder;
 
 use std::sync::Arc;
@@ -22,7 +23,11 @@ pub(crate) fn run(args: &AuditArgs, quiet: bool) -> Result<Exit> {
         bail!("no policies in what --policies names: nothing would be judged");
     }
     let auditor = Auditor::new(&Engine::new(Arc::new(compiled.set)));
-    let report = folder::audit(&args.from, &auditor, compiled.objects)?.with_unjudged(auditor.unjudged());
+    let report = match &args.from {
+        Some(folder) => folder::audit(folder, &auditor, compiled.objects)?,
+        None => cluster::audit(args.kubeconfig.as_deref(), &auditor)?,
+    };
+    let report = report.with_unjudged(auditor.unjudged());
     super::print(&report, args.output)?;
     Ok(if report.is_clean() { Exit::Clean } else { Exit::Findings })
 }

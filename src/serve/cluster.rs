@@ -92,11 +92,12 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     let wanted = registered(&args.cluster, &access);
     tasks.spawn(registration::write(access.clone(), wanted, inputs, RegistrationMetrics::register(registry)));
 
-    let told = Told { ready, observed, serving: issued.serving };
-    tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force, told));
     let metrics = AuditMetrics::register(registry);
     let (events, writing) = Events::new(&access, metrics.clone(), stop.clone());
     tasks.spawn(writing);
+    in_force.tell_events(events.clone());
+    let told = Told { ready, observed, serving: issued.serving };
+    tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force, told));
     let inputs = audit::Inputs { generations, facts, replicas: leases.replicas, events };
     tasks.spawn(audit::run(access, inputs, audit_settings(&args.cluster), metrics, stop.clone()));
     Ok(Parts { certificates, tasks, stop, ended: leases.ended })

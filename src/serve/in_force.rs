@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use stockade_cluster::events::Events;
 use stockade_engine::engine::Engine;
 use stockade_engine::facts::ClusterFacts;
 use stockade_engine::rollout::Hold;
@@ -29,6 +30,8 @@ pub(crate) struct InForce {
     refused: ArcSwap<Vec<String>>,
     /// Who makes known that a rollout has stopped; nobody where there is no cluster.
     holds: OnceLock<mpsc::Sender<Hold>>,
+    /// Where refusals are told; nowhere where there is no cluster.
+    events: OnceLock<Events>,
 }
 
 // === impl InForce ===
@@ -36,7 +39,13 @@ pub(crate) struct InForce {
 impl InForce {
     /// Nothing in force yet.
     pub(crate) fn new(metrics: PolicyMetrics) -> Self {
-        Self { metrics, judge: ArcSwapOption::empty(), refused: ArcSwap::default(), holds: OnceLock::new() }
+        Self {
+            metrics,
+            judge: ArcSwapOption::empty(),
+            refused: ArcSwap::default(),
+            holds: OnceLock::new(),
+            events: OnceLock::new(),
+        }
     }
 
     /// The judge in force; none before the first.
@@ -54,6 +63,17 @@ impl InForce {
     pub(crate) fn tell_holds(&self, tell: mpsc::Sender<Hold>) {
         // It is named once, at the start.
         let _ = self.holds.set(tell);
+    }
+
+    /// Names where refusals are told.
+    pub(crate) fn tell_events(&self, events: Events) {
+        // It is named once, at the start.
+        let _ = self.events.set(events);
+    }
+
+    /// Where refusals are told.
+    pub(crate) fn events(&self) -> Option<&Events> {
+        self.events.get()
     }
 
     /// A rollout has stopped on this replica.

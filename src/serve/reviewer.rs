@@ -6,8 +6,8 @@ use std::time::Instant;
 use stockade_cluster::policies::admission;
 use stockade_webhook::{BadReview, Readiness, Reviewed, Reviewer, Verb, review};
 
-use super::holds;
 use super::in_force::InForce;
+use super::{denials, holds};
 
 /// Judges by what is in force.
 pub(crate) struct PolicyReviewer {
@@ -36,6 +36,7 @@ impl Reviewer for PolicyReviewer {
             }
             self.in_force.metrics.record(decision);
             holds::count(&judge.engine, decision, &self.in_force);
+            denials::tell(self.in_force.events(), request, decision);
         })
     }
 

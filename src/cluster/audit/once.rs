@@ -1,0 +1,119 @@
+//! Everything that exists, judged once: for the command line.
+
+use std::time::Duration;
+
+use bumpalo::Bump;
+use prometheus_client::registry::Registry;
+use stockade_cel::{Value, document};
+use stockade_engine::audit::{Auditor, Existing, Judgement};
+use stockade_engine::request::{GroupVersionKind, GroupVersionResource};
+use stockade_policy::compiled::ParamKind;
+
+use super::kinds::{self, Kind};
+use super::pace::Pace;
+use super::page::{self, PAGE_OBJECTS, PageError, Position};
+use crate::access::Access;
+use crate::facts::LiveFacts;
+
+/// Pages a second, and at once.
+const PAGES: (u32, u32) = (20, 40);
+/// Longest wait for the API server's answer to what it serves and for what policies read.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why not everything was judged.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// What is served is not known in time.
+    #[error("the API server does not say what it serves within {SYNC_TIMEOUT:?}")]
+    NotServed,
+    /// What policies read is not known in time.
+    #[error("these kinds, which policies read, cannot be read: {kinds:?}")]
+    NotReady {
+        /// Which.
+        kinds: Vec<ParamKind>,
+    },
+    /// A list broke off.
+    #[error("list of {resource}: {error}")]
+    List {
+        /// `deployments.apps`
+        resource: String,
+        /// Why.
+        error: String,
+    },
+}
+
+/// Judges all objects that some policy is about; `add` gets each with its judgement. Gives the resources that this
+/// user may not list. Needs a multi-thread runtime.
+///
+/// # Errors
+/// See [`OnceError`].
+pub async fn once(
+    access: &Access,
+    auditor: &Auditor,
+    mut add: impl FnMut(&Existing<'_>, Judgement),
+) -> Result<Vec<String>, OnceError> {
+    let facts = LiveFacts::new(access, &mut Registry::default());
+    let reads = auditor.policies().iter().flat_map(|p| p.reads.iter().chain(&p.param_kind));
+    let mut reads: Vec<ParamKind> = reads.cloned().collect();
+    facts.hold(&reads);
+    reads.push(ParamKind { api_version: "v1".to_owned(), kind: "Namespace".to_owned() });
+    let snapshot = tokio::time::timeout(SYNC_TIMEOUT, facts.resources().ready()).await;
+    let snapshot = snapshot.map_err(|_| OnceError::NotServed)?;
+    let kinds = facts.synced(&reads, SYNC_TIMEOUT).await;
+    if !kinds.is_empty() {
+        return Err(OnceError::NotReady { kinds });
+    }
+    let (mut pace, mut unlisted) = (Pace::new(PAGES.0, PAGES.1), Vec::new());
+    for (resource, kind) in kinds::audited(&snapshot, auditor.policies()) {
+        let mut position = Position { namespace: None, token: None, limit: PAGE_OBJECTS };
+        loop {
+            pace.wait().await;
+            let text = match page::fetch(&access.client, &kind, &position).await {
+                Ok(text) => text,
+                Err(PageError::Denied { .. }) => {
+                    unlisted.push(resource.to_string());
+                    break;
+                }
+                Err(PageError::TooLong) if position.limit > 1 => {
+                    position.limit = (position.limit / 4).max(1);
+                    continue;
+                }
+                Err(error) => return Err(broken(&resource, &error)),
+            };
+            let judge = || judge(&text, &kind, auditor, &facts, &mut add);
+            position.token = tokio::task::block_in_place(judge).map_err(|e| broken(&resource, &e))?;
+            if position.token.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(unlisted)
+}
+
+/// Judges the items of a page; gives where the next one begins.
+fn judge(
+    text: &[u8],
+    kind: &Kind,
+    auditor: &Auditor,
+    facts: &LiveFacts,
+    add: &mut impl FnMut(&Existing<'_>, Judgement),
+) -> Result<Option<String>, PageError> {
+    let (page, mut scratch) = (Bump::new(), Bump::new());
+    let list = document::decode(text, &page, auditor.symbols()).map_err(PageError::NoList)?;
+    for item in list.get("items").and_then(Value::as_list).unwrap_or(&[]) {
+        scratch.reset();
+        let existing = Existing {
+            object: *item,
+            kind: GroupVersionKind { group: &kind.group, version: &kind.version, kind: &kind.kind },
+            resource: GroupVersionResource { group: &kind.group, version: &kind.version, resource: &kind.plural },
+            namespaced: kind.namespaced,
+        };
+        add(&existing, auditor.judge(&existing, facts, &scratch));
+    }
+    let token = list.path(&["metadata", "continue"]).and_then(Value::as_str).filter(|t| !t.is_empty());
+    Ok(token.map(str::to_owned))
+}
+
+fn broken(resource: &str, error: &PageError) -> OnceError {
+    OnceError::List { resource: resource.to_owned(), error: error.to_string() }
+}
