@@ -3,7 +3,9 @@
 //! The schema is that of the types here, which are a part of the published one; where the project's own definitions are
 //! installed, those are used instead.
 
+use schemars::Schema;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use serde_json::{Value as Json, json};
 
 use super::Content;
@@ -48,6 +50,13 @@ fn definition(kind: &str, plural: &str, short: &str, scope: &str) -> Json {
     })
 }
 
+/// The API server warns whoever installs a format that it does not know.
+fn known_format(schema: &mut Schema) {
+    if schema.get("format").is_some_and(|format| format == "uint") {
+        schema.insert("format".to_owned(), "int64".into());
+    }
+}
+
 /// The schema of [`Content`], structural, with the metadata that every object has.
 fn schema() -> Json {
     let settings = SchemaSettings::openapi3().with(|s| {
@@ -56,6 +65,7 @@ fn schema() -> Json {
     });
     let schema = settings
         .with_transform(kube::core::schema::StructuralSchemaRewriter)
+        .with_transform(RecursiveTransform(known_format))
         .into_generator()
         .into_root_schema_for::<Content>();
     let mut schema = Json::from(schema);
