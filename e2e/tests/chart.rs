@@ -250,10 +250,7 @@ fn permissions_have_no_wildcard_and_reach_no_secret_but_its_own() {
         }
     }
     secrets.sort();
-    assert_eq!(
-        secrets,
-        [r#"Role ["create"] null"#, r#"Role ["get","list","watch","update","patch"] ["stockade-tls"]"#,]
-    );
+    assert_eq!(secrets, [r#"Role ["create"] null"#, r#"Role ["list","watch","update"] ["stockade-tls"]"#,]);
     let foreign = names(&all).into_iter().filter(|n| !n.contains("stockade") && n.contains("Role")).collect::<Vec<_>>();
     assert_eq!(foreign, Vec::<String>::new());
 }
