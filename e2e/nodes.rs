@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::tools;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::client::Client;
+use crate::{documents, tools};
 
 /// The cluster; ended when this is dropped.
 pub struct Nodes {
@@ -100,6 +104,16 @@ impl Nodes {
             assert!(begin.elapsed() < within, "not within {within:?}: $ {line}\n{}", said.text);
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// A client of the API server, as the administrator, through the host's port.
+    pub fn client(&self) -> Client {
+        let text = std::fs::read_to_string(self.folder.join("cluster/kubeconfig")).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let of = |pointer| documents::text(&config, pointer);
+        let ca = BASE64_STANDARD.decode(of("/clusters/0/cluster/certificate-authority-data")).unwrap();
+        let ca = String::from_utf8(ca).unwrap();
+        Client::new(of("/clusters/0/cluster/server"), &ca, of("/users/0/user/token"))
     }
 
     /// What one would look at after a failure: Pods, events, the ends of Stockade's logs.
