@@ -38,12 +38,12 @@ impl Scene {
         let secret = cluster.client.get(&format!("/api/v1/namespaces/{name}/secrets/stockade-tls")).expect_ok();
         let authority = text(&secret, "/data/ca.crt").to_owned();
         let scene = Scene { cluster, name, authority, webhook };
-        scene.register("pods", "", &["pods"], json!({ "matchLabels": { "e2e": name } }));
+        scene.register("pods", "", &["pods"], &json!({ "matchLabels": { "e2e": name } }));
         Some(scene)
     }
 
     /// Has the API server ask about these resources, in namespaces that the selector selects.
-    fn register(&self, entry: &str, group: &str, resources: &[&str], namespaces: Value) {
+    fn register(&self, entry: &str, group: &str, resources: &[&str], namespaces: &Value) {
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
             "metadata": { "name": entry },
@@ -152,7 +152,7 @@ fn a_rollout_that_denies_too_much_stops_says_so_and_goes_on_with_the_next_edit()
 #[test]
 fn a_policy_that_does_not_compile_is_refused_with_its_line_and_a_caret() {
     let Some(scene) = Scene::new("refused") else { return };
-    scene.register("own", "stockade.dev", &OWN_KINDS, json!({}));
+    scene.register("own", "stockade.dev", &OWN_KINDS, &json!({}));
     let broken = refuses("names", "first").replace("object.metadata.name", "objct.metadata.name");
     let answer = eventually(
         || scene.cluster.kubectl(&["apply", "-f", "-"], &broken),
@@ -199,7 +199,7 @@ fn a_broken_policy_that_was_smuggled_in_keeps_its_last_good_version_and_its_fina
     eventually(|| scene.pod("third"), |answer| !answer.ok());
     assert!(scene.pod("second").ok());
 
-    scene.register("own", "stockade.dev", &OWN_KINDS, json!({}));
+    scene.register("own", "stockade.dev", &OWN_KINDS, &json!({}));
     let refused = |spec: &Value| scene.cluster.client.merge(path, &json!({ "spec": spec }));
     let also_broken = json!({ "validations": [{ "expression": "objct.b" }] });
     eventually(|| refused(&also_broken), |answer| answer.code == 422);

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use stockade_e2e::console::{Example, examples};
 use stockade_e2e::nodes::{self, Nodes, Said};
 
+#[path = "nodes/availability.rs"]
+mod availability;
+
 /// How long a Pod may take to start, images being there.
 const START: Duration = Duration::from_secs(60);
 
@@ -39,6 +42,7 @@ fn the_chart_installs_enforces_upgrades_heals_and_leaves_nothing_behind() {
     };
     step("the README's commands", &the_readme_is_followed);
     step("upgrade, rollback, helm test", &it_is_upgraded_rolled_back_and_tested);
+    step("faults under load", &availability::nothing_fails_while_parts_fail);
     step("every Pod of Stockade killed", &every_pod_of_stockade_is_killed);
     step("both nodes restarted", &|nodes| power_is_cut(nodes, &["node1", "node2"]));
     step("the API server restarted", &|nodes| power_is_cut(nodes, &["apiserver"]));

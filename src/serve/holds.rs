@@ -22,6 +22,6 @@ pub(crate) fn count(engine: &Engine, decision: &Decision, in_force: &InForce) {
             window_seconds = hold.budget.window_seconds,
             "rollout stopped: denied more than its budget, only warns until the policy is edited"
         );
-        in_force.held(hold);
+        in_force.held(&hold);
     }
 }

@@ -77,8 +77,8 @@ impl InForce {
     }
 
     /// A rollout has stopped on this replica.
-    pub(crate) fn held(&self, hold: Hold) {
-        self.metrics.held(&hold);
+    pub(crate) fn held(&self, hold: &Hold) {
+        self.metrics.held(hold);
         if let Some(Err(_)) = self.holds.get().map(|tell| tell.try_send(hold.clone())) {
             tracing::error!(policy = &*hold.policy, "too many rollouts stopped at once: this one on this replica only");
         }

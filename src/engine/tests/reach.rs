@@ -1,5 +1,7 @@
 //! How far policies reach: exceptions, groups of namespaces, staged rollouts, shadows. One crate, as linking is slow.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 #[path = "reach/exceptions.rs"]
 mod exceptions;
 #[path = "reach/groups.rs"]
