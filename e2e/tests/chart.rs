@@ -62,6 +62,11 @@ const MATRIX: &[(&str, &[&str])] = &[
             "certManager.enabled=true",
             "certManager.issuerRef.name=internal",
             "webhook.systemNamespaces={kube-system,cilium}",
+            "webhook.drainDelay=5",
+            "terminationGracePeriodSeconds=60",
+            "exceptions.maxDays=90",
+            "audit.period=4294967295",
+            "reports.group=wgpolicyk8s",
         ],
     ),
     (
@@ -132,6 +137,10 @@ fn values_that_mean_nothing_are_refused_with_their_name() {
         ("replicaCount=0", "at '/replicaCount': minimum: got 0, want 1"),
         ("webhook.timeoutSeconds=31", "at '/webhook/timeoutSeconds': maximum: got 31, want 30"),
         ("terminationGracePeriodSeconds=30", "at '/terminationGracePeriodSeconds': minimum: got 30, want 40"),
+        ("webhook.drainDelay=9", "terminationGracePeriodSeconds: must be 46 or more, for webhook.drainDelay"),
+        ("exceptions.maxDays=3651", "at '/exceptions/maxDays': maximum: got 3,651, want 3,650"),
+        ("audit.period=9", "at '/audit/period': minimum: got 9, want 10"),
+        ("reports.group=other", "at '/reports/group': value must be one of 'openreports', 'wgpolicyk8s'"),
         ("permissions.extraRead[0].apiGroups[0]=*", "'*' does not match pattern"),
     ] {
         let error = render(home.path(), &[value]).expect_err(value);
@@ -253,4 +262,91 @@ fn permissions_have_no_wildcard_and_reach_no_secret_but_its_own() {
     assert_eq!(secrets, [r#"Role ["create"] null"#, r#"Role ["list","watch","update"] ["stockade-tls"]"#,]);
     let foreign = names(&all).into_iter().filter(|n| !n.contains("stockade") && n.contains("Role")).collect::<Vec<_>>();
     assert_eq!(foreign, Vec::<String>::new());
+}
+
+#[test]
+fn what_the_cluster_needs_to_run_is_left_out_of_every_policy_that_judges_workloads() {
+    if !tools::present() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let left_out = |values: &[&str]| {
+        let policies = objects(&render(home.path(), values).unwrap()).into_iter().filter(|o| {
+            let (kind, name) = (text(o, "/kind"), text(o, "/metadata/name"));
+            kind == "AdmissionPolicy" && (name.starts_with("pod-security") || name == "no-host-network")
+        });
+        let selectors = policies.map(|p| p["spec"]["matchConstraints"]["namespaceSelector"].clone());
+        selectors.collect::<Vec<_>>()
+    };
+    let not_in = |namespaces: &[&str]| {
+        let own =
+            serde_json::json!({ "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": namespaces });
+        vec![serde_json::json!({ "matchExpressions": [own] }); 4]
+    };
+    let network = "network.noHostNetwork.enabled=true";
+    let by_default = not_in(&["kube-system", "kube-public", "kube-node-lease", "stockade-system"]);
+    assert_eq!(left_out(&["mode=Deny", network]), by_default);
+    let cilium = "webhook.systemNamespaces={kube-system,cilium,stockade-system}";
+    assert_eq!(left_out(&[network, cilium]), not_in(&["kube-system", "cilium", "stockade-system"]));
+}
+
+#[test]
+fn every_pod_with_metrics_is_behind_one_service_that_is_scraped() {
+    if !tools::present() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let all = objects(&render(home.path(), EVERYTHING).unwrap());
+    let of_kind = |kind: &'static str| all.iter().filter(move |o| o["kind"] == kind);
+    let selects = |selector: &Value, labels: &Value| {
+        selector.as_object().unwrap().iter().all(|(label, value)| labels.get(label) == Some(value))
+    };
+    let monitor = of_kind("ServiceMonitor").next().unwrap();
+    assert_eq!(monitor["spec"]["endpoints"][0]["port"], "http");
+    let scraped = |service: &&Value| {
+        let ports = service["spec"]["ports"].as_array().unwrap();
+        selects(&monitor["spec"]["selector"]["matchLabels"], &service["metadata"]["labels"])
+            && ports.iter().any(|port| port["name"] == "http")
+    };
+    let behind = |deployment: &Value| {
+        let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+        let services = of_kind("Service").filter(scraped).filter(|s| selects(&s["spec"]["selector"], labels));
+        (text(deployment, "/metadata/name").to_owned(), names(&services.cloned().collect::<Vec<_>>()))
+    };
+    let expected = ["stockade", "stockade-failsafe"].map(|name| (name.to_owned(), vec![format!("Service {name}")]));
+    let mut found: Vec<_> = of_kind("Deployment").map(behind).collect();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn values_reach_the_flags_of_the_webhook_and_the_reports_that_it_may_write() {
+    if !tools::present() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let flags = ["--drain-delay", "--max-exception-days", "--audit-period", "--reports"];
+    let with = |values: &[&str]| {
+        let all = objects(&render(home.path(), values).unwrap());
+        let named = |kind: &str| all.iter().find(|o| o["kind"] == kind && text(o, "/metadata/name") == "stockade");
+        let (deployment, role) = (named("Deployment").unwrap(), named("ClusterRole").unwrap());
+        let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+        let set = arguments.iter().map(|a| a.as_str().unwrap().to_owned());
+        let set: Vec<String> = set.filter(|a| flags.iter().any(|flag| a.starts_with(flag))).collect();
+        let rules = role["rules"].as_array().unwrap().iter().filter(|r| r["resources"].to_string().contains("reports"));
+        let rules = rules.map(|r| format!("{} {} {}", r["apiGroups"][0], r["resources"], r["verbs"]));
+        let definitions = names(&all).into_iter().filter(|n| n.starts_with("CustomResourceDefinition")).count();
+        (set.join(" "), rules.collect::<Vec<_>>(), definitions)
+    };
+    let rules = |group: &str, resources: &str| {
+        [r#"["list","create"]"#, r#"["patch","delete"]"#].map(|verbs| format!("{group:?} {resources} {verbs}")).to_vec()
+    };
+    let openreports = rules("openreports.io", r#"["reports","clusterreports"]"#);
+    assert_eq!(with(&[]), ("--drain-delay=3 --audit-period=3600 --reports=openreports".to_owned(), openreports, 2));
+    let arguments =
+        "--drain-delay=0 --max-exception-days=90 --audit-period=4294967295 --reports=wgpolicyk8s".to_owned();
+    let policy_reports = rules("wgpolicyk8s.io", r#"["policyreports","clusterpolicyreports"]"#);
+    let values =
+        ["webhook.drainDelay=0", "exceptions.maxDays=90", "audit.period=4294967295", "reports.group=wgpolicyk8s"];
+    assert_eq!(with(&values), (arguments, policy_reports, 0));
 }
