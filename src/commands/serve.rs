@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use prometheus_client::registry::Registry;
 use stockade_webhook::{Builder, Certificates, Folder, Limits, Metrics, MintOptions, Server};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::{JoinError, JoinSet};
 
 use crate::cli::ServeArgs;
 use crate::exit::Exit;
@@ -56,14 +57,33 @@ async fn serve_cluster(
     let reviewer = Arc::new(PolicyReviewer::new(in_force, args.cluster.max_exception_seconds()));
     let builder = Server::builder(reviewer, metrics, registry);
     // The others are told at once, while requests still come: they take over what only one does.
+    let mut broken = None;
     let farewell = async {
-        asked_to_stop.await;
+        tokio::select! {
+            () = asked_to_stop => {}
+            error = panicked(&mut tasks) => {
+                // Answering with policies that nobody keeps current any more would look healthy for ever.
+                tracing::error!(error = &error as &dyn std::error::Error, "a part broke: this replica ends for another to begin");
+                broken = Some(error);
+            }
+        }
         stop.cancel();
     };
     listen(args, builder, certificates, farewell).await?;
     tasks.abort_all();
     let _ = ended.await;
-    Ok(())
+    broken.map_or(Ok(()), |error| Err(error).context("a part of the webhook broke"))
+}
+
+/// Waits until a part has panicked.
+async fn panicked(tasks: &mut JoinSet<()>) -> JoinError {
+    loop {
+        match tasks.join_next().await {
+            Some(Err(error)) if error.is_panic() => return error,
+            Some(_) => {}
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Judges by the policies of folders, with the certificate of a folder.

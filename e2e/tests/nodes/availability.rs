@@ -12,6 +12,9 @@ use stockade_e2e::nodes::Nodes;
 const RATE: f64 = 30.0;
 /// Before a fault, and after it was dealt with.
 const CALM: Duration = Duration::from_secs(3);
+/// How long a new authority may take until it signs. Two minutes of it the API servers have to read the bundle that
+/// holds both.
+const ROTATED: Duration = Duration::from_secs(200);
 /// A policy that is edited while it judges.
 const EDITED: &str = "/apis/stockade.dev/v1alpha1/admissionpolicies/edited";
 
@@ -115,5 +118,5 @@ fn rotate(nodes: &Nodes) {
     let issuer = format!("{secret} jsonpath='{{.data.tls\\.crt}}' | base64 -d | openssl x509 -noout -serial");
     let before = nodes.must(&issuer);
     nodes.must("kubectl -n stockade-system annotate secret stockade-tls stockade.dev/rotate=now");
-    nodes.until(Duration::from_secs(120), &issuer, |said| said.ok && said.text != before);
+    nodes.until(ROTATED, &issuer, |said| said.ok && said.text != before);
 }

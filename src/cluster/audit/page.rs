@@ -76,6 +76,9 @@ pub(crate) enum PageError {
     /// What came is no list.
     #[error("no list: {0}")]
     NoList(#[source] serde_json::Error),
+    /// An object of the page ended the judge.
+    #[error("judging: {0}")]
+    Judge(#[source] tokio::task::JoinError),
 }
 
 /// Fetches a page.

@@ -65,12 +65,18 @@ impl Pass {
                 self.position.token = None;
                 Ok(Next::Page)
             }
-            PageError::TooLong if self.position.limit > 1 => {
+            PageError::TooLong | PageError::NoList(_) | PageError::Judge(_) if self.position.limit > 1 => {
                 self.position.limit = (self.position.limit / 4).max(1);
                 Ok(Next::Page)
             }
             PageError::Denied { code } => {
                 tracing::warn!(resource = %self.resource, code, "resource cannot be listed and is not audited");
+                Ok(Next::Denied)
+            }
+            // One object that cannot be read must not be asked for for ever while all others wait.
+            PageError::TooLong | PageError::NoList(_) | PageError::Judge(_) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(resource = %self.resource, error, "an object cannot be judged: its resource is not audited");
                 Ok(Next::Denied)
             }
             other => Err(other),

@@ -27,6 +27,8 @@ use crate::reports::{self, Policies, described};
 const PAGES: (u32, u32) = (20, 40);
 /// Pause after an API server that did not answer.
 const RETRY: Duration = Duration::from_secs(2);
+/// Failed writes after which the API server gets a pause.
+const MAX_FAILED_WRITES: usize = 3;
 /// Reports written between two pages, so that a namespace that changed does not wait for a full pass.
 const WRITES_A_STEP: usize = 20;
 /// Longest wait for what policies read to be known, before they are judged by that it is not.
@@ -51,6 +53,8 @@ pub(super) struct Worker {
     completed: Instant,
     /// Namespaces whose report may have changed; with those of a full pass is waited until it is complete.
     changed: BTreeSet<Arc<str>>,
+    /// Namespaces whose report could not be written.
+    failed: BTreeSet<Arc<str>>,
     after_pass: BTreeSet<Arc<str>>,
     loaded: bool,
 }
@@ -87,6 +91,7 @@ impl Worker {
             began: None,
             completed: Instant::now(),
             changed: BTreeSet::new(),
+            failed: BTreeSet::new(),
             after_pass: BTreeSet::new(),
             loaded: false,
             access,
@@ -323,7 +328,7 @@ impl Worker {
                 self.judge = judge;
                 judged
             }
-            Err(panicked) => Err(PageError::Body(Box::new(panicked))),
+            Err(panicked) => Err(PageError::Judge(panicked)),
         }
     }
 
@@ -386,7 +391,7 @@ impl Worker {
     /// Writes some reports. Whether there were any to look at.
     async fn write(&mut self) -> Result<bool, Unavailable> {
         let idle = self.pass.is_none() && self.began.is_none() && !self.queue.has_resources();
-        if self.changed.is_empty() && (!idle || self.after_pass.is_empty()) {
+        if self.changed.is_empty() && self.failed.is_empty() && (!idle || self.after_pass.is_empty()) {
             return Ok(false);
         }
         if !self.loaded {
@@ -400,6 +405,11 @@ impl Worker {
                 self.after_pass.extend(self.writer.namespaces().cloned());
             }
         }
+        // Those that failed come again after the others: one that is refused for ever holds up nobody.
+        if self.changed.is_empty() {
+            self.changed.append(&mut self.failed);
+        }
+        let mut failures = 0;
         for _ in 0..WRITES_A_STEP {
             let (namespace, passes) = match (self.changed.pop_first(), idle) {
                 (Some(namespace), _) => (namespace, Passes::Leave),
@@ -416,9 +426,15 @@ impl Worker {
             if let Err(error) = self.writer.write(&namespace, report, passes).await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(%namespace, error, "report not written, trying again");
-                self.changed.insert(namespace);
-                return Err(Unavailable);
+                self.failed.insert(namespace);
+                failures += 1;
+                if failures == MAX_FAILED_WRITES {
+                    break;
+                }
             }
+        }
+        if failures > 0 {
+            return Err(Unavailable);
         }
         if self.changed.is_empty() {
             self.count();

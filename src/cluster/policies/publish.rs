@@ -24,6 +24,10 @@ use crate::access::Access;
 /// cannot be watched must not hold up the others.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The same for the first generation: until then the replica is not ready, and one that is ready without knowing what
+/// its policies read would refuse its share of all requests.
+const FIRST_SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How often kinds that did not sync in time are looked at again.
 const SYNC_AGAIN: Duration = Duration::from_secs(1);
 
@@ -149,7 +153,8 @@ impl<F: HeldKinds> Publisher<F> {
         let new: Vec<ParamKind> = reads.difference(&self.held).cloned().collect();
         if !new.is_empty() {
             self.facts.hold(&reads.union(&self.held).cloned().collect::<Vec<_>>());
-            self.facts.synced(&new, SYNC_TIMEOUT).await;
+            let first = self.publish.borrow().number == 0;
+            self.facts.synced(&new, if first { FIRST_SYNC_TIMEOUT } else { SYNC_TIMEOUT }).await;
         }
         let all: Vec<ParamKind> = reads.iter().cloned().collect();
         let not_synced = self.facts.synced(&all, Duration::ZERO).await;
@@ -197,9 +202,13 @@ fn index(increment: Increment, equivalents: &Arc<Equivalents>, own_namespace: &s
     Built { engine: enforced, audited, reports: increment.parts }
 }
 
-/// The kinds whose objects a set reads: those its expressions name, those of params, and what groups require.
+/// The kinds whose objects a set reads: those its expressions name, those of params, what groups require, and the
+/// Namespace of every request.
 fn reads(set: &PolicySet) -> BTreeSet<ParamKind> {
     let mut kinds = BTreeSet::new();
+    if !set.policies.is_empty() {
+        kinds.insert(ParamKind { api_version: "v1".to_owned(), kind: "Namespace".to_owned() });
+    }
     for policy in &set.policies {
         kinds.extend(policy.reads.iter().chain(&policy.param_kind).cloned());
     }

@@ -50,7 +50,9 @@ impl Asked {
                 class.add(&policy.match_constraints, binding.match_resources.as_ref(), verb);
                 let both = || std::iter::once(&policy.match_constraints).chain(&binding.match_resources);
                 asked.namespaces.and(both().map(|m| &m.namespace_selector));
-                asked.objects.and(both().map(|m| &m.object_selector));
+                // The policy's may match the new object and the binding's the old one: together they would ask too little.
+                let by_object = both().map(|m| &m.object_selector).find(|s| !s.requirements.is_empty());
+                asked.objects.and(by_object);
             }
         }
         asked
