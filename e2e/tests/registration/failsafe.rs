@@ -80,15 +80,15 @@ fn uninstall_removes_what_is_ours_and_may_be_repeated() {
         let output = command.arg("uninstall").arg("--kubeconfig").arg(cluster.kubeconfig()).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    assert_eq!(uninstall(), (Some(0), "webhook configurations removed: 2\n".to_owned()));
+    assert_eq!(uninstall(), (Some(0), "removed: 2 webhook configurations, 0 kinds\n".to_owned()));
     assert_eq!(CONFIGURATIONS.map(|path| cluster.client.get(path).code), [404, 404]);
-    assert_eq!(uninstall(), (Some(0), "webhook configurations removed: 0\n".to_owned()));
+    assert_eq!(uninstall(), (Some(0), "removed: 0 webhook configurations, 0 kinds\n".to_owned()));
 
     let other = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
         "metadata": { "name": "stockade" },
     });
     cluster.client.post(CONFIGURATIONS[0].trim_end_matches("/stockade"), &other).expect_ok();
-    assert_eq!(uninstall(), (Some(0), "webhook configurations removed: 0\n".to_owned()));
+    assert_eq!(uninstall(), (Some(0), "removed: 0 webhook configurations, 0 kinds\n".to_owned()));
     assert!(cluster.client.get(CONFIGURATIONS[0]).ok());
 }
