@@ -50,6 +50,7 @@ pub(crate) fn nothing_fails_while_parts_fail(nodes: &Nodes) {
         nodes.script("enter", &["node2", "pkill", "-KILL", "-o", "-x", "stockade"]);
         ready();
     });
+    client.delete(EDITED).expect_ok();
 }
 
 fn under_load(client: &Client, fault: &str, allowed: &Allowed, act: &dyn Fn()) {
