@@ -1,0 +1,1 @@
+//! Whether an image is trusted: what a registry holds of it, who signed that, and what was attested.
