@@ -6,7 +6,6 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
@@ -25,8 +24,6 @@ const NAMESPACES: usize = 3_200;
 const INGRESSES: usize = 10_500;
 const ROLE_BINDINGS: usize = 11_000;
 
-/// Clients that make objects at a time.
-const CLIENTS: usize = 8;
 /// Longest wait for anything.
 const WITHIN: Duration = Duration::from_secs(120);
 /// As this argument the process holds the objects of the cluster whose kubeconfig comes next.
@@ -40,11 +37,10 @@ fn main() {
     }
     let cluster = Cluster::start();
     let begun = Instant::now();
-    let count = AtomicUsize::new(0);
-    make_all(&cluster, NAMESPACES, &count, namespace);
-    make_all(&cluster, INGRESSES, &count, ingress);
-    make_all(&cluster, ROLE_BINDINGS, &count, role_binding);
-    figure("objects made", count.load(Ordering::Relaxed) as f64, "");
+    cluster.client.make_all(NAMESPACES, namespace);
+    cluster.client.make_all(INGRESSES, ingress);
+    cluster.client.make_all(ROLE_BINDINGS, role_binding);
+    figure("objects made", (NAMESPACES + INGRESSES + ROLE_BINDINGS) as f64, "");
     figure("made in", begun.elapsed().as_secs_f64(), "s");
     let mut holder = Command::new(&arguments[0])
         .args([HOLD, cluster.kubeconfig().to_str().unwrap()])
@@ -67,19 +63,6 @@ fn main() {
         }
     }
     assert!(holder.wait().unwrap().success());
-}
-
-/// Makes objects with a few clients.
-fn make_all(cluster: &Cluster, number: usize, count: &AtomicUsize, object: fn(usize) -> (String, Json)) {
-    let next = AtomicUsize::new(0);
-    let make = || {
-        while let Some(n) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&n| n < number) {
-            let (path, object) = object(n);
-            cluster.client.post(&path, &object).expect_ok();
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    };
-    std::thread::scope(|scope| (0..CLIENTS).for_each(|_| drop(scope.spawn(make))));
 }
 
 fn namespace(n: usize) -> (String, Json) {

@@ -51,6 +51,15 @@ fn status(process: &str, field: &str) -> Option<f64> {
     Some(kib / 1024.0)
 }
 
+/// CPU time that a process has used, in steps of 10 ms. None where there is no `/proc`.
+pub fn cpu(process: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name may hold spaces; user and system time are the 12th and 13th field after it, in 1/100 s.
+    let mut fields = stat.get(stat.rfind(')')?..)?.split_whitespace().skip(12);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis((ticks()? + ticks()?) * 10))
+}
+
 /// Prints a figure.
 pub fn figure(name: &str, value: f64, unit: &str) {
     println!("{name:62} {value:>9.2} {unit}");

@@ -1,6 +1,7 @@
 //! What a Kubernetes client sees: status, body and warnings of each request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,6 +9,9 @@ use ureq::http::Request;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::documents::text;
+
+/// Requests of [`Client::make_all`] under way at once: more than that only wait for each other in a small API server.
+const AT_ONCE: usize = 8;
 
 /// Requests to one API server as one user. Cheap to clone; connections are shared.
 #[derive(Clone)]
@@ -125,6 +129,21 @@ impl Client {
     /// POST of an object.
     pub fn post(&self, path: &str, object: &Value) -> Answer {
         self.request("POST", path, "application/json", Some(object))
+    }
+
+    /// Makes many objects, a few at once: each number below `count` becomes the path of a collection and an object.
+    ///
+    /// # Panics
+    /// When one is not made.
+    pub fn make_all(&self, count: usize, object: impl Fn(usize) -> (String, Value) + Sync) {
+        let next = AtomicUsize::new(0);
+        let make = || {
+            while let Some(number) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < count) {
+                let (path, object) = object(number);
+                self.post(&path, &object).expect_ok();
+            }
+        };
+        std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(make))));
     }
 
     /// PUT of an object.

@@ -19,6 +19,7 @@ pub mod console;
 pub mod discovery;
 pub mod documents;
 pub mod helm;
+pub mod installed_kinds;
 pub mod load;
 pub mod nodes;
 pub mod oracle;

@@ -72,11 +72,6 @@ impl Webhook {
     /// Starts the replica of this name that judges by the policies of the cluster, which it does not wait for to be
     /// ready. The namespace is its own: there its certificate is.
     pub fn start_in(cluster: &Cluster, namespace: &str, name: &str, policies: &[&Path]) -> Webhook {
-        Self::start_build(&binary().unwrap(), cluster, namespace, name, policies)
-    }
-
-    /// As [`Webhook::start_in`], of another build.
-    pub fn start_build(binary: &Path, cluster: &Cluster, namespace: &str, name: &str, policies: &[&Path]) -> Webhook {
         let kubeconfig = cluster.kubeconfig();
         let port = free_ports::<1>()[0];
         let url = format!("https://127.0.0.1:{port}");
@@ -91,7 +86,7 @@ impl Webhook {
             "--url".as_ref(),
             url.as_ref(),
         ];
-        Self::spawn(binary, cluster, name, port, policies, &flags)
+        Self::spawn(&binary().unwrap(), cluster, name, port, policies, &flags)
     }
 
     fn spawn(binary: &Path, cluster: &Cluster, name: &str, port: u16, policies: &[&Path], flags: &[&OsStr]) -> Webhook {
@@ -133,19 +128,19 @@ impl Webhook {
         Some((response.status().as_u16(), text))
     }
 
-    /// Resident memory in MiB and seconds of CPU so far.
+    /// The number of a metric that has no labels, or exactly those that `name` ends with; 0 while there is none.
     ///
     /// # Panics
     /// When it has ended.
-    pub fn usage(&self) -> (f64, f64) {
-        let process = format!("/proc/{}", self.child.lock().unwrap().id());
-        let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
-        let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap().trim().trim_end_matches(" kB");
-        let stat = std::fs::read_to_string(format!("{process}/stat")).unwrap();
-        // After the name, which may hold anything: state is field 3, user and system time are 14 and 15, in 1/100 s.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks = |n: usize| fields[n - 3].parse::<f64>().unwrap();
-        (kib.parse::<f64>().unwrap() / 1024.0, (ticks(14) + ticks(15)) / 100.0)
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.health("metrics").unwrap();
+        let number = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(number).unwrap_or(0.0)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.lock().unwrap().id()
     }
 
     /// Ends it as a node does that loses its power.

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use stockade_benches::inputs;
-use stockade_benches::measure::{at_least, at_most, figure, resident};
+use stockade_benches::measure::{self, at_least, at_most, figure, resident};
 use stockade_e2e::cluster::Cluster;
 use stockade_e2e::load::{Expected, Load, Shot, Tally};
 
@@ -155,18 +155,7 @@ fn saturation(cluster: &Cluster, rows: &[Row]) {
     }
 }
 
-/// CPU time that processes have used, in steps of 10 ms.
+/// CPU time that processes have used.
 fn cpu(processes: &[u32]) -> Duration {
-    let of = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_else(|e| panic!("{pid}: {e}"));
-        // The name may hold spaces; user and system time are the 12th and 13th field after it.
-        let ticks: u64 = stat[stat.rfind(')').unwrap()..]
-            .split_whitespace()
-            .skip(12)
-            .take(2)
-            .map(|ticks| ticks.parse::<u64>().unwrap())
-            .sum();
-        Duration::from_millis(ticks * 10)
-    };
-    processes.iter().map(of).sum()
+    processes.iter().map(|&pid| measure::cpu(pid).unwrap_or_else(|| panic!("{pid} has ended"))).sum()
 }

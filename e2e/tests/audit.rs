@@ -3,15 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use stockade_e2e::client::Answer;
 use stockade_e2e::cluster::Cluster;
-use stockade_e2e::tools;
 use stockade_e2e::webhook::{self, Webhook, eventually};
+use stockade_e2e::{installed_kinds, tools};
 
-const CRD_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const REPORTS: &str = "/apis/openreports.io/v1alpha1";
 const NETWORK_POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/bank/networkpolicies";
 
@@ -68,16 +66,8 @@ impl Scene {
             return None;
         }
         let cluster = Cluster::with_default_apis();
-        let kinds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/crds");
-        let applied = cluster.kubectl(&["apply", "-f", kinds.to_str().unwrap()], "");
-        assert_eq!(applied.code, 0, "{}", applied.stderr);
-        eventually(|| cluster.client.get("/apis/stockade.dev/v1alpha1/admissionpolicies"), Answer::ok);
-        for plural in ["reports", "clusterreports"] {
-            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/files/reports");
-            let text = std::fs::read_to_string(file.join(format!("{plural}.json"))).unwrap();
-            cluster.client.post(CRD_PATH, &serde_json::from_str(&text).unwrap()).expect_ok();
-            eventually(|| cluster.client.get(&format!("{REPORTS}/{plural}")), Answer::ok);
-        }
+        installed_kinds::own(&cluster);
+        installed_kinds::reports(&cluster);
         webhook::namespace(&cluster, "stockade-system");
         Some(Scene { cluster })
     }
@@ -127,13 +117,6 @@ fn judged(webhook: &Webhook) -> BTreeMap<String, u64> {
     let text = webhook.health("metrics").unwrap().1;
     let lines = text.lines().filter_map(|l| l.strip_prefix("stockade_audit_objects_judged_total{resource=\""));
     lines.filter_map(|l| l.split_once("\"} ")).map(|(r, n)| (r.to_owned(), n.parse().unwrap())).collect()
-}
-
-/// The number of an unlabelled metric, or of one with exactly these labels.
-fn metric(webhook: &Webhook, name: &str) -> f64 {
-    let text = webhook.health("metrics").unwrap().1;
-    let line = text.lines().find_map(|l| l.strip_prefix(name).and_then(|l| l.strip_prefix(' ')));
-    line.map_or(0.0, |n| n.parse().unwrap())
 }
 
 #[test]
@@ -215,12 +198,12 @@ fn what_exists_is_reported_and_what_changes_is_judged_again_and_nothing_else() {
     let written = versions();
     replica.terminate();
     let replica = scene.replica("second");
-    let seconds = || metric(&replica, "stockade_audit_pass_duration_seconds");
+    let seconds = || replica.metric("stockade_audit_pass_duration_seconds");
     eventually(seconds, |seconds| *seconds > 0.0);
     client.delete(&format!("{NETWORK_POLICIES}/closed")).expect_ok();
     scene.reported("bank", &[native, pods[0], pods[1]]);
     assert_eq!(versions()[0], written[0]);
-    assert_eq!(metric(&replica, r#"stockade_audit_report_writes_total{verb="apply"}"#), 1.0);
+    assert_eq!(replica.metric(r#"stockade_audit_report_writes_total{verb="apply"}"#), 1.0);
 
     // Policies go, and what they found with them.
     for (kind, name) in
@@ -243,7 +226,7 @@ fn replicas_share_the_namespaces_and_one_that_is_killed_is_stood_in_for() {
     assert_eq!(applied.code, 0, "{}", applied.stderr);
     let replicas = ["first", "second"].map(|name| scene.replica(name));
     let violations = r#"stockade_audit_violations{policy="good",result="fail"}"#;
-    let shares = || [metric(&replicas[0], violations), metric(&replicas[1], violations)];
+    let shares = || [replicas[0].metric(violations), replicas[1].metric(violations)];
     let shares = eventually(shares, |shares| shares.iter().sum::<f64>() == 20.0 && shares.iter().all(|s| *s > 0.0));
     for namespace in &namespaces {
         scene.reported(namespace, &[["ConfigMap", "map-a", "good", "fail"]]);
@@ -257,87 +240,5 @@ fn replicas_share_the_namespaces_and_one_that_is_killed_is_stood_in_for() {
     for namespace in &namespaces {
         scene.reported(namespace, &both);
     }
-    println!("shares of two replicas: {shares:?}; of the one that is left: {}", metric(&replicas[1], violations));
-}
-
-/// Objects of the large cluster.
-const LARGE: (usize, usize) = (5_000, 10);
-
-#[test]
-#[ignore = "takes minutes: make scale"]
-fn a_large_cluster_is_judged_within_a_minute_in_little_memory() {
-    let Some(scene) = Scene::new() else { return };
-    let release = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("release/stockade");
-    fill(&scene);
-    let policies: String = (0..50).map(large_policy).collect();
-    let applied = scene.cluster.kubectl(&["create", "-f", "-"], &policies);
-    assert_eq!(applied.code, 0, "{}", applied.stderr);
-    let size = || std::fs::metadata(scene.cluster.folder().join("etcd/member/snap/db")).unwrap().len();
-    let before = size();
-    let replica = Webhook::start_build(&release, &scene.cluster, "stockade-system", "large", &[]);
-    replica.wait_until_ready(&scene.cluster, "large");
-    let seconds = || metric(&replica, "stockade_audit_pass_duration_seconds");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(600);
-    while seconds() == 0.0 {
-        assert!(std::time::Instant::now() < deadline, "{}", scene.cluster.log("large"));
-        std::thread::sleep(std::time::Duration::from_millis(500));
-    }
-    let (resident, processor) = replica.usage();
-    println!(
-        "all judged: {:.1} s (target ≤ 60), {processor:.1} s of CPU, RSS {resident:.0} MiB (target ≤ 400)",
-        seconds()
-    );
-    let written = || metric(&replica, r#"stockade_audit_report_writes_total{verb="apply"}"#);
-    while written() < LARGE.0 as f64 {
-        assert!(std::time::Instant::now() < deadline, "{} reports", written());
-        std::thread::sleep(std::time::Duration::from_millis(500));
-    }
-    let growth = size().saturating_sub(before) as f64 / f64::from(1 << 20);
-    let (resident, processor) = replica.usage();
-    println!(
-        "reports of {} namespaces written: etcd grew by {growth:.1} MiB, {processor:.1} s of CPU, RSS {resident:.0} MiB",
-        LARGE.0
-    );
-    println!("{:?}", judged(&replica));
-}
-
-/// Makes Namespaces and Pods, a tenth of which violate a policy.
-fn fill(scene: &Scene) {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    if number >= LARGE.0 {
-                        return;
-                    }
-                    let namespace = format!("team-{number:04}");
-                    scene.namespace(&namespace);
-                    let path = format!("/api/v1/namespaces/{namespace}/pods");
-                    for pod in 0..LARGE.1 {
-                        let spec = json!({"hostNetwork": pod == 0});
-                        scene.cluster.client.post(&path, &webhook::pod(&format!("web-{pod}"), &spec)).expect_ok();
-                    }
-                }
-            });
-        }
-    });
-}
-
-/// One of fifty: a fifth of them is about Pods.
-fn large_policy(number: usize) -> String {
-    let (group, resource) = [
-        ("", "pods"),
-        ("apps", "deployments"),
-        ("", "services"),
-        ("batch", "jobs"),
-        ("networking.k8s.io", "ingresses"),
-    ][number % 5];
-    format!(
-        "apiVersion: stockade.dev/v1alpha1\nkind: AdmissionPolicy\nmetadata: {{name: p-{number}}}\nspec:\n  actions: [Audit]\n  \
-         matchConstraints: {{resourceRules: [{{apiGroups: ['{group}'], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [{resource}]}}]}}\n  \
-         validations:\n  - {{expression: \"!object.spec.?hostNetwork.orValue(false) || {number} > 0\", message: not the host's network}}\n  \
-         - {{expression: \"object.metadata.name.size() < 60 + {number}\", message: long}}\n---\n"
-    )
+    println!("shares of two replicas: {shares:?}; of the one that is left: {}", replicas[1].metric(violations));
 }

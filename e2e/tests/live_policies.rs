@@ -2,15 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use stockade_e2e::client::Answer;
 use stockade_e2e::cluster::Cluster;
 use stockade_e2e::documents::text;
-use stockade_e2e::tools;
 use stockade_e2e::webhook::{self, Webhook, eventually};
+use stockade_e2e::{installed_kinds, tools};
 
 const OWN_KINDS: [&str; 3] = ["admissionpolicies", "policyexceptions", "namespacegroups"];
 const POLICIES: &str = "/apis/stockade.dev/v1alpha1/admissionpolicies";
@@ -31,7 +30,7 @@ impl Scene {
             return None;
         }
         let cluster = Cluster::with_default_apis();
-        own_kinds(&cluster);
+        installed_kinds::own(&cluster);
         webhook::namespace(&cluster, name);
         let webhook = Webhook::start_in(&cluster, name, name, &[]);
         webhook.wait_until_ready(&cluster, name);
@@ -69,16 +68,6 @@ impl Scene {
     fn pod(&self, name: &str) -> Answer {
         let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", self.name);
         self.cluster.client.post(&path, &webhook::pod(name, &json!({})))
-    }
-}
-
-/// Serves the own kinds, as the chart has them.
-fn own_kinds(cluster: &Cluster) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/crds");
-    let applied = cluster.kubectl(&["apply", "--server-side", "-f", folder.to_str().unwrap()], "");
-    assert_eq!(applied.code, 0, "{}", applied.stderr);
-    for plural in OWN_KINDS {
-        eventually(|| cluster.client.get(&format!("/apis/stockade.dev/v1alpha1/{plural}")), Answer::ok);
     }
 }
 

@@ -1,13 +1,12 @@
 //! Replicas as processes: they wait for an API server, share a certificate, and say goodbye when they are asked to end.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stockade_e2e::cluster::Cluster;
 use stockade_e2e::documents::text;
-use stockade_e2e::tools;
 use stockade_e2e::webhook::{self, Webhook};
+use stockade_e2e::{installed_kinds, tools};
 
 use super::certificates::{bundle, handshake, trusting};
 use super::{NAMESPACE, make_namespace, until};
@@ -37,9 +36,7 @@ fn processes_wait_for_the_api_server_share_a_certificate_and_say_goodbye() {
     }
     let cluster = Cluster::start();
     make_namespace(&cluster, NAMESPACE);
-    let kinds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/crds");
-    let applied = cluster.kubectl(&["apply", "-f", kinds.to_str().unwrap()], "");
-    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    installed_kinds::own(&cluster);
 
     cluster.stop_server();
     let start = |name: &str| Webhook::start_in(&cluster, NAMESPACE, name, &[]);
