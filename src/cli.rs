@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use stockade_cluster::registration::{Address, Settings};
+use stockade_engine::Essentials;
 use stockade_policy::compiled;
 
 use crate::pod_security::Level;
@@ -384,7 +385,8 @@ pub(crate) struct StaticArgs {
 /// Choices about the webhook's registration.
 #[derive(Debug, Args)]
 pub(crate) struct RegistrationArgs {
-    /// Namespaces that fail open, because a cluster needs them to run: with the network plugin's, if it has its own.
+    /// Namespaces that fail open, because a cluster needs them to run: with the network plugin's, if it has its own. There
+    /// a request is admitted without an answer and when it cannot be judged.
     #[arg(
         long,
         value_name = "NAMESPACE",
@@ -401,11 +403,17 @@ pub(crate) struct RegistrationArgs {
 }
 
 impl RegistrationArgs {
-    /// For a webhook at this address, whose own namespace is never asked about.
+    /// What fails open for a webhook in this namespace, which is never asked about.
+    pub(crate) fn essentials(&self, own_namespace: String) -> Essentials {
+        let system_namespaces = self.system_namespaces.iter().filter(|n| !n.is_empty()).cloned().collect();
+        Essentials { own_namespace, system_namespaces }
+    }
+
+    /// For a webhook at this address.
     pub(crate) fn settings(&self, address: Address, own_namespace: String) -> Settings {
-        let defaults = Settings::new(address, own_namespace);
+        let defaults = Settings::new(address, own_namespace.clone());
         Settings {
-            system_namespaces: self.system_namespaces.iter().filter(|n| !n.is_empty()).cloned().collect(),
+            essentials: self.essentials(own_namespace),
             failure_policy: match self.failure_policy {
                 FailurePolicy::Fail => compiled::FailurePolicy::Fail,
                 FailurePolicy::Ignore => compiled::FailurePolicy::Ignore,

@@ -117,15 +117,19 @@ fn an_exception_waives_from_when_it_is_applied_until_it_is_deleted() {
 fn a_rollout_that_denies_too_much_stops_says_so_and_goes_on_with_the_next_edit() {
     let Some(scene) = Scene::new("rollout") else { return };
     let rollout = "  rollout: {deny: {}, budget: {maxDenyPercentage: 50, windowSeconds: 600, minRequests: 4}}\n";
-    let policy = refuses("names", "first") + rollout;
+    let prefix = "!object.metadata.name.startsWith('first')";
+    let policy = refuses("names", "first").replace("object.metadata.name != 'first'", prefix) + rollout;
     scene.cluster.kubectl(&["apply", "-f", "-"], &policy);
-    // What is only tried does not count towards the budget.
+    // What is only tried does not count towards the budget, and what is tried again and again counts once.
     eventually(|| scene.pod("first"), |answer| answer.message().contains("no first here"));
-    let create = || scene.cluster.client.post("/api/v1/namespaces/rollout/pods", &webhook::pod("first", &json!({})));
-    let refused = (0..4).filter(|_| create().message().contains("no first here")).count();
-    assert_eq!(refused, 4);
-    let fifth = create();
-    assert!(fifth.ok() && fifth.warnings[0].contains("no first here (will be denied when"), "{fifth:?}");
+    let create = |number: u32| {
+        let pod = webhook::pod(&format!("first-{number}"), &json!({}));
+        scene.cluster.client.post("/api/v1/namespaces/rollout/pods", &pod)
+    };
+    let refused = [0, 0, 0, 0, 0, 0, 1, 2, 3].map(|number| create(number).message().contains("no first here"));
+    assert_eq!(refused, [true; 9]);
+    let next = create(4);
+    assert!(next.ok() && next.warnings[0].contains("no first here (will be denied when"), "{next:?}");
 
     let path = "/apis/stockade.dev/v1alpha1/admissionpolicies/names";
     let held = eventually(

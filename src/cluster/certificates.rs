@@ -11,7 +11,7 @@
 //! 3. One authority is in the bundle.
 //!
 //! A Secret that is somebody else's (cert-manager) is only watched; a certificate of another authority is served when the
-//! registrations carry that authority.
+//! registrations carry that authority, and the authority before it stays in them, also when the leader restarts meanwhile.
 
 mod followed;
 mod keeper;

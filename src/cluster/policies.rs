@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use stockade_engine::engine::Engine;
+use stockade_engine::essentials::Essentials;
 use stockade_policy::compile::incremental::Standing;
 use stockade_policy::compiled::ParamKind;
 use stockade_policy::diagnostic::Diagnostics;
@@ -75,12 +76,14 @@ pub struct RefusedObject {
 }
 
 /// Where policies come from beside the cluster's objects.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Policy files and folders, all or nothing; may be none.
     pub folders: Vec<PathBuf>,
     /// Longest time that an exception may be for, from its creation; none means any.
     pub max_exception_seconds: Option<u32>,
+    /// What is admitted when it cannot be judged. Exceptions of its own namespace also waive cluster-scoped objects.
+    pub essentials: Essentials,
 }
 
 // === impl Generation ===

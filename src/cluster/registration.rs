@@ -32,6 +32,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     WebhookClientConfig,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use stockade_engine::Essentials;
 use stockade_policy::compiled::{FailurePolicy, PolicySet};
 
 use asked::{Asked, Verb};
@@ -51,11 +52,8 @@ pub const NAME: &str = "stockade";
 pub struct Settings {
     /// Under which address the API server asks.
     pub address: Address,
-    /// Stockade's own namespace, which is never asked about.
-    pub own_namespace: String,
-    /// Namespaces that fail open, beside Stockade's own what a cluster needs to run: `kube-system`, …, and those of the
-    /// network plugin. May be empty.
-    pub system_namespaces: Vec<String>,
+    /// What fails open, because a cluster needs it to run; the engine admits the same when it cannot judge it.
+    pub essentials: Essentials,
     /// Ignore: no entry fails closed but that of the own kinds.
     pub failure_policy: FailurePolicy,
     /// `timeoutSeconds` of entries that fail closed, 1 to 30. The webhook keeps to a tenth less by itself.
@@ -94,8 +92,7 @@ impl Settings {
     pub fn new(address: Address, own_namespace: String) -> Self {
         Self {
             address,
-            own_namespace,
-            system_namespaces: ["kube-node-lease", "kube-public", "kube-system"].map(str::to_owned).to_vec(),
+            essentials: Essentials::new(own_namespace),
             failure_policy: FailurePolicy::Fail,
             timeout_seconds: 5,
             ignored_timeout_seconds: 2,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use prometheus_client::registry::Registry;
+use stockade_engine::exceptions::OWN_NAMESPACE;
 use stockade_webhook::{Builder, Certificates, Folder, Limits, Metrics, MintOptions, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
@@ -98,7 +99,11 @@ async fn serve_folders(
     let options = MintOptions::default();
     folder.ensure(&options).context("certificates")?;
     let certificates = Arc::new(Certificates::load(&folder, args.client_ca.clone()).context("certificates")?);
-    let folders = Folders { policies: args.policies.clone(), cluster_state: args.cluster_state.clone() };
+    let folders = Folders {
+        policies: args.policies.clone(),
+        cluster_state: args.cluster_state.clone(),
+        essentials: args.cluster.registration.essentials(OWN_NAMESPACE.to_owned()),
+    };
     let before = folders.snapshot();
     folders.load(&in_force)?;
     let watching = tokio::spawn(folders.watch(in_force.clone(), before));

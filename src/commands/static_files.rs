@@ -5,13 +5,11 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use stockade_cluster::registration::{Address, Configurations};
 use stockade_cluster::static_files;
+use stockade_engine::exceptions::OWN_NAMESPACE;
 
 use crate::cli::StaticArgs;
 use crate::exit::Exit;
 use crate::inputs;
-
-/// Namespace of a webhook that runs beside the API server: it has none, and the name stands for none.
-const OWN_NAMESPACE: &str = "stockade-system";
 
 /// Writes the files and prints their paths.
 ///

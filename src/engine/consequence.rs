@@ -1,6 +1,6 @@
 //! What comes of a failure: the binding's actions, unless an exception waives it or a rollout has not come so far.
 
-use stockade_policy::compiled::{Actions, Exception, Flavour};
+use stockade_policy::compiled::{Actions, Exception, FailurePolicy, Flavour};
 use stockade_policy::time_span;
 
 use crate::context::Context;
@@ -33,6 +33,19 @@ pub(crate) struct Failure<'f> {
 }
 
 impl<'c> Consequence<'c, '_> {
+    /// What an error leads to.
+    pub(crate) fn error_action(self) -> FindingAction {
+        match self.prepared.policy.failure_policy {
+            FailurePolicy::Fail => self.fatal_action(),
+            FailurePolicy::Ignore => FindingAction::Ignore,
+        }
+    }
+
+    /// What an error leads to that counts whatever the `failurePolicy` says.
+    pub(crate) fn fatal_action(self) -> FindingAction {
+        if self.context.is_essential { FindingAction::Ignore } else { FindingAction::Deny }
+    }
+
     /// An error that refuses whatever the actions of a binding are: it could not be judged at all, or an annotation
     /// has the wrong type. `action` is what it leads to by failurePolicy.
     pub(crate) fn error(self, place: Place<'c>, action: FindingAction, failure: Failure<'_>, out: &mut Outcome) {
@@ -123,6 +136,13 @@ impl<'c> Consequence<'c, '_> {
         let policy = self.prepared.policy;
         let Some(rollout) = &policy.rollout else { return Reached::Deny };
         crate::rollout::reached(rollout, &policy.name, self.request, self.context, self.prepared.is_held())
+    }
+
+    /// Whether the rollout's budget counts this request: where it does not deny it has nothing to spend.
+    pub(crate) fn is_budgeted(self) -> bool {
+        let policy = self.prepared.policy;
+        let denies = |rollout| crate::rollout::denies(rollout, &policy.name, self.request, self.context);
+        self.prepared.has_budget() && policy.rollout.as_ref().is_some_and(denies)
     }
 
     /// A warning for what is not denied yet.

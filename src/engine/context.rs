@@ -26,6 +26,8 @@ pub(crate) struct Context<'c> {
     pub(crate) deadline: Option<Instant>,
     /// Seconds since 1970, the same for the whole decision.
     now: OnceCell<i64>,
+    /// Whether an error in any policy admits ([`crate::essentials`]).
+    pub(crate) is_essential: bool,
     /// Whether what passes is told.
     pub(crate) passes: bool,
     /// Params read so far.
@@ -74,10 +76,12 @@ impl<'c> Context<'c> {
         scope: Scope<'c>,
         options: &DecideOptions,
         request: &Request<'c>,
+        is_essential: bool,
     ) -> Self {
         Self {
             facts,
             scope,
+            is_essential,
             deadline: options.deadline,
             now: options.now.map_or_else(OnceCell::new, OnceCell::from),
             passes: options.passes,

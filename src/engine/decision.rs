@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::rollout::Source;
+
 /// What the webhook answers and the command line prints. Owned: it outlives the request's arena.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,7 +28,7 @@ pub struct Decision {
     /// Where a policy with `shadowOf` ends otherwise than the policy it shadows; at most one entry per such policy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<ShadowDifference>,
-    /// Policies with a rollout's budget that judged this request; empty for a dry run. For
+    /// Policies with a rollout's budget that judged this request where they deny; empty for a dry run. For
     /// `Rollouts::record`.
     #[serde(skip)]
     pub budgeted: Vec<Budgeted>,
@@ -60,6 +62,8 @@ pub enum Differs {
 pub struct Budgeted {
     /// Its position in the set of the engine that decided.
     pub policy: u32,
+    /// Whose request it is.
+    pub source: Source,
     /// Whether it denied the request.
     pub denied: bool,
 }

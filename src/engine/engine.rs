@@ -14,6 +14,7 @@ use crate::authorizer::RequestAuthorizer;
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::equivalents::Equivalents;
+use crate::essentials::Essentials;
 use crate::exceptions;
 use crate::facts::ClusterFacts;
 use crate::groups::Groups;
@@ -59,6 +60,8 @@ pub struct Engine {
     equivalents: Arc<Equivalents>,
     rollouts: Rollouts,
     pub(crate) own_namespace: Arc<str>,
+    /// None where every request counts as one of users.
+    essentials: Option<Essentials>,
 }
 
 #[derive(Debug)]
@@ -133,6 +136,7 @@ impl Engine {
             equivalents,
             rollouts: Rollouts::new(&set.policies),
             own_namespace: exceptions::OWN_NAMESPACE.into(),
+            essentials: None,
             set,
         }
     }
@@ -141,6 +145,14 @@ impl Engine {
     #[must_use]
     pub fn own_namespace(mut self, name: &str) -> Self {
         self.own_namespace = name.into();
+        self
+    }
+
+    /// Names the requests for which every policy counts as one with `failurePolicy: Ignore`. Without it errors count under
+    /// the `failurePolicy` of their policies everywhere, as those of the API server's own policies do.
+    #[must_use]
+    pub fn essentials(mut self, essentials: Essentials) -> Self {
+        self.essentials = Some(essentials);
         self
     }
 
@@ -174,7 +186,8 @@ impl Engine {
     /// Decides one request. The decision owns all it holds; the arena, which also holds the decoded review, can be
     /// thrown away or reset afterwards.
     ///
-    /// Errors never admit: they count under the failurePolicy of the policy in which they happen.
+    /// Errors never admit: they count under the failurePolicy of the policy in which they happen; but for what is
+    /// essential ([`Self::essentials`]), where they are told and nothing else.
     pub fn decide<'a>(
         &'a self,
         request: &Request<'a>,
@@ -190,7 +203,8 @@ impl Engine {
             authorizer: authorizer.as_ref().map(|a| a as &dyn Authorizer),
             host: Some(&host as &dyn Host),
         };
-        let context = Context::new(facts, scope, options, request);
+        let is_essential = self.essentials.as_ref().is_some_and(|e| e.contain(request));
+        let context = Context::new(facts, scope, options, request, is_essential);
         let mut out = Outcome::default();
         let prepare = preparing(&context, |request| self.candidates(request, &context));
         let mutated = match options.verb {
@@ -271,7 +285,7 @@ impl<'c> Prepared<'c> {
 
     /// Whether its rollout has a budget to count for.
     pub(crate) fn has_budget(&self) -> bool {
-        self.policy.rollout.is_some() && self.engine.rollouts.counts(self.number)
+        self.engine.rollouts.counts(self.number)
     }
 
     pub(crate) fn binding_matches(

@@ -15,6 +15,7 @@ pub mod decision;
 mod defaults;
 pub mod engine;
 pub mod equivalents;
+pub mod essentials;
 mod evaluate;
 pub mod exceptions;
 pub mod facts;
@@ -36,6 +37,7 @@ mod validate;
 
 pub use decision::Decision;
 pub use engine::{DecideOptions, Engine, Verb};
+pub use essentials::Essentials;
 pub use facts::ClusterFacts;
 pub use folder_facts::FolderFacts;
 pub use request::{BadRequest, Request, RequestBuilder};

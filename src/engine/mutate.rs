@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use stockade_cel::Value;
 use stockade_cel::limits::POLICY_COST_BUDGET;
-use stockade_policy::compiled::{Binding, Exception, FailurePolicy, Flavour, Mutation, Policy, ReinvocationPolicy};
+use stockade_policy::compiled::{Binding, Exception, Flavour, Mutation, Policy, ReinvocationPolicy};
 
 use crate::conditions;
 use crate::conflicts::Conflicts;
@@ -109,7 +109,7 @@ impl<'c> Passes<'c, '_> {
                         }
                     }
                 }
-                Err(error @ MatchError::NamespaceNotFound { .. }) => {
+                Err(error @ MatchError::NamespaceNotFound { .. }) if !self.context.is_essential => {
                     // Upstream ends the request here, before failurePolicy.
                     let message = error.to_string();
                     self.out.deny(Status { code: 404, reason: "NotFound".to_owned(), message });
@@ -231,8 +231,11 @@ impl<'c> Passes<'c, '_> {
                     if consequence.is_waived(place, Failure { rule: &rule, result, message, line }, self.out) {
                         continue;
                     }
-                    let how = (FindingAction::Deny, FindingResult::Error);
+                    let how = (consequence.fatal_action(), FindingResult::Error);
                     self.out.find(place.finding(rule, how, status.message.clone(), line));
+                    if self.context.is_essential {
+                        continue;
+                    }
                     self.out.deny(status);
                     return patched;
                 }
@@ -340,13 +343,14 @@ impl<'c> Passes<'c, '_> {
         (message, reason): (&str, &'static str),
         errors: &mut Vec<PolicyError>,
     ) {
-        if place.policy.failure_policy == FailurePolicy::Fail {
+        let action = consequence.error_action();
+        if action == FindingAction::Deny {
             if consequence.is_waived(place, Failure { rule, result: FindingResult::Error, message, line }, self.out) {
                 return;
             }
             errors.push(PolicyError { message: place.mutation_denied(message), reason });
         }
-        self.out.find(place.finding(rule, (place.error_action(), FindingResult::Error), message, line));
+        self.out.find(place.finding(rule, (action, FindingResult::Error), message, line));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stockade_policy::compiled::{Actions, Binding, FailurePolicy, Flavour, Policy};
+use stockade_policy::compiled::{Actions, Binding, Flavour, Policy};
 
 use crate::decision::{Budgeted, Finding, FindingAction, FindingResult, ShadowDifference, Status};
 
@@ -145,14 +145,6 @@ impl Place<'_> {
             (Flavour::Admission, _) => format!("AdmissionPolicy '{name}' denied request: {message}"),
             (_, Some(b)) => format!("policy '{name}' with binding '{}' denied request: {message}", b.name),
             (_, None) => format!("policy {name:?} denied request: {message}"),
-        }
-    }
-
-    /// What an error here leads to.
-    pub(crate) fn error_action(self) -> FindingAction {
-        match self.policy.failure_policy {
-            FailurePolicy::Fail => FindingAction::Deny,
-            FailurePolicy::Ignore => FindingAction::Ignore,
         }
     }
 }

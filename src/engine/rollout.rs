@@ -11,9 +11,9 @@ use stockade_policy::stable_hash::stable_hash;
 use crate::decision::Decision;
 use crate::matcher::{NamespaceLabels, has_namespace, selected_namespace};
 use crate::request::{Request, labels};
-use window::Window;
+use sources::Sources;
 
-mod window;
+mod sources;
 
 /// What Deny comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +37,18 @@ struct DenyRate {
     policy: Arc<str>,
     revision: u64,
     budget: DenyBudget,
-    window: Window,
+    sources: Sources,
     held: AtomicBool,
+}
+
+/// Whose request it is, as budgets count: however often it comes, it is one. Two hashes, so that a decision that owns
+/// what it holds allocates nothing for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Of the namespace, in which whoever may write has all its names; of the requester for a cluster-scoped object.
+    place: u64,
+    /// Of the requester, and of what made the object.
+    object: u64,
 }
 
 /// A rollout that has stopped because its policy denied more than its budget.
@@ -48,9 +58,9 @@ pub struct Hold {
     pub policy: Arc<str>,
     /// [`Rollout::revision`]
     pub revision: u64,
-    /// Requests that it denied within the window.
+    /// Sources that it denied within the window.
     pub denied: u64,
-    /// Requests that it judged within the window.
+    /// Sources that it judged within the window.
     pub judged: u64,
     /// The budget.
     pub budget: DenyBudget,
@@ -66,9 +76,9 @@ impl Rollouts {
         let rate = |(number, policy): (usize, &Arc<Policy>)| {
             let rollout = policy.rollout.as_ref()?;
             let budget = rollout.budget?;
-            let window = Window::new(budget.window_seconds);
+            let sources = Sources::new(budget.window_seconds);
             let (policy, held) = (policy.name.clone(), AtomicBool::new(false));
-            Some((number as u32, Arc::new(DenyRate { policy, revision: rollout.revision, budget, window, held })))
+            Some((number as u32, Arc::new(DenyRate { policy, revision: rollout.revision, budget, sources, held })))
         };
         Self { rates: policies.iter().enumerate().filter_map(rate).collect() }
     }
@@ -97,8 +107,8 @@ impl Rollouts {
     /// Counts a decision of this engine, at a time in seconds since 1970, and stops rollouts that leave their budget.
     /// Returns those that stopped just now. Lock-free; allocates only when one stops.
     pub fn record(&self, decision: &Decision, now: i64) -> Vec<Hold> {
-        let rates = decision.budgeted.iter().filter_map(|b| Some((self.rates.get(&b.policy)?, b.denied)));
-        rates.filter_map(|(rate, denied)| rate.record(denied, now)).collect()
+        let rates = decision.budgeted.iter().filter_map(|b| Some((self.rates.get(&b.policy)?, b)));
+        rates.filter_map(|(rate, b)| rate.record(b.source, b.denied, now)).collect()
     }
 
     /// Rollouts that have stopped on this replica: policy and revision.
@@ -108,10 +118,18 @@ impl Rollouts {
     }
 }
 
+// === impl DenyRate ===
+
 impl DenyRate {
-    fn record(&self, denied: bool, now: i64) -> Option<Hold> {
-        let counts = self.window.record(denied, now);
-        let enough = counts.judged >= u64::from(self.budget.min_requests);
+    fn record(&self, source: Source, denied: bool, now: i64) -> Option<Hold> {
+        self.sources.record(source, denied, now);
+        // What is not denied only makes the share smaller.
+        if !denied || self.held.load(Ordering::Relaxed) {
+            return None;
+        }
+        let counts = self.sources.counts(now);
+        // There are never many more to count: half of them say what all would.
+        let enough = counts.judged >= u64::from(self.budget.min_requests).min(Sources::MOST / 2);
         let over = counts.denied * 100 > counts.judged * u64::from(self.budget.max_percentage);
         if !enough || !over || self.held.swap(true, Ordering::Relaxed) {
             return None;
@@ -119,6 +137,21 @@ impl DenyRate {
         let Self { policy, revision, budget, .. } = self;
         let (denied, judged) = (counts.denied, counts.judged);
         Some(Hold { policy: policy.clone(), revision: *revision, denied, judged, budget: *budget, at: now })
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// That of a request.
+    pub(crate) fn of(request: &Request<'_>) -> Self {
+        let requester = request.user_info.get("username").and_then(Value::as_str).unwrap_or("");
+        let (kind, name) = maker(request);
+        let place = match request.namespace.is_empty() || request.is_namespace() {
+            true => ["requester", requester],
+            false => ["namespace", request.namespace],
+        };
+        Self { place: stable_hash(&place), object: stable_hash(&[requester, kind, name]) }
     }
 }
 
@@ -132,20 +165,33 @@ pub(crate) fn reached<'a>(
     namespaces: &dyn NamespaceLabels<'a>,
     held: bool,
 ) -> Reached {
-    let (kind, name) = maker(request);
-    let place = stable_hash(&[policy, request.namespace, kind, name]) % 100;
-    let is_in = |stage: &Stage| {
-        place < u64::from(stage.percentage)
-            && stage.namespace_selector.as_ref().is_none_or(|selector| {
-                // As everywhere: cluster-scoped objects are in, whatever the selector says.
-                !has_namespace(request)
-                    || selected_namespace(request, namespaces).map_or(true, |n| selector.matches(labels(n)))
-            })
-    };
-    if rollout.deny.as_ref().is_some_and(is_in) {
-        return if held || rollout.held { Reached::Warn } else { Reached::Deny };
+    match denies(rollout, policy, request, namespaces) {
+        true if held || rollout.held => Reached::Warn,
+        true => Reached::Deny,
+        false if is_in(rollout.warn.as_ref(), policy, request, namespaces) => Reached::Warn,
+        false => Reached::Audit,
     }
-    if rollout.warn.as_ref().is_some_and(is_in) { Reached::Warn } else { Reached::Audit }
+}
+
+/// Whether the object of a request is where Deny denies, on hold or not: what a budget counts.
+pub(crate) fn denies<'a>(
+    rollout: &Rollout,
+    policy: &str,
+    request: &Request<'a>,
+    namespaces: &dyn NamespaceLabels<'a>,
+) -> bool {
+    is_in(rollout.deny.as_ref(), policy, request, namespaces)
+}
+
+fn is_in<'a>(stage: Option<&Stage>, policy: &str, request: &Request<'a>, namespaces: &dyn NamespaceLabels<'a>) -> bool {
+    let Some(stage) = stage else { return false };
+    let (kind, name) = maker(request);
+    stable_hash(&[policy, request.namespace, kind, name]) % 100 < u64::from(stage.percentage)
+        && stage.namespace_selector.as_ref().is_none_or(|selector| {
+            // As everywhere: cluster-scoped objects are in, whatever the selector says.
+            !has_namespace(request)
+                || selected_namespace(request, namespaces).map_or(true, |n| selector.matches(labels(n)))
+        })
 }
 
 /// Kind and name of what made an object: its controller, else the name it is generated from, else itself. Replicas of

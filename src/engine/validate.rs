@@ -3,9 +3,7 @@
 use bumpalo::collections::Vec as ArenaVec;
 use stockade_cel::Value;
 use stockade_cel::limits::{MAX_MESSAGE_BYTES, PER_CALL_COST, POLICY_COST_BUDGET};
-use stockade_policy::compiled::{
-    Actions, AuditAnnotation, Binding, FailurePolicy, Flavour, Policy, Reason, Validation,
-};
+use stockade_policy::compiled::{Actions, AuditAnnotation, Binding, Flavour, Policy, Reason, Validation};
 
 use crate::conditions;
 use crate::consequence::{Consequence, Failure};
@@ -17,6 +15,7 @@ use crate::matcher::{Match, MatchError};
 use crate::outcome::{FAILURE_ANNOTATION, Outcome, Place, annotation_value, configuration_error, failure_annotation};
 use crate::params;
 use crate::request::Request;
+use crate::rollout::Source;
 use crate::shadow::{self, Shadow};
 
 /// How one validation ended.
@@ -107,9 +106,9 @@ fn judge<'c>(consequence: Consequence<'c, '_>, out: &mut Outcome) -> Result<(), 
     for (annotation, values) in audit {
         out.annotate(format!("{}/{}", policy.name, annotation.key), values.join(", "));
     }
-    if prepared.has_budget() && judged && !request.dry_run {
+    if judged && !request.dry_run && consequence.is_budgeted() {
         let denied = out.findings[before..].iter().any(|f| f.action == FindingAction::Deny);
-        out.budgeted.push(Budgeted { policy: prepared.number, denied });
+        out.budgeted.push(Budgeted { policy: prepared.number, source: Source::of(request), denied });
     }
     Ok(())
 }
@@ -124,7 +123,7 @@ fn cannot_judge<'c>(
 ) {
     let message = configuration_error(place, error);
     let failure = Failure { rule, result: FindingResult::Error, message: &message, line: 0 };
-    consequence.error(place, place.error_action(), failure, out);
+    consequence.error(place, consequence.error_action(), failure, out);
 }
 
 /// The request is refused whatever the policies say.
@@ -173,7 +172,7 @@ impl<'c> Judge<'c, '_> {
         };
         let namespace = match self.context.namespace_object(request) {
             Ok(namespace) => namespace,
-            Err(error @ MatchError::NamespaceNotFound { .. }) => {
+            Err(error @ MatchError::NamespaceNotFound { .. }) if !self.context.is_essential => {
                 // Upstream ends the request here, before failurePolicy.
                 let message = error.to_string();
                 let how = (FindingAction::Deny, FindingResult::Error);
@@ -306,8 +305,8 @@ impl<'c> Judge<'c, '_> {
     fn annotation(&mut self, number: usize, annotation: &'c AuditAnnotation, outcome: Annotation<'_>) {
         let (error, action) = match outcome {
             Annotation::Value(text) => return self.publish(annotation, text),
-            Annotation::Error(error) => (error, self.place.error_action()),
-            Annotation::WrongType(error) => (error, FindingAction::Deny),
+            Annotation::Error(error) => (error, self.consequence.error_action()),
+            Annotation::WrongType(error) => (error, self.consequence.fatal_action()),
         };
         let (rule, line) = (format!("auditAnnotations[{number}]"), annotation.value.line);
         let failure = Failure { rule: &rule, result: FindingResult::Error, message: &error, line };
@@ -333,7 +332,7 @@ impl<'c> Judge<'c, '_> {
             Verdict::Denied(reason, message) => (reason, message, FindingResult::Fail),
             Verdict::Errored(message) => (Reason::Invalid, message, FindingResult::Error),
         };
-        if result == FindingResult::Error && self.policy.failure_policy == FailurePolicy::Ignore {
+        if result == FindingResult::Error && self.consequence.error_action() == FindingAction::Ignore {
             let how = (FindingAction::Ignore, result);
             return self.out.find(self.place.finding(rule, how, message, line));
         }

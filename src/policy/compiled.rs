@@ -360,13 +360,13 @@ pub struct Stage {
     pub namespace_selector: Option<LabelSelector>,
 }
 
-/// The share of requests that a policy may deny.
+/// The share of sources that a policy may deny: a source is one requester with what made an object, in one namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DenyBudget {
     /// 0 to 100.
     pub max_percentage: u8,
     /// Over which time.
     pub window_seconds: u32,
-    /// Fewer requests than this say nothing.
+    /// Fewer sources than this say nothing.
     pub min_requests: u32,
 }

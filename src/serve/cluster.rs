@@ -66,8 +66,11 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     let leases = leases::start(options, inputs, stop.clone()).await?;
 
     let facts = LiveFacts::new(&access, registry);
-    let settings =
-        Settings { folders: args.policies.clone(), max_exception_seconds: args.cluster.max_exception_seconds() };
+    let settings = Settings {
+        folders: args.policies.clone(),
+        max_exception_seconds: args.cluster.max_exception_seconds(),
+        essentials: args.cluster.registration.essentials(access.namespace.clone()),
+    };
     let (generations, publishing) = policies::publish(&access, settings, facts.clone());
     tasks.spawn(publishing);
     let (tell_holds, writing_holds) = policies::write_holds(&access);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use stockade_engine::engine::Engine;
+use stockade_engine::essentials::Essentials;
 use stockade_policy::diagnostic::{Diagnostic, Diagnostics, Severity};
 use stockade_policy::folder_watch::{self, FolderWatch, Snapshot};
 
@@ -18,6 +19,8 @@ pub(crate) struct Folders {
     pub(crate) policies: Vec<PathBuf>,
     /// Folder of objects that exist.
     pub(crate) cluster_state: Option<PathBuf>,
+    /// What is admitted when it cannot be judged.
+    pub(crate) essentials: Essentials,
 }
 
 // === impl Folders ===
@@ -112,7 +115,7 @@ fn generation(sources: &Folders, number: u64, before: Option<&Engine>) -> Result
             _ => tracing::warn!(file = &*d.file, line = d.line, warning = d.message, "policy warning"),
         }
     }
-    let engine = Engine::new(Arc::new(compiled.set));
+    let engine = Engine::new(Arc::new(compiled.set)).essentials(sources.essentials.clone());
     let engine = match before {
         Some(before) => engine.continuing(before),
         None => engine,
@@ -159,7 +162,8 @@ spec:
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("p.yaml");
         fs::write(&file, GOOD).unwrap();
-        let folders = Folders { policies: vec![dir.path().to_owned()], cluster_state: None };
+        let folders =
+            Folders { policies: vec![dir.path().to_owned()], cluster_state: None, essentials: Essentials::new("gate") };
         let mut registry = Registry::default();
         let live = InForce::new(PolicyMetrics::register(&mut registry));
         folders.load(&live).unwrap();
@@ -189,7 +193,8 @@ spec:
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("p.yaml");
         fs::write(&file, GOOD).unwrap();
-        let folders = Folders { policies: vec![dir.path().to_owned()], cluster_state: None };
+        let folders =
+            Folders { policies: vec![dir.path().to_owned()], cluster_state: None, essentials: Essentials::new("gate") };
         let serving = InForce::new(PolicyMetrics::register(&mut Registry::default()));
         folders.load(&serving).unwrap();
         fs::remove_file(&file).unwrap();
@@ -205,7 +210,12 @@ spec:
         let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(dir.path().join("p.yaml"), GOOD).unwrap();
         fs::write(state.path().join("s.yaml"), "kind: Secret\ndata: {password: hunter2\n").unwrap();
-        let sources = Folders { policies: vec![dir.path().to_owned()], cluster_state: Some(state.path().to_owned()) };
+        let state = Some(state.path().to_owned());
+        let sources = Folders {
+            policies: vec![dir.path().to_owned()],
+            cluster_state: state,
+            essentials: Essentials::new("gate"),
+        };
         let Err(Refusal { error, summary }) = generation(&sources, 1, None) else { panic!("a broken file is refused") };
         let error = format!("{error:#}");
         assert!(error.contains("s.yaml") && !error.contains("hunter2"), "{error}");

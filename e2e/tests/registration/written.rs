@@ -174,3 +174,32 @@ fn without_an_answer_the_system_lives_and_users_are_refused() {
     eventually(|| asks(&cluster, USERS, &json!({})).ok(), |ok| !ok);
     drop(scene);
 }
+
+#[test]
+fn what_cannot_be_judged_is_refused_to_users_and_admitted_where_the_system_lives_but_a_verdict_refuses_everywhere() {
+    if !can_be_had() {
+        return;
+    }
+    let cluster = Cluster::with_default_apis();
+    let authority = Authority::mint("registration");
+    let pods = refuses("pods", "''", "pods", "CREATE");
+    let judged = "object == null || !('refuse' in object.metadata.?labels.orValue({}))";
+    let broken = refuses("broken", "''", "pods, nodes", "CREATE")
+        .replace(judged, "!('refuse' in object.metadata.labels) && object.metadata.annotations['gone'] == 'x'");
+    let webhook = serve(&cluster, &authority, &(pods.clone() + &broken));
+    let _scene = Scene::start(&cluster, &authority, webhook.port, &(pods + &broken));
+    let refused = eventually(|| asks(&cluster, USERS, &json!({})), |a| !a.ok());
+    assert!(refused.message().contains("resulted in error: no such key: annotations"), "{}", refused.message());
+    let admitted = asks(&cluster, "kube-system", &json!({}));
+    assert!(admitted.ok(), "{}", admitted.message());
+    let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "x", "labels": { "a": "b" } } });
+    assert!(cluster.client.post("/api/v1/nodes?dryRun=All", &node).ok());
+    let (_, metrics) = webhook.health("metrics").unwrap();
+    let ignored = metrics.lines().filter(|l| l.contains("policy=\"broken\"") && l.contains("action=\"ignore\""));
+    assert_eq!(ignored.filter(|l| l.ends_with(" 2")).count(), 1, "{metrics}");
+
+    let mut marked = stockade_e2e::webhook::pod("marked", &json!({}));
+    marked["metadata"]["labels"] = json!({ "refuse": "yes" });
+    let verdict = cluster.client.post("/api/v1/namespaces/kube-system/pods?dryRun=All", &marked);
+    assert!(verdict.message().contains("told to refuse"), "{}", verdict.message());
+}

@@ -3,6 +3,9 @@
 //! A certificate that those who trust what we publish would not accept waits: first its authorities are published beside
 //! the old ones, and when all registrations have carried them for the time to settle it is served. Authorities that left
 //! the Secret stay published until no replica can serve what they signed.
+//!
+//! A process that starts in the middle of that has no older certificate, and knows the older authorities only from the
+//! registrations: they stay published as well. It serves as soon as it would be trusted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +19,11 @@ use super::material::Material;
 /// Authorities that are remembered after they left. A Secret whose authority changes more often than that within the time
 /// to retire is broken.
 const MAX_LEAVING: usize = 8;
+
+/// From all registrations' carrying an authority until every API server has heard of it, where nothing older could be
+/// served in the meantime: a watch brings a change within a second. All replicas may be starting at once, so this is a time
+/// without any.
+const HEARD: Duration = Duration::from_secs(5);
 
 /// What is served and trusted while the Secret changes.
 #[derive(Default)]
@@ -32,19 +40,29 @@ pub(super) struct Followed {
 // === impl Followed ===
 
 impl Followed {
+    /// Begins with the authorities (PEM, one certificate each) that registrations carry: what is still served elsewhere
+    /// may be signed by any of them.
+    pub(super) fn beginning(mut registered: Vec<String>, now: Instant) -> Self {
+        registered.truncate(MAX_LEAVING);
+        Self { left: (!registered.is_empty()).then_some(now), leaving: registered, ..Self::default() }
+    }
+
     /// The Secret holds this, which can be used.
     pub(super) fn offer(&mut self, material: Material, unix_now: i64, now: Instant) {
         let is_trusted =
             |published: &[String]| verify_serving(&material.serving, published.concat().as_bytes(), unix_now).is_ok();
-        match &self.current {
-            Some(current) if !is_trusted(&current.bundle) => self.coming = Some(material),
-            _ => self.take(material, now),
+        let trusted = self.current.as_ref().map_or(&self.leaving, |current| &current.bundle);
+        // Nothing served and nothing registered: nobody is there yet who could not trust it.
+        match (self.current.is_none() && trusted.is_empty()) || is_trusted(trusted) {
+            true => self.take(material, now),
+            false => self.coming = Some(material),
         }
     }
 
     /// Time has passed; `confirmed` is for how long all registrations have carried what [`Self::awaits`] names.
     pub(super) fn look(&mut self, confirmed: Option<Duration>, times: &Times, now: Instant) {
-        if confirmed.is_some_and(|time| time >= times.settle)
+        let settle = if self.current.is_some() { times.settle } else { times.settle.min(HEARD) };
+        if confirmed.is_some_and(|time| time >= settle)
             && let Some(coming) = self.coming.take()
         {
             self.take(coming, now);
@@ -59,28 +77,25 @@ impl Followed {
         self.coming.as_ref().map(Material::bundle_text)
     }
 
-    /// What to serve, and the authorities to trust.
-    pub(super) fn published(&self) -> Option<(Arc<Pair>, Vec<String>)> {
-        let current = self.current.as_ref()?;
-        let newest = self.coming.as_ref().unwrap_or(current);
+    /// What to serve, if anything yet, and the authorities to trust.
+    pub(super) fn published(&self) -> Option<(Option<Arc<Pair>>, Vec<String>)> {
+        let newest = self.coming.as_ref().or(self.current.as_ref())?;
         let mut bundle = newest.bundle.clone();
-        for older in current.bundle.iter().chain(&self.leaving) {
+        for older in self.current.iter().flat_map(|current| &current.bundle).chain(&self.leaving) {
             if !bundle.contains(older) {
                 bundle.push(older.clone());
             }
         }
-        Some((Arc::new(current.serving.clone()), bundle))
+        Some((self.current.as_ref().map(|current| Arc::new(current.serving.clone())), bundle))
     }
 
     fn take(&mut self, material: Material, now: Instant) {
         self.coming = None;
-        if let Some(before) = self.current.take() {
-            self.leaving.extend(before.bundle);
-            self.leaving.retain(|block| !material.bundle.contains(block));
-            let too_many = self.leaving.len().saturating_sub(MAX_LEAVING);
-            self.leaving.drain(..too_many);
-            self.left = Some(now);
-        }
+        self.leaving.extend(self.current.take().into_iter().flat_map(|before| before.bundle));
+        self.leaving.retain(|block| !material.bundle.contains(block));
+        let too_many = self.leaving.len().saturating_sub(MAX_LEAVING);
+        self.leaving.drain(..too_many);
+        self.left = (!self.leaving.is_empty()).then_some(now);
         self.current = Some(material);
     }
 }
@@ -90,9 +105,14 @@ mod tests {
     use super::*;
     use crate::certificates::material::tests::{NOW, minted, renewed};
 
+    fn served(followed: &Followed) -> (Arc<Pair>, Vec<String>) {
+        let (serving, bundle) = followed.published().unwrap();
+        (serving.unwrap(), bundle)
+    }
+
     /// Which of the materials is served, and whose authorities are trusted.
     fn published(followed: &Followed, of: &[&Material]) -> (usize, Vec<usize>) {
-        let (serving, bundle) = followed.published().unwrap();
+        let (serving, bundle) = served(followed);
         let at = |is_it: &dyn Fn(&Material) -> bool| of.iter().position(|material| is_it(material)).unwrap();
         let trusted = bundle.iter().map(|block| at(&|material| material.bundle.contains(block)));
         (at(&|material| material.serving == *serving), trusted.collect())
@@ -130,7 +150,7 @@ mod tests {
         let mut followed = Followed::default();
         followed.offer(old, NOW, began);
         followed.offer(next.clone(), NOW, began);
-        let (serving, bundle) = followed.published().unwrap();
+        let (serving, bundle) = served(&followed);
         assert!(*serving == next.serving && bundle == next.bundle && followed.awaits().is_none());
     }
 
@@ -141,7 +161,44 @@ mod tests {
         followed.offer(old.clone(), NOW, began);
         followed.offer(new, NOW, began);
         followed.offer(old.clone(), NOW, began);
-        let (serving, bundle) = followed.published().unwrap();
+        let (serving, bundle) = served(&followed);
         assert!(*serving == old.serving && bundle == old.bundle && followed.awaits().is_none());
+    }
+
+    #[test]
+    fn a_restart_in_the_middle_keeps_what_registrations_carry_and_serves_when_they_carry_the_new_one() {
+        let (times, began) = (Times::default(), Instant::now());
+        let (old, new) = (minted(), minted());
+        let mut followed = Followed::beginning(old.bundle.clone(), began);
+        followed.offer(new.clone(), NOW, began);
+        let both = [new.bundle.clone(), old.bundle.clone()].concat();
+        for confirmed in [None, Some(Duration::from_secs(4))] {
+            followed.look(confirmed, &times, began);
+            assert_eq!(followed.published(), Some((None, both.clone())));
+        }
+        assert_eq!(followed.awaits(), Some(new.bundle_text()));
+        followed.look(Some(Duration::from_secs(5)), &times, began);
+        assert_eq!(published(&followed, &[&new, &old]), (0, vec![0, 1]));
+        followed.look(None, &times, began + times.retire);
+        assert_eq!(published(&followed, &[&new, &old]), (0, vec![0]));
+    }
+
+    #[test]
+    fn a_restart_after_the_registrations_carry_both_serves_at_once_and_keeps_both() {
+        let (times, began) = (Times::default(), Instant::now());
+        let (old, new) = (minted(), minted());
+        let mut followed = Followed::beginning([new.bundle.clone(), old.bundle.clone()].concat(), began);
+        followed.offer(new.clone(), NOW, began);
+        assert_eq!(published(&followed, &[&new, &old]), (0, vec![0, 1]));
+        followed.look(None, &times, began + times.retire);
+        assert_eq!(published(&followed, &[&new, &old]), (0, vec![0]));
+    }
+
+    #[test]
+    fn with_nothing_registered_the_first_certificate_is_served_at_once() {
+        let (new, began) = (minted(), Instant::now());
+        let mut followed = Followed::beginning(Vec::new(), began);
+        followed.offer(new.clone(), NOW, began);
+        assert_eq!(published(&followed, &[&new]), (0, vec![0]));
     }
 }

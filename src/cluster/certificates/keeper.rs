@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::followed::Followed;
 use super::material::Material;
 use super::plan::{Plan, Since, plan};
-use super::registered::{all_hold, bundles};
+use super::registered::{all_hold, authorities, bundles};
 use super::{CertificateMetrics, Options, Ownership, ROTATE_ANNOTATION, WriteLabel};
 use crate::access::{Access, FIELD_MANAGER};
 use crate::replicas::{Leadership, RequestError, bounded};
@@ -38,8 +38,8 @@ pub(super) struct Keeper {
     secret: Option<Secret>,
     /// What it held when it could last be used.
     good: Option<Good>,
-    /// What is served of a Secret that is somebody else's.
-    followed: Followed,
+    /// What is served of a Secret that is somebody else's; none until it is known what registrations carry.
+    followed: Option<Followed>,
     /// Authorities to come that all registrations carry, PEM, and since when.
     confirmed: Option<(String, Instant)>,
     /// What went wrong at the last attempt to write, so that it is told once.
@@ -90,6 +90,7 @@ impl Keeper {
                     Some(Event::InitDone) => {
                         is_synced = true;
                         self.see(listed.take());
+                        looks.reset_immediately();
                     }
                     Some(Event::Apply(secret)) => self.see(Some(secret)),
                     Some(Event::Delete(_)) => self.see(None),
@@ -116,11 +117,8 @@ impl Keeper {
             (Some(material), Some(Ok(_))) => {
                 self.publish.metrics.unusable.set(0);
                 match self.options.ownership {
-                    Ownership::Ours => self.publish.tell(Arc::new(material.serving.clone()), &material.bundle),
-                    Ownership::Foreign => {
-                        self.followed.offer(material.clone(), unix_now(), Instant::now());
-                        self.tell_followed();
-                    }
+                    Ownership::Ours => self.publish.tell(Some(Arc::new(material.serving.clone())), &material.bundle),
+                    Ownership::Foreign => self.offer(material.clone()),
                 }
                 let is_same = self.good.as_ref().is_some_and(|good| good.material == material && !good.is_lost);
                 if !is_same {
@@ -203,14 +201,31 @@ impl Keeper {
 
     /// Looks whether what the Secret brought can be served now.
     async fn follow(&mut self) -> Result<(), StepError> {
-        let confirmed = self.confirm(self.followed.awaits()).await?;
-        self.followed.look(confirmed, &self.options.times, Instant::now());
+        if self.followed.is_none() {
+            let registered = bounded(bundles(&self.client, &self.options.registration)).await?;
+            self.followed = Some(Followed::beginning(authorities(&registered), Instant::now()));
+            if let Some(material) = self.good.as_ref().map(|good| good.material.clone()) {
+                self.offer(material);
+            }
+        }
+        let awaits = self.followed.as_ref().and_then(Followed::awaits);
+        let confirmed = self.confirm(awaits).await?;
+        if let Some(followed) = &mut self.followed {
+            followed.look(confirmed, &self.options.times, Instant::now());
+        }
         self.tell_followed();
         Ok(())
     }
 
+    fn offer(&mut self, material: Material) {
+        if let Some(followed) = &mut self.followed {
+            followed.offer(material, unix_now(), Instant::now());
+        }
+        self.tell_followed();
+    }
+
     fn tell_followed(&self) {
-        if let Some((serving, bundle)) = self.followed.published() {
+        if let Some((serving, bundle)) = self.followed.as_ref().and_then(Followed::published) {
             self.publish.tell(serving, &bundle);
         }
     }
@@ -235,14 +250,16 @@ impl Keeper {
 // === impl Publish ===
 
 impl Publish {
-    fn tell(&self, serving: Arc<Pair>, bundle: &[String]) {
+    fn tell(&self, serving: Option<Arc<Pair>>, bundle: &[String]) {
         let text: Arc<str> = bundle.concat().into();
         let authorities = stockade_webhook::certs::inspect(text.as_bytes()).unwrap_or_default();
         if let Some(authority) = authorities.first() {
             self.metrics.authority_expiry.set(authority.not_after);
         }
         replace(&self.bundle, text);
-        replace(&self.serving, serving);
+        if let Some(serving) = serving {
+            replace(&self.serving, serving);
+        }
     }
 }
 

@@ -268,17 +268,20 @@ pub struct Stage {
     pub namespace_selector: Option<LabelSelector>,
 }
 
-/// The share of requests that a policy may refuse.
+/// The share of sources that a policy may refuse. A source is one requester with what made an object (its controller, else
+/// the name it is generated from, else itself) in one namespace; it counts once, by how it was judged last, however often
+/// it comes, and only where Deny denies already. No namespace is more than 64 sources; once three have been judged within
+/// the window, the one that was refused most is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DenyBudget {
-    /// Percentage of judged requests that may be refused.
+    /// Percentage of judged sources that may be refused.
     #[schemars(range(max = 100))]
     pub max_deny_percentage: u8,
     /// Time over which they are counted, in seconds.
     #[schemars(range(min = 10, max = 86_400))]
     pub window_seconds: u32,
-    /// Fewer requests than this within the window say nothing.
+    /// Fewer sources than this within the window say nothing. More than 2,048 are as good as 2,048.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub min_requests: u32,
 }

@@ -11,6 +11,7 @@ use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use stockade_engine::engine::Engine;
 use stockade_engine::equivalents::Equivalents;
+use stockade_engine::essentials::Essentials;
 use stockade_policy::compile::incremental::{Compiler, Increment, PartReport};
 use stockade_policy::compiled::{ParamKind, PolicySet};
 use stockade_policy::diagnostic::Severity;
@@ -51,7 +52,7 @@ pub fn publish<F: HeldKinds>(
         max_exception_seconds,
         held: BTreeSet::new(),
         publish,
-        own_namespace: access.namespace.as_str().into(),
+        essentials: settings.essentials,
     };
     (generations, run(objects::events(access), settings.folders, publisher))
 }
@@ -65,8 +66,7 @@ struct Publisher<F> {
     /// Kinds that the generation in force reads.
     held: BTreeSet<ParamKind>,
     publish: watch::Sender<Arc<Generation>>,
-    /// Whose exceptions also waive cluster-scoped objects.
-    own_namespace: Arc<str>,
+    essentials: Essentials,
 }
 
 /// A set that was compiled, indexed.
@@ -133,12 +133,12 @@ impl<F: HeldKinds> Publisher<F> {
     /// Compiles what changed and puts it in force.
     async fn renew(&mut self, sources: &Sources) {
         let (mut compiler, parts) = (mem::take(&mut self.compiler), sources.parts());
-        let (own_namespace, before) = (self.own_namespace.clone(), self.publish.borrow().clone());
+        let (essentials, before) = (self.essentials.clone(), self.publish.borrow().clone());
         let equivalents = self.equivalents.borrow_and_update().clone();
         let equivalents = equivalents.unwrap_or_else(|| Arc::new(Equivalents::builtin()));
         let Ok((compiler, built)) = tokio::task::spawn_blocking(move || {
             let increment = compiler.compile(&parts);
-            let built = index(increment, &equivalents, &own_namespace, &before.engine);
+            let built = index(increment, &equivalents, &essentials, &before.engine);
             (compiler, built)
         })
         .await
@@ -192,10 +192,10 @@ impl<F: HeldKinds> Publisher<F> {
     }
 }
 
-fn index(increment: Increment, equivalents: &Arc<Equivalents>, own_namespace: &str, before: &Engine) -> Built {
+fn index(increment: Increment, equivalents: &Arc<Equivalents>, essentials: &Essentials, before: &Engine) -> Built {
     let engine = |set: PolicySet| {
         let engine = Engine::with_equivalents(Arc::new(set), equivalents.clone());
-        Arc::new(engine.own_namespace(own_namespace).continuing(before))
+        Arc::new(engine.own_namespace(&essentials.own_namespace).essentials(essentials.clone()).continuing(before))
     };
     let enforced = engine(increment.enforced);
     let audited = increment.audited.map_or_else(|| enforced.clone(), engine);

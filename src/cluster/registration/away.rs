@@ -119,20 +119,6 @@ const ALL: [Away; 5] = [
     },
 ];
 
-/// Cluster-scoped resources that a node or a control plane writes to come up. They are asked about, but never needed:
-/// their entry has `failurePolicy: Ignore` whatever the policies say, because the replicas that would answer may be
-/// waiting for just that node.
-pub(crate) const BOOT: [(&str, &str); 8] = [
-    ("", "nodes"),
-    ("apiregistration.k8s.io", "apiservices"),
-    ("certificates.k8s.io", "certificatesigningrequests"),
-    ("flowcontrol.apiserver.k8s.io", "flowschemas"),
-    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
-    ("scheduling.k8s.io", "priorityclasses"),
-    ("storage.k8s.io", "csinodes"),
-    ("storage.k8s.io", "volumeattachments"),
-];
-
 const SUB: &str = "request.?subResource.orValue('')";
 
 /// The conditions of an entry with these rules.

@@ -2,10 +2,12 @@
 
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use stockade_engine::Essentials;
+use stockade_engine::essentials::{BOOT, OWN_GROUP, OWN_KINDS};
 
 use super::Settings;
 use super::asked::{Asked, Scoped, Verb};
-use super::away::{self, BOOT};
+use super::away;
 use super::targets::{ANY, Operations, Target, Targets};
 
 /// Most targets of one entry: an object of etcd holds 1.5 MiB, and the API server walks the rules of each request. With
@@ -66,11 +68,12 @@ pub(crate) fn entries(asked: Asked, verb: Verb, settings: &Settings) -> Vec<Entr
     let Asked { strict, lenient, namespaces, objects, .. } = asked;
     let common = namespaces.requirements();
     let objects = selector(objects.requirements());
-    let own = std::slice::from_ref(&settings.own_namespace);
+    let Essentials { own_namespace, system_namespaces } = &settings.essentials;
+    let own = std::slice::from_ref(own_namespace);
     let with = |requirement: Option<LabelSelectorRequirement>| {
         selector(requirement.into_iter().chain(common.iter().cloned()).collect())
     };
-    let user = with(named("NotIn", &[own, &settings.system_namespaces].concat()));
+    let user = with(named("NotIn", &[own, system_namespaces].concat()));
     let not_own = with(named("NotIn", own));
 
     let system = bounded(union(&strict.namespaced, &lenient.namespaced));
@@ -94,20 +97,20 @@ pub(crate) fn entries(asked: Asked, verb: Verb, settings: &Settings) -> Vec<Entr
         entry(roles.cluster_ignored, cluster.lenient, "Cluster", false, &not_own, away::not_asked(&cluster.excluded)),
         entry(roles.boot, boot, "Cluster", false, &not_own, None),
     ];
-    if let Some(named) = named("In", &settings.system_namespaces) {
+    if let Some(named) = named("In", system_namespaces) {
         entries.push(entry(roles.system, system, "Namespaced", false, &with(Some(named)), None));
     }
     entries.retain(|e| !e.targets.is_empty());
     entries
 }
 
-/// `stockade.dev` kinds: a policy with a fault is refused with the diagnostics, everywhere and always. Deleting is never
+/// The own kinds: a policy with a fault is refused with the diagnostics, everywhere and always. Deleting is never
 /// asked about, so that whatever is wrong can be removed.
 pub(crate) fn own_kinds() -> Entry {
     let mut targets = Targets::default();
-    for resource in ["admissionpolicies", "policyexceptions", "namespacegroups"] {
+    for resource in OWN_KINDS {
         let operations = Operations::read(&["CREATE".to_owned(), "UPDATE".to_owned()]);
-        targets.insert(Target::new("stockade.dev", ANY, resource), operations);
+        targets.insert(Target::new(OWN_GROUP, ANY, resource), operations);
     }
     Entry {
         role: "own",

@@ -1,6 +1,11 @@
 //! Whole configurations of small sets.
 
+use bumpalo::Bump;
 use serde_json::{Value, json};
+use stockade_cel::Symbols;
+use stockade_cel::document::from_json;
+use stockade_engine::essentials::{BOOT, OWN_GROUP, OWN_KINDS};
+use stockade_engine::{Request, RequestBuilder};
 use stockade_policy::compile::{Options, UnboundPolicy, compile};
 use stockade_policy::sources::PolicySources;
 
@@ -251,7 +256,8 @@ fn ignore_for_the_whole_registration_leaves_only_the_own_kinds_closed() {
     sources.add("p.yaml", &policy("pods", &rules(&[rule("''", "pods", "CREATE")]), ""), true);
     let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: false, ..Options::default() };
     let compiled = compile(&sources, options).unwrap();
-    let settings = Settings { failure_policy: FailurePolicy::Ignore, system_namespaces: Vec::new(), ..settings() };
+    let essentials = Essentials { system_namespaces: Vec::new(), ..settings().essentials };
+    let settings = Settings { failure_policy: FailurePolicy::Ignore, essentials, ..settings() };
     let want = ["validate-ignore Ignore [name NotIn stockade-system] | CREATE of /* pods", OWN];
     assert_eq!(shown(&Configurations::of(&compiled.set, &settings, b"pem")), want);
 }
@@ -283,4 +289,57 @@ fn a_condition_names_what_it_keeps_away_and_no_more() {
         },
     ]);
     assert_eq!(conditions, want);
+}
+
+/// The entries that ask about an object being created, as the API server finds them; conditions aside.
+fn asking(configurations: &Configurations, group: &str, resource: &str, namespace: Option<&str>) -> Vec<String> {
+    let webhooks = json!(configurations.validating.webhooks);
+    let has = |list: &Value, wanted: &str| list.as_array().unwrap().iter().any(|item| item == "*" || item == wanted);
+    let scope = if namespace.is_some() { "Namespaced" } else { "Cluster" };
+    let asks = |w: &&Value| {
+        let rule = |r: &Value| {
+            let scoped = r["scope"] == "*" || r["scope"] == scope;
+            scoped && has(&r["apiGroups"], group) && has(&r["resources"], resource) && has(&r["operations"], "CREATE")
+        };
+        // Cluster-scoped objects are in every selector.
+        let selects = |r: &Value| {
+            let Some(namespace) = namespace else { return true };
+            has(&r["values"], namespace) == (r["operator"] == "In")
+        };
+        let selectors = w["namespaceSelector"]["matchExpressions"].as_array();
+        w["rules"].as_array().unwrap().iter().any(rule) && selectors.into_iter().flatten().all(selects)
+    };
+    let policy = |w: &Value| w["failurePolicy"].as_str().unwrap().to_owned();
+    webhooks.as_array().unwrap().iter().filter(asks).map(policy).collect()
+}
+
+#[test]
+fn what_the_registration_asks_about_without_needing_an_answer_the_engine_admits_when_it_cannot_judge_it() {
+    let named =
+        [("", "pods"), ("", "namespaces"), (OWN_GROUP, OWN_KINDS[1]), ("rbac.authorization.k8s.io", "clusterroles")];
+    let all: Vec<(&str, &str)> = BOOT.into_iter().chain(named).collect();
+    let rule = |(group, resource): &(&str, &str)| rule(&format!("'{group}'"), resource, "CREATE");
+    let configurations = of(&policy("named", &rules(&all.iter().map(rule).collect::<Vec<_>>()), ""));
+    let essentials = settings().essentials;
+    let arena = Bump::new();
+    for (group, resource) in all {
+        let namespaced = matches!(resource, "pods" | "policyexceptions");
+        let namespaces = ["kube-system", "kube-public", "kube-node-lease", "shop"].map(Some);
+        for namespace in if namespaced { &namespaces[..] } else { &[None] } {
+            let mut review =
+                RequestBuilder::new().object(json!({ "apiVersion": "v1", "kind": "Pod" })).review().unwrap();
+            review["request"]["resource"] = json!({ "group": group, "version": "v1", "resource": resource });
+            review["request"]["namespace"] = json!(namespace);
+            review["request"]["userInfo"] = json!({ "username": "system:node:n", "groups": ["system:nodes"] });
+            let review = from_json(&review, &arena, &Symbols::default()).unwrap();
+            let is_essential = essentials.contain(&Request::from_review(review).unwrap());
+            let policies = asking(&configurations, group, resource, *namespace);
+            assert!(!policies.is_empty(), "{resource} in {namespace:?}");
+            assert_eq!(
+                is_essential,
+                policies.iter().all(|p| p == "Ignore"),
+                "{resource} in {namespace:?}: {policies:?}"
+            );
+        }
+    }
 }

@@ -152,7 +152,7 @@ fn evaluated(row: &Json, budget: u64) -> (Vec<Result<Json, String>>, Result<u64,
             host: None,
         };
         let context =
-            Context::new(&facts as &dyn ClusterFacts, scope, &crate::engine::DecideOptions::default(), &request);
+            Context::new(&facts as &dyn ClusterFacts, scope, &crate::engine::DecideOptions::default(), &request, false);
         let matched = Match::of(&request);
         let seen = context.see(&request, &matched).unwrap();
         let params = row.get("params").filter(|p| p.get("$go").is_none());

@@ -53,7 +53,7 @@ impl Scene {
             max_exception_seconds: None,
             held: BTreeSet::new(),
             publish,
-            own_namespace: "stockade-system".into(),
+            essentials: Essentials::new("stockade-system"),
         };
         let events = futures_util::stream::poll_fn(move |context| events.poll_recv(context));
         let running = tokio::spawn(run(events, Vec::new(), publisher));

@@ -89,12 +89,12 @@ fn an_error_comes_to_what_a_failure_does() {
 
 const BUDGET: &str = "deny: {}, budget: {maxDenyPercentage: 50, windowSeconds: 160, minRequests: 4}";
 
-/// Refuses Pods named `bad`.
+/// Refuses Pods named `bad…`.
 fn budgeted(more: &str) -> String {
     policy(
         "p",
         &format!(
-            "validations: [{{expression: 'object.metadata.name != \"bad\"', message: refused}}], rollout: {{{BUDGET}}}{more}"
+            "validations: [{{expression: '!object.metadata.name.startsWith(\"bad\")', message: refused}}], rollout: {{{BUDGET}}}{more}"
         ),
     )
 }
@@ -106,13 +106,16 @@ fn a_rollout_that_denies_more_than_its_budget_stops_and_warns_until_the_policy_i
         let decision = decide(engine, RequestBuilder::new().object(named(name)), []);
         (decision.allowed, engine.rollouts().record(&decision, now))
     };
-    for (name, allowed) in [("good", true), ("bad", false), ("bad", false)] {
+    for (name, allowed) in [("good", true), ("bad", false), ("bad-2", false)] {
         assert_eq!(send(&engine, name, 1_000), (allowed, vec![]), "fewer than minRequests say nothing");
+    }
+    for _ in 0..10 {
+        assert_eq!(send(&engine, "bad", 1_000), (false, vec![]), "who tries again and again is one");
     }
     let budget = DenyBudget { max_percentage: 50, window_seconds: 160, min_requests: 4 };
     let revision = engine.set().policies[0].rollout.as_ref().unwrap().revision;
     let hold = Hold { policy: Arc::from("p"), revision, denied: 3, judged: 4, budget, at: 1_001 };
-    assert_eq!(send(&engine, "bad", 1_001), (false, vec![hold]));
+    assert_eq!(send(&engine, "bad-3", 1_001), (false, vec![hold]));
 
     let held = decide(&engine, RequestBuilder::new().object(named("bad")), []);
     let text = "Validation failed for AdmissionPolicy 'p': refused (will be denied when the rollout of this policy, now on hold, goes on)";
@@ -135,13 +138,50 @@ fn a_share_within_the_budget_or_long_ago_and_dry_runs_stop_nothing() {
         engine.rollouts().record(&decision, now)
     };
     for now in 0..20 {
-        assert_eq!((send("good", 1_000 + now), send("bad", 1_000 + now)), (vec![], vec![]));
+        let [good, bad] = ["good", "bad"].map(|name| send(&format!("{name}-{now}"), 1_000 + now));
+        assert_eq!((good, bad), (vec![], vec![]));
     }
     for now in 0..3 {
-        assert_eq!(send("bad", 9_000 + now), []);
+        assert_eq!(send(&format!("bad-{now}"), 9_000 + now), []);
     }
     let mut review = RequestBuilder::new().object(named("bad")).review().unwrap();
     review["request"]["dryRun"] = json!(true);
     let dry = kit::decide_review(&engine, &review, &kit::facts([]), &at_now());
     assert_eq!((dry.allowed, dry.budgeted), (false, vec![]));
+}
+
+#[test]
+fn what_is_done_in_one_namespace_of_three_stops_nothing_and_in_two_it_does() {
+    let engine = kit::engine(&budgeted(""));
+    let mut holds = Vec::new();
+    let mut send = |namespace: &str, name: String| {
+        let mut object = named(&name);
+        object["metadata"]["namespace"] = json!(namespace);
+        let decision = decide(&engine, RequestBuilder::new().object(object), [super::namespace(namespace, &json!({}))]);
+        holds.extend(engine.rollouts().record(&decision, 1_000));
+        holds.len()
+    };
+    for number in 0..4 {
+        for namespace in ["shop", "bank", "mail"] {
+            send(namespace, format!("good-{number}"));
+        }
+    }
+    assert_eq!((0..200).map(|number| send("shop", format!("bad-{number}"))).max(), Some(0));
+    assert_eq!((0..200).map(|number| send("bank", format!("bad-{number}"))).max(), Some(1));
+}
+
+#[test]
+fn only_what_is_within_reach_of_deny_is_counted() {
+    let staged = budgeted("").replace("deny: {}", "deny: {namespaceSelector: {matchLabels: {env: test}}}");
+    let engine = kit::engine(&staged);
+    let counted = |env: &str, name: &str| {
+        let decision = decide(
+            &engine,
+            RequestBuilder::new().object(named(name)),
+            [super::namespace("shop", &json!({"env": env}))],
+        );
+        decision.budgeted.iter().map(|b| b.denied).collect::<Vec<_>>()
+    };
+    assert_eq!([counted("test", "good"), counted("test", "bad")], [[false], [true]]);
+    assert_eq!(counted("prod", "bad"), [false; 0]);
 }
