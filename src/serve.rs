@@ -9,3 +9,4 @@ pub(crate) mod leases;
 pub(crate) mod logging;
 pub(crate) mod policy_metrics;
 pub(crate) mod reviewer;
+mod waivers;

@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "audit/exceptions.rs"]
+mod exceptions;
+
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use stockade_e2e::client::Answer;
@@ -92,6 +97,13 @@ impl Scene {
         }
     }
 
+    /// Runs the command line as the user of the kubeconfig, with policies of files.
+    fn command_line(&self, arguments: &[&str], policies: &Path) -> Output {
+        let mut command = Command::new(webhook::binary().unwrap());
+        command.args(arguments).arg("--policies").arg(policies);
+        command.arg("--kubeconfig").arg(self.cluster.kubeconfig()).output().unwrap()
+    }
+
     fn report(&self, namespace: &str) -> Answer {
         self.cluster.client.get(&format!("{REPORTS}/namespaces/{namespace}/reports/stockade"))
     }
@@ -162,9 +174,7 @@ fn what_exists_is_reported_and_what_changes_is_judged_again_and_nothing_else() {
     // The same, read once by the command line as the user of a kubeconfig.
     let policies = scene.cluster.folder().join("policies.yaml");
     std::fs::write(&policies, POLICIES).unwrap();
-    let mut command = std::process::Command::new(webhook::binary().unwrap());
-    command.args(["audit", "-q", "-o", "json", "--policies"]).arg(policies);
-    let output = command.arg("--kubeconfig").arg(scene.cluster.kubeconfig()).output().unwrap();
+    let output = scene.command_line(&["audit", "-q", "-o", "json"], &policies);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!((&found["summary"]["fail"], &found["summary"]["warn"]), (&json!(2), &json!(4)), "{found}");

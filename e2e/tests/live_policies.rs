@@ -1,7 +1,5 @@
 //! Policies that live in the cluster: from `kubectl apply` to enforced, and what happens when something is wrong.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
@@ -26,6 +26,7 @@ use crate::reports::Group;
 
 use self::metrics::AuditMetrics;
 use self::queue::Queue;
+use self::usage::Usage;
 use self::worker::Worker;
 
 mod dependencies;
@@ -40,6 +41,7 @@ mod pass;
 mod queue;
 pub(crate) mod results;
 mod share;
+pub mod usage;
 mod worker;
 
 /// What the audit is told.
@@ -52,6 +54,8 @@ pub struct Inputs {
     pub replicas: Replicas,
     /// Where new violations are told.
     pub events: Events,
+    /// Where it is told what exceptions waive.
+    pub usage: watch::Sender<Option<Arc<Usage>>>,
 }
 
 /// How it works.

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stockade_engine::audit::Outcome;
+use stockade_engine::audit::{Counts, Outcome};
 use stockade_policy::compiled::{Metadata, Policy};
 
-use crate::audit::results::{Counts, Found, Results, Unit};
+use crate::audit::results::{Found, Results, Unit};
 
 pub mod definitions;
 pub(crate) mod writer;
@@ -234,6 +234,7 @@ impl ReportResult {
         let metadata = policies.get(&found.policy).cloned().unwrap_or_default();
         let mut properties = BTreeMap::from([("binding".to_owned(), found.binding.to_string())]);
         properties.extend(found.exception.iter().map(|e| ("exception".to_owned(), e.to_string())));
+        properties.extend(found.outcome.waived().map(|w| ("waived".to_owned(), w.to_owned())));
         properties.extend(metadata.remediation.map(|r| ("remediation".to_owned(), r)));
         let object = &found.object;
         let resource = Reference {

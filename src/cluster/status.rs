@@ -1,4 +1,5 @@
-//! What became of the own objects, written into their status by the leader.
+//! What became of the own objects, written into their status by the leader; what exceptions are good for is written by
+//! the replicas that know.
 //!
 //! ```text
 //! own objects: generation, status ─┐
@@ -6,7 +7,7 @@
 //! ```
 //!
 //! Written is only what differs, and what was written is known before the watch brings it, so no write causes another.
-//! Other parts may write fields of their own beside these: the fields here belong to [`STATUS_MANAGER`].
+//! Other parts may write fields of their own beside these: those of the leader belong to [`STATUS_MANAGER`].
 
 mod conditions;
 mod exception;
@@ -15,21 +16,22 @@ mod group;
 mod metrics;
 mod objects;
 mod policy;
+mod usage;
 mod view;
+mod writer;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::select_all;
+use futures_util::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
-use kube::runtime::watcher::Config;
+use kube::runtime::watcher::{Config, Event};
 use prometheus_client::registry::Registry;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -37,11 +39,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::access::Access;
 use crate::facts::{Change, LiveFacts};
 use crate::policies::{Generations, SourceKind};
-use crate::replicas::{Leadership, Replicas, RequestError, bounded};
+use crate::replicas::{Leadership, Replicas};
 use crate::watch::watch;
 use metrics::StatusMetrics;
 use objects::{Key, Objects, Seen};
 use view::View;
+use writer::{MAX_WRITES, Writer};
+
+pub use usage::UsageInputs;
 
 /// Who owns the fields that are written here.
 pub const STATUS_MANAGER: &str = "stockade-status";
@@ -54,12 +59,6 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// How often it is looked without a reason: time passes, and writes that failed are tried again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// Most writes between two looks; with [`SPACING`] fifty a second. The next look goes on where this one ended.
-const MAX_WRITES: usize = 100;
-
-/// Between two writes: a thousand policies that change at once are no reason to press the API server.
-const SPACING: Duration = Duration::from_millis(20);
 
 /// Most events of own objects that are looked at together.
 const MAX_EVENTS: usize = 1_000;
@@ -74,115 +73,95 @@ pub struct Inputs {
     pub leadership: Leadership,
     /// Namespaces, and NetworkPolicies where a group asks for them.
     pub facts: LiveFacts,
+    /// What exceptions are good for.
+    pub usage: UsageInputs,
 }
 
-/// Keeps the status of the own objects while this replica leads. All of it happens in the future, which ends only when
-/// an input does.
+/// Keeps the status of the own objects: most of it while this replica leads, the use of exceptions always. All of it
+/// happens in the future, which ends only when an input does.
 pub fn keep(access: &Access, inputs: Inputs, registry: &mut Registry) -> impl Future<Output = ()> + Send + use<> {
     let metrics = StatusMetrics::register(registry);
     let access = access.clone();
     async move {
-        let mut leadership = inputs.leadership.clone();
-        let mut lost = leadership.clone();
-        while leadership.wait_for(|leads| *leads).await.is_ok() {
-            let mut writer =
-                Writer { access: &access, inputs: &inputs, metrics: &metrics, objects: Objects::default() };
-            tokio::select! {
-                _ = lost.wait_for(|leads| !*leads) => {}
-                () = writer.lead() => return,
-            }
-            metrics.forget();
+        let Inputs { generations, replicas, leadership, facts, usage } = inputs;
+        let using = usage::keep(&access, &metrics, generations.clone(), usage);
+        let leading = Leading { access: &access, metrics: &metrics, generations, replicas, facts };
+        tokio::select! {
+            () = using => {}
+            () = leading.keep(leadership) => {}
         }
     }
 }
 
-/// Writes while this replica leads; begins anew each time, with what the API server then has.
-struct Writer<'i> {
+/// What the leader writes with.
+struct Leading<'i> {
     access: &'i Access,
-    inputs: &'i Inputs,
     metrics: &'i StatusMetrics,
-    objects: Objects,
+    generations: Generations,
+    replicas: Replicas,
+    facts: LiveFacts,
 }
 
-// === impl Writer ===
+// === impl Leading ===
 
-impl Writer<'_> {
+impl Leading<'_> {
+    /// Writes whenever this replica leads; begins anew each time, with what the API server then has.
+    async fn keep(&self, mut leadership: Leadership) {
+        let mut lost = leadership.clone();
+        while leadership.wait_for(|leads| *leads).await.is_ok() {
+            tokio::select! {
+                _ = lost.wait_for(|leads| !*leads) => {}
+                () = self.lead() => return,
+            }
+            self.metrics.forget();
+        }
+    }
+
     /// Ends only when an input does.
-    async fn lead(&mut self) {
-        let events = KINDS.map(|kind| {
-            let api = Api::<DynamicObject>::all_with(self.access.client.clone(), &kind.api_resource());
-            watch(api, Config::default()).map(move |event| (kind, event)).boxed()
-        });
-        let mut events = pin!(select_all(events).ready_chunks(MAX_EVENTS));
-        let (mut generations, mut replicas) = (self.inputs.generations.clone(), self.inputs.replicas.clone());
-        let mut changes = self.inputs.facts.changes();
+    async fn lead(&self) {
+        let mut writer = Writer::new(self.access, self.metrics);
+        let mut events = pin!(events(self.access, &KINDS));
+        let (mut generations, mut replicas) = (self.generations.clone(), self.replicas.clone());
+        let mut changes = self.facts.changes();
         let mut looks = interval(LOOK_AGAIN);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                Some(batch) = events.next() => {
-                    for (kind, event) in batch {
-                        self.objects.apply(kind, event);
-                    }
-                }
+                Some(batch) = events.next() => writer.objects.take(batch),
                 changed = generations.changed() => if changed.is_err() { return },
                 changed = replicas.changed() => if changed.is_err() { return },
                 () = of_interest(&mut changes) => {}
                 _ = looks.tick() => {}
             }
             sleep(SETTLE).await;
-            if self.objects.is_synced(&KINDS) {
-                self.look().await;
+            if writer.objects.is_synced(&KINDS) {
+                // What failed has been said, and is tried again at the next look.
+                let _ = writer.write(STATUS_MANAGER, self.differing(&writer.objects)).await;
             }
-        }
-    }
-
-    /// Looks at all objects and writes what differs.
-    async fn look(&mut self) {
-        for (key, status) in self.differing() {
-            let kind = key.kind.as_str();
-            match self.write(&key, &status).await {
-                Ok(object) => {
-                    self.metrics.written(kind);
-                    self.objects.put(key.kind, object);
-                }
-                Err(RequestError::Refused(kube::Error::Api(answer))) if answer.code == 404 => {}
-                Err(error) => {
-                    self.metrics.failed(kind);
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(kind, namespace = key.namespace, name = key.name, error, "status not written");
-                    // What ails one write ails the next; the next look tries again.
-                    return;
-                }
-            }
-            sleep(SPACING).await;
         }
     }
 
     /// The first objects whose status is not as it should be, with what it should be.
-    fn differing(&self) -> Vec<(Key, Value)> {
-        let generation = Arc::clone(&self.inputs.generations.borrow());
-        let replicas = Arc::clone(&self.inputs.replicas.borrow());
-        let view = View::new(&generation, &replicas, &self.inputs.facts, Timestamp::now());
-        self.metrics.exceptions(&view);
+    fn differing(&self, objects: &Objects) -> Vec<(Key, Value)> {
+        let generation = Arc::clone(&self.generations.borrow());
+        let replicas = Arc::clone(&self.replicas.borrow());
+        let view = View::new(&generation, &replicas, &self.facts, Timestamp::now());
+        self.metrics.exceptions(&view, objects);
         let wanted = |(key, seen): (&Key, &Seen)| Some((key.clone(), view.differing(key, seen)?));
-        self.objects.iter().filter_map(wanted).take(MAX_WRITES).collect()
+        objects.iter().filter_map(wanted).take(MAX_WRITES).collect()
     }
+}
 
-    async fn write(&self, key: &Key, status: &Value) -> Result<DynamicObject, RequestError> {
-        let resource = key.kind.api_resource();
-        let client = self.access.client.clone();
-        let api: Api<DynamicObject> = match key.namespace.as_str() {
-            "" => Api::all_with(client, &resource),
-            namespace => Api::namespaced_with(client, namespace, &resource),
-        };
-        let object = json!({
-            "apiVersion": resource.api_version, "kind": resource.kind,
-            "metadata": { "name": key.name }, "status": status,
-        });
-        let params = PatchParams::apply(STATUS_MANAGER).force();
-        bounded(api.patch_status(&key.name, &params, &Patch::Apply(&object))).await
-    }
+/// What happens to objects of these kinds, in batches.
+fn events(
+    access: &Access,
+    kinds: &[SourceKind],
+) -> impl Stream<Item = Vec<(SourceKind, Event<DynamicObject>)>> + use<> {
+    let watches = kinds.iter().map(|&kind| {
+        let api = Api::<DynamicObject>::all_with(access.client.clone(), &kind.api_resource());
+        watch(api, Config::default()).map(move |event| (kind, event)).boxed()
+    });
+    select_all(watches).ready_chunks(MAX_EVENTS)
 }
 
 /// Waits for a change of what groups look at. One who lags has missed some.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use stockade_engine::audit::Auditor;
 use stockade_engine::engine::Engine;
+use stockade_engine::exceptions::age;
 
 use crate::cli::AuditArgs;
 use crate::exit::Exit;
@@ -27,7 +28,10 @@ pub(crate) fn run(args: &AuditArgs, quiet: bool) -> Result<Exit> {
         Some(folder) => folder::audit(folder, &auditor, compiled.objects)?,
         None => cluster::audit(args.kubeconfig.as_deref(), &auditor)?,
     };
-    let report = report.with_unjudged(auditor.unjudged());
+    let now = jiff::Timestamp::now().as_second();
+    let exceptions = auditor.exceptions().iter();
+    let exceptions = exceptions.map(|e| (format!("{}/{}", e.namespace, e.name), age(e, now)));
+    let report = report.with_unjudged(auditor.unjudged()).with_exceptions(exceptions);
     super::print(&report, args.output)?;
     Ok(if report.is_clean() { Exit::Clean } else { Exit::Findings })
 }

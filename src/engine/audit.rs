@@ -8,14 +8,17 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use stockade_cel::value::Entry;
 use stockade_cel::{Object, Symbols, Value};
-use stockade_policy::compiled::{Policy, PolicySet};
+use stockade_policy::compiled::{Exception, Policy, PolicySet};
 use stockade_policy::matching::RuleWithOperations;
 use stockade_schema::{Kinds, Scope};
 
+pub use self::counts::{Counts, Waived};
 use crate::decision::{Finding, FindingAction, FindingResult};
 use crate::engine::{DecideOptions, Engine, Verb};
 use crate::facts::{ClusterFacts, Kind};
 use crate::request::{GroupVersionKind, GroupVersionResource, Operation, Request, guess_scope, plural};
+
+mod counts;
 
 /// Policies that can judge what exists.
 #[derive(Debug)]
@@ -92,8 +95,10 @@ pub struct RuleResult {
 /// How a rule ended, in the words of OpenReports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Waived by an exception.
-    Skip,
+    /// An exception covers it, and nothing failed: it is not needed there.
+    WaivedPass,
+    /// False or not to be evaluated, and waived by an exception.
+    WaivedFail,
     /// False, where the policy only warns.
     Warn,
     /// It could not be evaluated.
@@ -121,12 +126,18 @@ impl Auditor {
             exceptions: set.exceptions.clone(),
             groups: set.groups.clone(),
         };
-        Self { engine: Engine::with_equivalents(Arc::new(set), Arc::clone(engine.equivalents())), unjudged }
+        let of_audit = Engine::with_equivalents(Arc::new(set), Arc::clone(engine.equivalents()));
+        Self { engine: of_audit.own_namespace(&engine.own_namespace), unjudged }
     }
 
     /// The policies that judge.
     pub fn policies(&self) -> &[Arc<Policy>] {
         &self.engine.set().policies
+    }
+
+    /// The exceptions from them.
+    pub fn exceptions(&self) -> &[Exception] {
+        &self.engine.set().exceptions
     }
 
     /// The policies left out, in order.
@@ -289,7 +300,10 @@ impl Judgement {
                 continue;
             }
             let Some(outcome) = Outcome::of(&finding) else { continue };
-            let Finding { policy, binding, rule, message, trace, exception, .. } = finding;
+            let Finding { policy, binding, rule, mut message, trace, exception, .. } = finding;
+            if outcome == Outcome::WaivedPass {
+                "passes without the exception".clone_into(&mut message);
+            }
             let result = RuleResult { policy, binding, rule, outcome, message, trace, exception };
             match judgement.results.iter_mut().rev().find(|r| r.is_same_rule(&result)) {
                 Some(told) => told.outcome = told.outcome.max(outcome),
@@ -315,16 +329,26 @@ impl Outcome {
     /// `fail`, `warn`, `error` or `skip`.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Skip => "skip",
+            Self::WaivedPass | Self::WaivedFail => "skip",
             Self::Warn => "warn",
             Self::Error => "error",
             Self::Fail => "fail",
         }
     }
 
+    /// What an exception that is named made of it: `fail`, or `pass` where it is not needed. None where there is none.
+    pub fn waived(self) -> Option<&'static str> {
+        match self {
+            Self::WaivedPass => Some("pass"),
+            Self::WaivedFail => Some("fail"),
+            Self::Warn | Self::Error | Self::Fail => None,
+        }
+    }
+
     fn of(finding: &Finding) -> Option<Self> {
         match (finding.action, finding.result) {
-            (FindingAction::Waive, _) => Some(Self::Skip),
+            (FindingAction::Waive, FindingResult::Pass) => Some(Self::WaivedPass),
+            (FindingAction::Waive, _) => Some(Self::WaivedFail),
             (_, FindingResult::Error) => Some(Self::Error),
             (FindingAction::Warn, FindingResult::Fail) => Some(Self::Warn),
             (_, FindingResult::Fail) => Some(Self::Fail),

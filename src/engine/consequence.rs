@@ -6,13 +6,10 @@ use stockade_policy::time_span;
 use crate::context::Context;
 use crate::decision::{FindingAction, FindingResult};
 use crate::engine::Prepared;
-use crate::exceptions;
+use crate::exceptions::{self, Age};
 use crate::outcome::{FAILURE_ANNOTATION, Outcome, Place, failure_annotation, invalid};
 use crate::request::Request;
 use crate::rollout::Reached;
-
-/// An exception that ends within a week is told to whoever is waived by it.
-const ENDS_SOON_SECONDS: i64 = 7 * 24 * 3_600;
 
 /// One policy judging one request.
 #[derive(Clone, Copy)]
@@ -100,8 +97,10 @@ impl<'c> Consequence<'c, '_> {
         let key = format!("{}/{}", exception.namespace, exception.name);
         let policy = &place.policy.name;
         out.annotate(format!("{policy}/exception"), format!("{key}: {}", exception.reason));
-        let left = exception.expires - self.context.now();
-        if left <= ENDS_SOON_SECONDS {
+        let now = self.context.now();
+        // Whoever is waived by one that ends soon is told.
+        if exceptions::age(exception, now) != Age::Valid {
+            let left = exception.expires - now;
             let left = time_span::in_words(u32::try_from(left).unwrap_or(0));
             out.warn(format!("PolicyException '{key}', which waives policy '{policy}' here, expires in {left}"));
         }

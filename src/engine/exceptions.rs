@@ -13,6 +13,29 @@ use crate::request::{Operation, Request, labels};
 /// Namespace whose exceptions also waive cluster-scoped objects, unless [`crate::Engine::own_namespace`] says another.
 pub const OWN_NAMESPACE: &str = "stockade-system";
 
+/// An exception that ends within this time is said to: a week is time to ask for another, or to fix what it waives.
+const SOON_SECONDS: i64 = 7 * 24 * 3_600;
+
+/// How far an exception has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Age {
+    /// It ends, but not soon.
+    Valid,
+    /// It ends within a week.
+    ExpiresSoon,
+    /// It waives nothing any more.
+    Expired,
+}
+
+/// How far an exception has come at a time in seconds since 1970.
+pub fn age(exception: &Exception, now: i64) -> Age {
+    match exception.expires - now {
+        ..=0 => Age::Expired,
+        left if left <= SOON_SECONDS => Age::ExpiresSoon,
+        _ => Age::Valid,
+    }
+}
+
 /// Exceptions of one policy by their namespace, as positions in the set and in the exception's list of policies.
 pub(crate) type OfPolicy = HashMap<Arc<str>, Vec<(u32, u32)>>;
 

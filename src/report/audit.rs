@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use stockade_engine::audit::{Judgement, Outcome, RuleResult, Unjudged};
+use stockade_engine::audit::{Counts, Judgement, RuleResult, Unjudged, Waived};
+use stockade_engine::exceptions::Age;
 
 use crate::Report;
 use crate::table::{BAD, DOUBTFUL, FAINT, GOOD, shown, word};
@@ -15,6 +16,8 @@ pub const MAX_DETAILS: usize = 1_000;
 const MAX_SHOWN: usize = 50;
 /// Most namespaces of a table.
 const MAX_SHOWN_NAMESPACES: usize = 20;
+/// Most exceptions of a table.
+const MAX_SHOWN_EXCEPTIONS: usize = 50;
 
 /// All objects that were judged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -32,25 +35,23 @@ pub struct AuditReport {
     pub unjudged: Vec<Left>,
     /// Kinds that could not be listed, with the reason.
     pub unlisted: Vec<Left>,
+    /// Exceptions by `namespace/name`, those that waive nothing too.
+    pub exceptions: BTreeMap<String, Waiver>,
     /// Violations, in the order of the objects.
     pub violations: Vec<Violation>,
     /// How many violations there was no room for.
     pub left_out: usize,
 }
 
-/// Results by outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Bindings of which all rules passed.
-    pub pass: usize,
-    /// Rules that were false.
-    pub fail: usize,
-    /// Rules that were false, of policies that only warn.
-    pub warn: usize,
-    /// Rules that could not be evaluated.
-    pub error: usize,
-    /// Rules that an exception waives.
-    pub skip: usize,
+/// One exception.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiver {
+    /// What it waives of what was judged.
+    #[serde(flatten)]
+    pub waived: Waived,
+    /// `valid`, `expires soon` or `expired`.
+    pub age: &'static str,
 }
 
 /// What was left out, and why.
@@ -120,18 +121,31 @@ impl AuditReport {
         self
     }
 
+    /// Takes all exceptions that there are, with how far each has come.
+    #[must_use]
+    pub fn with_exceptions(mut self, all: impl IntoIterator<Item = (String, Age)>) -> Self {
+        for (name, age) in all {
+            self.exceptions.entry(name).or_default().age = match age {
+                Age::Valid => "valid",
+                Age::ExpiresSoon => "expires soon",
+                Age::Expired => "expired",
+            };
+        }
+        self
+    }
+
     /// Counts one object. `object` is asked only for an object with violations of which there is room to tell.
     pub fn add(&mut self, namespace: &str, judgement: Judgement, object: impl Fn() -> Audited) {
         self.judged += 1;
         if judgement.passes > 0 || !judgement.results.is_empty() {
-            let passes = judgement.passes as usize;
-            self.summary.pass += passes;
-            at(&mut self.namespaces, namespace, |c| c.pass += passes);
+            self.summary.judged(&judgement);
+            at(&mut self.namespaces, namespace, |c| c.judged(&judgement));
         }
         for result in judgement.results {
-            self.summary.count(result.outcome);
-            at(&mut self.namespaces, namespace, |c| c.count(result.outcome));
             at(&mut self.policies, &result.policy, |c| c.count(result.outcome));
+            if let Some(exception) = &result.exception {
+                at(&mut self.exceptions, exception, |e| e.waived.count(result.outcome));
+            }
             if self.violations.len() < MAX_DETAILS {
                 self.violations.push(Violation::new(object(), result));
             } else {
@@ -149,6 +163,9 @@ impl AuditReport {
                 into.entry(name).or_default().add(counts);
             }
         }
+        for (name, exception) in other.exceptions {
+            self.exceptions.entry(name).or_default().waived.add(exception.waived);
+        }
         self.left_out += other.left_out;
         self.violations.extend(other.violations);
         self.left_out += self.violations.len().saturating_sub(MAX_DETAILS);
@@ -157,33 +174,10 @@ impl AuditReport {
 }
 
 /// Allocates only for a name that is new.
-fn at(counts: &mut BTreeMap<String, Counts>, name: &str, change: impl FnOnce(&mut Counts)) {
+fn at<T: Default>(counts: &mut BTreeMap<String, T>, name: &str, change: impl FnOnce(&mut T)) {
     match counts.get_mut(name) {
         Some(known) => change(known),
         None => change(counts.entry(name.to_owned()).or_default()),
-    }
-}
-
-impl Counts {
-    fn count(&mut self, outcome: Outcome) {
-        *match outcome {
-            Outcome::Fail => &mut self.fail,
-            Outcome::Warn => &mut self.warn,
-            Outcome::Error => &mut self.error,
-            Outcome::Skip => &mut self.skip,
-        } += 1;
-    }
-
-    fn add(&mut self, other: Self) {
-        self.pass += other.pass;
-        self.fail += other.fail;
-        self.warn += other.warn;
-        self.error += other.error;
-        self.skip += other.skip;
-    }
-
-    fn violations(&self) -> usize {
-        self.fail + self.warn + self.error
     }
 }
 
@@ -206,6 +200,7 @@ impl Report for AuditReport {
         counted(out, "POLICY", self.policies.iter(), usize::MAX)?;
         let violated = self.namespaces.iter().filter(|(_, c)| c.violations() > 0);
         counted(out, "NAMESPACE", violated, MAX_SHOWN_NAMESPACES)?;
+        exceptions(out, &self.exceptions)?;
         for (what, left) in [("policy", &self.unjudged), ("resource", &self.unlisted)] {
             for Left { name, reason } in left {
                 writeln!(out, "{FAINT}{what} {} not judged: {reason}{FAINT:#}", shown(name))?;
@@ -261,8 +256,38 @@ fn counted<'c>(
     for (n, c) in counts.iter().take(most) {
         writeln!(out, "{:width$}  {:>8} {:>8} {:>8} {:>8}", name(n), c.fail, c.warn, c.error, c.skip)?;
     }
-    if counts.len() > most {
-        writeln!(out, "{FAINT}and {} more{FAINT:#}", counts.len() - most)?;
-    }
+    more(out, counts.len(), most)?;
     writeln!(out)
+}
+
+/// One line for each exception; of those that waive much nothing need be said, so those that are not needed come first.
+fn exceptions(out: &mut dyn Write, exceptions: &BTreeMap<String, Waiver>) -> io::Result<()> {
+    if exceptions.is_empty() {
+        return Ok(());
+    }
+    let mut exceptions: Vec<_> = exceptions.iter().collect();
+    exceptions.sort_by_key(|(_, e)| e.waived.fail > 0);
+    let shown_ones = || exceptions.iter().take(MAX_SHOWN_EXCEPTIONS);
+    let width = shown_ones().map(|(n, _)| shown(n).chars().count()).max().unwrap_or(0).max("EXCEPTION".len());
+    writeln!(out, "{FAINT}{:width$}  {:>8} {:>8}{FAINT:#}", "EXCEPTION", "FAIL", "PASS")?;
+    for (name, Waiver { waived, age }) in shown_ones() {
+        let needed = if waived.fail > 0 { "" } else { "  waives nothing" };
+        let age = if *age == "valid" { String::new() } else { format!("  {age}") };
+        writeln!(
+            out,
+            "{:width$}  {:>8} {:>8}{DOUBTFUL}{needed}{age}{DOUBTFUL:#}",
+            shown(name),
+            waived.fail,
+            waived.pass
+        )?;
+    }
+    more(out, exceptions.len(), MAX_SHOWN_EXCEPTIONS)?;
+    writeln!(out)
+}
+
+fn more(out: &mut dyn Write, all: usize, most: usize) -> io::Result<()> {
+    match all.checked_sub(most) {
+        Some(more @ 1..) => writeln!(out, "{FAINT}and {more} more{FAINT:#}"),
+        _ => Ok(()),
+    }
 }

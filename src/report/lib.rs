@@ -12,7 +12,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub use audit::{AuditReport, Audited, Counts, Left, MAX_DETAILS, Violation};
+pub use audit::{AuditReport, Audited, Left, MAX_DETAILS, Violation, Waiver};
 pub use check::{CheckReport, Judged, Subject, Summary};
 pub use review::ReviewReport;
 pub use tests_run::{CaseResult, PolicyResult, TestReport};

@@ -15,7 +15,7 @@ use stockade_cluster::policies::{self, Generation, Generations, RefusedObject, S
 use stockade_cluster::registration::{self, Address, RegistrationMetrics};
 use stockade_cluster::replicas::Inputs;
 use stockade_cluster::reports::Group;
-use stockade_cluster::status;
+use stockade_cluster::status::{self, UsageInputs};
 use stockade_policy::diagnostic::Severity;
 use stockade_webhook::Certificates;
 use stockade_webhook::certs::{Pair, serving_names};
@@ -76,11 +76,15 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     let (tell_holds, writing_holds) = policies::write_holds(&access);
     in_force.tell_holds(tell_holds);
     tasks.spawn(writing_holds);
+    let (tell_usage, audited) = watch::channel(None);
+    let (usage, used) = UsageInputs::new(audited);
+    in_force.tell_used(used);
     let inputs = status::Inputs {
         generations: generations.clone(),
         replicas: leases.replicas.clone(),
         leadership: leases.leadership.clone(),
         facts: facts.clone(),
+        usage,
     };
     tasks.spawn(status::keep(&access, inputs, registry));
 
@@ -101,7 +105,7 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     in_force.tell_events(events.clone());
     let told = Told { ready, observed, serving: issued.serving };
     tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force, told));
-    let inputs = audit::Inputs { generations, facts, replicas: leases.replicas, events };
+    let inputs = audit::Inputs { generations, facts, replicas: leases.replicas, events, usage: tell_usage };
     tasks.spawn(audit::run(access, inputs, audit_settings(&args.cluster), metrics, stop.clone()));
     Ok(Parts { certificates, tasks, stop, ended: leases.ended })
 }

@@ -32,6 +32,8 @@ pub(crate) struct InForce {
     holds: OnceLock<mpsc::Sender<Hold>>,
     /// Where refusals are told; nowhere where there is no cluster.
     events: OnceLock<Events>,
+    /// Where exceptions are told that requests needed; nowhere where there is no cluster.
+    used: OnceLock<mpsc::Sender<String>>,
 }
 
 // === impl InForce ===
@@ -45,6 +47,7 @@ impl InForce {
             refused: ArcSwap::default(),
             holds: OnceLock::new(),
             events: OnceLock::new(),
+            used: OnceLock::new(),
         }
     }
 
@@ -74,6 +77,17 @@ impl InForce {
     /// Where refusals are told.
     pub(crate) fn events(&self) -> Option<&Events> {
         self.events.get()
+    }
+
+    /// Names where exceptions are told that requests needed.
+    pub(crate) fn tell_used(&self, used: mpsc::Sender<String>) {
+        // It is named once, at the start.
+        let _ = self.used.set(used);
+    }
+
+    /// Where exceptions are told that requests needed.
+    pub(crate) fn used(&self) -> Option<&mpsc::Sender<String>> {
+        self.used.get()
     }
 
     /// A rollout has stopped on this replica.

@@ -7,7 +7,7 @@ use stockade_cluster::policies::admission;
 use stockade_webhook::{BadReview, Readiness, Reviewed, Reviewer, Verb, review};
 
 use super::in_force::InForce;
-use super::{denials, holds};
+use super::{denials, holds, waivers};
 
 /// Judges by what is in force.
 pub(crate) struct PolicyReviewer {
@@ -37,6 +37,7 @@ impl Reviewer for PolicyReviewer {
             self.in_force.metrics.record(decision);
             holds::count(&judge.engine, decision, &self.in_force);
             denials::tell(self.in_force.events(), request, decision);
+            waivers::tell(self.in_force.used(), request, decision);
         })
     }
 

@@ -267,3 +267,51 @@ fn audit_judges_a_dump_counts_by_policy_and_namespace_and_exits_with_1() {
     4 objects judged: 2 fail, 0 warn, 0 error, 0 skip, 1 pass
     ");
 }
+
+#[test]
+fn audit_lists_exceptions_those_that_are_not_needed_first() {
+    let pod = |name: &str, host: bool| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{hostNetwork: {host}}}\n---\n"
+        )
+    };
+    let exception = |name: &str, pod: &str, expires: &str| {
+        format!(
+            "apiVersion: stockade.dev/v1alpha1\nkind: PolicyException\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
+             policies: [{{name: no-host-network}}]\n  resources: [{{names: [{pod}]}}]\n  reason: r\n  owner: o\n  expires: \
+             '{expires}'\n---\n"
+        )
+    };
+    let (later, over) = ("2099-01-01T00:00:00Z", "2026-01-01T00:00:00Z");
+    let exceptions = exception("a", "agent", later) + &exception("b", "other", later) + &exception("c", "agent", over);
+    let dir = folder(&[
+        ("p/p.yaml", POLICY),
+        ("p/e.yaml", &exceptions),
+        ("dump/pods.yaml", &(pod("agent", true) + &pod("other", false))),
+    ]);
+    insta::assert_snapshot!(shown(&stockade(&dir, &["audit", "-p", "p", "--from", "dump"])), @r"
+    exit 0
+    warning: spec.expires: has expired: it waives nothing
+      --> p/e.yaml:29:12
+       |
+    29 |   expires: '2026-01-01T00:00:00Z'
+       |            ^^^^^^^^^^^^^^^^^^^^^^
+    dump/pods.yaml: Pod shop/agent
+      skip    no-host-network
+              host network is not for you
+
+    dump/pods.yaml: Pod shop/other
+      skip    no-host-network
+              passes without the exception
+
+    POLICY               FAIL     WARN    ERROR     SKIP
+    no-host-network         0        0        0        2
+
+    EXCEPTION      FAIL     PASS
+    shop/b            0        1  waives nothing
+    shop/c            0        0  waives nothing  expired
+    shop/a            1        0
+
+    2 objects judged: 0 fail, 0 warn, 0 error, 2 skip, 0 pass
+    ");
+}

@@ -90,6 +90,9 @@ impl Unit {
     fn merge(&mut self, other: Self) {
         self.objects += other.objects;
         self.counts.add(other.counts);
+        for (exception, waived) in other.waived {
+            self.waived.entry(exception).or_default().add(waived);
+        }
         let room = MAX_UNIT_RESULTS.saturating_sub(self.found.len());
         self.found.extend(other.found.into_iter().take(room));
         self.reads.extend(other.reads);

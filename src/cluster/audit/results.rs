@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use stockade_engine::audit::{Judgement, Outcome, RuleResult};
+use stockade_engine::audit::{Counts, Judgement, Outcome, RuleResult, Waived};
 
 use super::dependencies::Reads;
 use crate::facts::Change;
@@ -30,20 +30,12 @@ pub(crate) struct Unit {
     pub(crate) objects: usize,
     /// Results by outcome.
     pub(crate) counts: Counts,
+    /// What each exception (`namespace/name`) waives.
+    pub(crate) waived: BTreeMap<Arc<str>, Waived>,
     /// Those that did not simply pass, while there is room.
     pub(crate) found: Vec<Found>,
     /// What was read to find them.
     pub(crate) reads: Reads,
-}
-
-/// Numbers of results.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) pass: usize,
-    pub(crate) fail: usize,
-    pub(crate) warn: usize,
-    pub(crate) error: usize,
-    pub(crate) skip: usize,
 }
 
 /// One rule that did not simply pass. Its texts are shared with all that read the same.
@@ -131,6 +123,24 @@ impl Results {
         self.namespaces.get(namespace).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// Violations by policy and outcome.
+    pub(crate) fn violations(&self) -> BTreeMap<(Arc<str>, &'static str), usize> {
+        let mut counts = BTreeMap::new();
+        for found in self.units().flat_map(|(_, _, unit)| &unit.found) {
+            *counts.entry((Arc::clone(&found.policy), found.outcome.name())).or_default() += 1;
+        }
+        counts
+    }
+
+    /// What each exception (`namespace/name`) waives.
+    pub(crate) fn waived(&self) -> BTreeMap<Arc<str>, Waived> {
+        let mut all: BTreeMap<_, Waived> = BTreeMap::new();
+        for (exception, waived) in self.units().flat_map(|(_, _, unit)| &unit.waived) {
+            all.entry(Arc::clone(exception)).or_default().add(*waived);
+        }
+        all
+    }
+
     /// All units.
     pub(crate) fn units(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>, &Unit)> {
         self.namespaces.iter().flat_map(|(n, units)| units.iter().map(move |(r, u)| (n, r, u)))
@@ -149,43 +159,19 @@ impl Unit {
         now: i64,
     ) {
         self.objects += 1;
-        self.counts.pass += judgement.passes as usize;
+        self.counts.judged(judgement);
         if judgement.results.is_empty() {
             return;
         }
         let object = object(texts);
         for result in &judgement.results {
-            self.counts.count(result.outcome);
+            if let Some(exception) = &result.exception {
+                self.waived.entry(texts.share(exception)).or_default().count(result.outcome);
+            }
             if self.found.len() < MAX_UNIT_RESULTS {
                 self.found.push(Found::new(object.clone(), result, texts, now));
             }
         }
-    }
-}
-
-// === impl Counts ===
-
-impl Counts {
-    fn count(&mut self, outcome: Outcome) {
-        *match outcome {
-            Outcome::Fail => &mut self.fail,
-            Outcome::Warn => &mut self.warn,
-            Outcome::Error => &mut self.error,
-            Outcome::Skip => &mut self.skip,
-        } += 1;
-    }
-
-    pub(crate) fn add(&mut self, other: Self) {
-        self.pass += other.pass;
-        self.fail += other.fail;
-        self.warn += other.warn;
-        self.error += other.error;
-        self.skip += other.skip;
-    }
-
-    /// Results that did not simply pass.
-    pub(crate) fn found(self) -> usize {
-        self.fail + self.warn + self.error + self.skip
     }
 }
 

@@ -2,11 +2,13 @@
 
 use crate::replicas::Replica;
 
-/// The namespaces that one replica audits. Cluster-scoped objects are one share, under the empty name.
+/// The namespaces that one replica audits. Cluster-scoped objects, under the empty name, go with Stockade's own
+/// namespace: so one replica sees all that an exception there waives, as with every other namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Share {
     own: u64,
     others: Vec<u64>,
+    own_namespace: String,
 }
 
 // === impl Share ===
@@ -14,17 +16,17 @@ pub(crate) struct Share {
 impl Share {
     /// The share of the replica with this identity among those that are alive. None until it is one of them: what is
     /// nobody's yet is left to the others.
-    pub(crate) fn of(identity: &str, alive: &[Replica]) -> Option<Self> {
+    pub(crate) fn of(identity: &str, alive: &[Replica], own_namespace: &str) -> Option<Self> {
         if !alive.iter().any(|r| r.identity == identity) {
             return None;
         }
         let others = alive.iter().filter(|r| r.identity != identity).map(|r| hash(&r.identity)).collect();
-        Some(Self { own: hash(identity), others })
+        Some(Self { own: hash(identity), others, own_namespace: own_namespace.to_owned() })
     }
 
     /// Whether a namespace is in it.
     pub(crate) fn holds(&self, namespace: &str) -> bool {
-        let namespace = hash(namespace);
+        let namespace = hash(if namespace == self.own_namespace { "" } else { namespace });
         let own = (mixed(self.own ^ namespace), self.own);
         self.others.iter().all(|&other| (mixed(other ^ namespace), other) < own)
     }
@@ -46,13 +48,15 @@ fn mixed(mut bits: u64) -> u64 {
 mod tests {
     use super::*;
 
+    const OWN: &str = "stockade-system";
+
     fn replicas(names: &[&str]) -> Vec<Replica> {
         names.iter().map(|n| Replica { identity: (*n).to_owned(), ready: true, observed: 0 }).collect()
     }
 
     fn owners(names: &[&str]) -> Vec<Vec<usize>> {
         let alive = replicas(names);
-        let shares: Vec<_> = names.iter().map(|n| Share::of(n, &alive).unwrap()).collect();
+        let shares: Vec<_> = names.iter().map(|n| Share::of(n, &alive, OWN).unwrap()).collect();
         (0..3_000)
             .map(|n| (0..names.len()).filter(|&r| shares[r].holds(&format!("team-{n}"))).collect::<Vec<_>>())
             .collect()
@@ -77,7 +81,15 @@ mod tests {
 
     #[test]
     fn a_replica_that_is_not_alive_has_no_share_and_one_alone_has_all() {
-        assert_eq!(Share::of("d", &replicas(&["a"])), None);
-        assert!(Share::of("a", &replicas(&["a"])).unwrap().holds(""));
+        assert_eq!(Share::of("d", &replicas(&["a"]), OWN), None);
+        assert!(Share::of("a", &replicas(&["a"]), OWN).unwrap().holds(""));
+    }
+    #[test]
+    fn cluster_scoped_objects_go_with_the_own_namespace() {
+        let alive = replicas(&["a", "b", "c"]);
+        let holders = |namespace: &str| -> Vec<bool> {
+            ["a", "b", "c"].iter().map(|n| Share::of(n, &alive, OWN).unwrap().holds(namespace)).collect()
+        };
+        assert_eq!(holders(OWN), holders(""));
     }
 }

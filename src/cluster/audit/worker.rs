@@ -18,6 +18,7 @@ use super::pass::{Next, Pass};
 use super::queue::Queue;
 use super::results::Results;
 use super::share::Share;
+use super::usage::Usage;
 use super::{Inputs, Settings};
 use crate::access::Access;
 use crate::reports::writer::{Passes, Writer};
@@ -136,10 +137,11 @@ impl Worker {
     /// Takes over what others say: policies, resources, replicas.
     async fn refresh(&mut self) {
         let alive = Arc::clone(&self.inputs.replicas.borrow_and_update());
-        let share = Share::of(&self.access.identity, &alive).map(Arc::new);
+        let share = Share::of(&self.access.identity, &alive, &self.access.namespace).map(Arc::new);
         if share != self.plan.share {
             tracing::info!(replicas = alive.len(), "sharing the audit anew");
             self.plan.share = share;
+            self.inputs.usage.send_replace(None);
             self.plan.forget_seen();
             self.pass = None;
             if let Some(share) = &self.plan.share {
@@ -379,13 +381,13 @@ impl Worker {
         Ok(true)
     }
 
-    /// Violations by policy, for the metrics.
+    /// Tells what there is in numbers: of violations to the metrics, of what is waived to the status of exceptions.
     fn count(&self) {
-        let mut counts = BTreeMap::new();
-        for found in self.results.units().flat_map(|(_, _, u)| &u.found) {
-            *counts.entry((Arc::clone(&found.policy), found.outcome.name())).or_default() += 1;
+        self.metrics.violations(&self.results.violations());
+        if let (None, Some(share)) = (self.began, &self.plan.share) {
+            let (engine, share) = (Arc::clone(&self.plan.engine), Arc::clone(share));
+            self.inputs.usage.send_replace(Some(Arc::new(Usage { engine, share, waived: self.results.waived() })));
         }
-        self.metrics.violations(&counts);
     }
 
     /// Writes some reports. Whether there were any to look at.

@@ -42,6 +42,12 @@ use super::selector::LabelSelector;
         json_path = ".status.conditions[?(@.type=='InUse')].status",
         description = "Whether it waives anything"
     ),
+    printcolumn(
+        name = "Waives",
+        type_ = "integer",
+        json_path = ".status.waivedFail",
+        description = "Failures of existing objects that it waives"
+    ),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner", description = "Who answers for it"),
     printcolumn(
         name = "Ready",
@@ -143,19 +149,19 @@ pub struct PolicyExceptionStatus {
     /// metadata.generation that the rest of the status is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready: its policies exist and it has not expired. InUse: it waives a failure of some object. Expired: its time
-    /// is over; the reason is ExpiresSoon while that is near.
+    /// Ready: its policies exist and it has not expired. InUse: it waives a failure of some object, or a request of the
+    /// last 30 days was admitted because of it. Expired: its time is over; the reason is ExpiresSoon while that is near.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// When it last waived a failure.
+    /// When a request last was admitted because of it, to the hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Time>,
-    /// Failures of existing objects that it waives.
+    /// Failures of existing objects that it waives, rule by rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waived_fail: Option<i64>,
-    /// Existing objects that it would waive and that need no exception.
+    /// Judgements of existing objects that it would waive and that pass without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waived_pass: Option<i64>,
 }

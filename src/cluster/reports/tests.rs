@@ -13,7 +13,7 @@ fn results(outcomes: &[(&str, Outcome)], passes: u32, now: i64) -> Results {
             outcome: *outcome,
             message: "not for you".to_owned(),
             trace: None,
-            exception: (*outcome == Outcome::Skip).then(|| "shop/agents".to_owned()),
+            exception: outcome.waived().map(|_| "shop/agents".to_owned()),
         };
         let object = |texts: &mut Texts| Object {
             api_version: texts.share("v1"),
@@ -34,8 +34,8 @@ fn policies() -> Policies {
 }
 
 #[test]
-fn a_report_tells_the_worst_first_with_all_that_policy_reporter_reads() {
-    let results = results(&[("a", Outcome::Skip), ("b", Outcome::Fail)], 3, 1_700_000_000);
+fn a_report_has_all_that_policy_reporter_reads() {
+    let results = results(&[("a", Outcome::WaivedFail)], 3, 1_700_000_000);
     let report = render("shop", &results, &policies(), Group::OpenReports).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&report.content).unwrap(), @r#"
     {
@@ -46,38 +46,13 @@ fn a_report_tells_the_worst_first_with_all_that_policy_reporter_reads() {
         "name": "shop"
       },
       "summary": {
-        "pass": 6,
-        "fail": 1,
+        "pass": 3,
+        "fail": 0,
         "warn": 0,
         "error": 0,
         "skip": 1
       },
       "results": [
-        {
-          "policy": "no-host-network",
-          "rule": "validations[0]",
-          "category": "Hosts",
-          "severity": "high",
-          "result": "fail",
-          "scored": true,
-          "timestamp": {
-            "seconds": 1700000000,
-            "nanos": 0
-          },
-          "message": "not for you",
-          "resources": [
-            {
-              "apiVersion": "v1",
-              "kind": "Pod",
-              "namespace": "shop",
-              "name": "b",
-              "uid": "uid-b"
-            }
-          ],
-          "properties": {
-            "binding": "everywhere"
-          }
-        },
         {
           "policy": "no-host-network",
           "rule": "validations[0]",
@@ -101,13 +76,28 @@ fn a_report_tells_the_worst_first_with_all_that_policy_reporter_reads() {
           ],
           "properties": {
             "binding": "everywhere",
-            "exception": "shop/agents"
+            "exception": "shop/agents",
+            "waived": "fail"
           }
         }
       ]
     }
     "#);
     assert_eq!(report.left_out, 0);
+}
+
+#[test]
+fn the_worst_comes_first_and_what_is_waived_last() {
+    let outcomes = [Outcome::WaivedPass, Outcome::WaivedFail, Outcome::Warn, Outcome::Fail, Outcome::Error];
+    let outcomes: Vec<(&str, Outcome)> = ["a", "b", "c", "d", "e"].into_iter().zip(outcomes).collect();
+    let report = render("shop", &results(&outcomes, 0, 0), &policies(), Group::OpenReports).unwrap();
+    let told = |r: &ReportResult| (r.resources[0].name.clone(), r.result.clone(), r.properties.get("waived").cloned());
+    let expected = [("d", "fail", None), ("e", "error", None), ("c", "warn", None), ("b", "skip", Some("fail"))];
+    let expected = expected.into_iter().chain([("a", "skip", Some("pass"))]);
+    let expected: Vec<_> = expected
+        .map(|(n, r, w): (&str, &str, Option<&str>)| (n.to_owned(), r.to_owned(), w.map(str::to_owned)))
+        .collect();
+    assert_eq!(report.content.results.iter().map(told).collect::<Vec<_>>(), expected);
 }
 
 #[test]

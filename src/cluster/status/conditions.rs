@@ -56,7 +56,8 @@ pub(super) fn differs(wanted: &Value, status: &Value) -> bool {
     })
 }
 
-fn find<'s>(status: &'s Value, kind: &str) -> Option<&'s Value> {
+/// The condition of this type.
+pub(super) fn find<'s>(status: &'s Value, kind: &str) -> Option<&'s Value> {
     status["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
 }
 

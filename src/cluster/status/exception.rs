@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
+use stockade_engine::exceptions::{Age, age};
 use stockade_policy::compiled::Exception;
 
 use super::conditions::{Wanted, conditions};
@@ -9,17 +10,6 @@ use super::objects::{Key, Seen};
 use super::view::View;
 use crate::kinds::policy_exception::PolicyExceptionStatus;
 use crate::policies::RefusedObject;
-
-/// An exception that ends within this time is said to: a week is time to ask for another, or to fix what it waives.
-const SOON_SECONDS: i64 = 7 * 24 * 3_600;
-
-/// How far it has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Age {
-    Valid,
-    ExpiresSoon,
-    Expired,
-}
 
 /// As it should be; none while nothing can be said.
 pub(super) fn status(view: &View<'_>, key: &Key, seen: &Seen, refused: Option<&RefusedObject>) -> Option<Value> {
@@ -36,7 +26,7 @@ pub(super) fn status(view: &View<'_>, key: &Key, seen: &Seen, refused: Option<&R
 }
 
 fn readable(view: &View<'_>, exception: &Exception) -> Vec<Wanted> {
-    let age = age(exception, view.now);
+    let age = age(exception, view.now.as_second());
     let at = Timestamp::from_second(exception.expires).map(|t| t.to_string()).unwrap_or_default();
     let expired = match age {
         Age::Expired => Wanted::new("Expired", true, "Expired", format!("since {at} it waives nothing")),
@@ -51,13 +41,4 @@ fn readable(view: &View<'_>, exception: &Exception) -> Vec<Wanted> {
         (_, names) => Wanted::new("Ready", false, "PolicyNotFound", format!("no policy named {}", names.join(", "))),
     };
     vec![ready, expired]
-}
-
-/// How far an exception has come.
-pub(super) fn age(exception: &Exception, now: Timestamp) -> Age {
-    match exception.expires - now.as_second() {
-        ..=0 => Age::Expired,
-        left if left <= SOON_SECONDS => Age::ExpiresSoon,
-        _ => Age::Valid,
-    }
 }

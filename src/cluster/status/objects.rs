@@ -43,7 +43,12 @@ pub(super) struct Objects {
 // === impl Objects ===
 
 impl Objects {
-    pub(super) fn apply(&mut self, kind: SourceKind, event: Event<DynamicObject>) {
+    /// Takes what happened, in order.
+    pub(super) fn take(&mut self, events: Vec<(SourceKind, Event<DynamicObject>)>) {
+        events.into_iter().for_each(|(kind, event)| self.apply(kind, event));
+    }
+
+    fn apply(&mut self, kind: SourceKind, event: Event<DynamicObject>) {
         match event {
             Event::Init => self.listed.retain(|key| key.kind != kind),
             Event::InitApply(object) => {
@@ -80,6 +85,15 @@ impl Objects {
 
     pub(super) fn is_synced(&self, kinds: &[SourceKind]) -> bool {
         kinds.iter().all(|kind| self.synced.contains(kind))
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Seen> {
+        self.seen.get(key)
+    }
+
+    /// Those of one kind.
+    pub(super) fn of(&self, kind: SourceKind) -> impl Iterator<Item = (&Key, &Seen)> {
+        self.iter().filter(move |(key, _)| key.kind == kind)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Seen)> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use stockade_engine::audit::Waived;
 use stockade_engine::engine::Engine;
 use stockade_engine::folder_facts::FolderFacts;
 use stockade_policy::compile::incremental::{Compiler, Part, Scope, Standing};
@@ -217,6 +218,26 @@ fn an_exception_tells_when_it_ends_and_what_it_does_not_find() {
         ]
     );
     assert_eq!(of("q", "2026-12-01T00:00:00Z")[0], "Ready=False PolicyNotFound: no policy named q");
+}
+
+#[test]
+fn an_exception_is_in_use_while_something_fails_without_it_or_a_request_did() {
+    let of = |expires: &str, fail: usize, pass: usize, last_used: Option<&str>| {
+        let generation = generation(&[&good("p"), &exception("p", expires)]);
+        let exception = &generation.audited.set().exceptions[0];
+        let seen = seen(json!({ "lastUsed": last_used }));
+        let status = super::usage::status(exception, Waived { fail, pass }, &seen, NOW.parse().unwrap()).unwrap();
+        (told(&status).remove(0), status["waivedFail"].clone(), status["waivedPass"].clone())
+    };
+    let later = "2026-12-01T00:00:00Z";
+    let in_use = "InUse=True WaivesFailures: what exists fails without it: see waivedFail".to_owned();
+    assert_eq!(of(later, 2, 3, None), (in_use, json!(2), json!(3)));
+    let requested = "a request of the last 30 days needed it, nothing that exists does";
+    assert_eq!(of(later, 0, 1, Some("2026-05-03T00:00:00Z")).0, format!("InUse=True UsedByRequests: {requested}"));
+    let unused = "InUse=False Unused: neither what exists nor a request of the last 30 days needs it".to_owned();
+    assert_eq!(of(later, 0, 1, Some("2026-05-02T00:00:00Z")), (unused, json!(0), json!(1)));
+    let expired = "InUse=False Expired: it waives nothing any more".to_owned();
+    assert_eq!(of(NOW, 2, 3, Some(NOW)), (expired, json!(0), json!(0)));
 }
 
 fn namespace(name: &str, label: &str) -> Value {
