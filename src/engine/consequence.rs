@@ -1,6 +1,6 @@
 //! What comes of a failure: the binding's actions, unless an exception waives it or a rollout has not come so far.
 
-use stockade_policy::compiled::{Actions, Exception, FailurePolicy, Flavour};
+use stockade_policy::compiled::{Actions, Exception, FailurePolicy};
 use stockade_policy::time_span;
 
 use crate::context::Context;
@@ -146,7 +146,7 @@ impl<'c> Consequence<'c, '_> {
 
     /// A warning for what is not denied yet.
     pub(crate) fn early_warning(self, place: Place<'c>, message: &str) -> String {
-        debug_assert_eq!(place.policy.flavour, Flavour::Admission, "only an AdmissionPolicy has a rollout");
+        debug_assert!(place.policy.flavour.is_own(), "only the own kinds have a rollout");
         let held = self.prepared.is_held() || place.policy.rollout.as_ref().is_some_and(|r| r.held);
         let later = match held {
             true => "will be denied when the rollout of this policy, now on hold, goes on",

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::images::Wanted;
 use crate::rollout::Source;
 
 /// What the webhook answers and the command line prints. Owned: it outlives the request's arena.
@@ -32,6 +33,10 @@ pub struct Decision {
     /// `Rollouts::record`.
     #[serde(skip)]
     pub budgeted: Vec<Budgeted>,
+    /// Images that had to be looked at first: have what is wanted gathered and decide again. When there are any, the
+    /// request is refused, and nothing else here is a verdict.
+    #[serde(skip)]
+    pub wanted: Vec<Wanted>,
 }
 
 /// One request on which a policy and its shadow do not agree.

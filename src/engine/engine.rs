@@ -319,6 +319,7 @@ fn decision(mut out: Outcome, patch: &[PatchOperation<'_>], mutated: &Mutated<'_
         object,
         shadow: std::mem::take(&mut out.shadow),
         budgeted: std::mem::take(&mut out.budgeted),
+        wanted: std::mem::take(&mut out.wanted),
         findings: out.into_findings(),
     }
 }

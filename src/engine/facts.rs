@@ -5,6 +5,8 @@ use bumpalo::Bump;
 use stockade_cel::authorizer::Authorizer;
 use stockade_cel::{Symbols, Value};
 
+use crate::images::ImageFacts;
+
 /// Objects that exist in the cluster. Synchronous: answers come from memory.
 pub trait ClusterFacts: Sync {
     /// One object; `namespace` is empty for a cluster-scoped kind.
@@ -24,6 +26,11 @@ pub trait ClusterFacts: Sync {
     /// built in.
     fn namespaced(&self, kind: Kind<'_>) -> Option<bool> {
         let _ = kind;
+        None
+    }
+
+    /// What is known of images; none where nobody looks at registries, which is an error of policies that need it.
+    fn images(&self) -> Option<&dyn ImageFacts> {
         None
     }
 

@@ -22,6 +22,7 @@ pub mod facts;
 pub mod folder_facts;
 mod groups;
 pub mod host;
+pub mod images;
 pub mod index;
 pub mod matcher;
 mod mutate;

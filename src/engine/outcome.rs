@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use stockade_policy::compiled::{Actions, Binding, Flavour, Policy};
+use stockade_policy::compiled::{Actions, Binding, Policy};
 
 use crate::decision::{Budgeted, Finding, FindingAction, FindingResult, ShadowDifference, Status};
+use crate::images::Wanted;
 
 /// Most findings of one request; what is beyond is counted in a last one.
 pub const MAX_FINDINGS: usize = 1_000;
@@ -31,6 +32,7 @@ pub(crate) struct Outcome {
     pub(crate) findings: Vec<Finding>,
     pub(crate) shadow: Vec<ShadowDifference>,
     pub(crate) budgeted: Vec<Budgeted>,
+    pub(crate) wanted: Vec<Wanted>,
     suppressed: usize,
 }
 
@@ -118,7 +120,7 @@ impl Place<'_> {
     pub(crate) fn validation_denied(self, message: &str) -> String {
         let Policy { name, flavour, .. } = self.policy;
         match (flavour, self.binding) {
-            (Flavour::Admission, _) => format!("AdmissionPolicy '{name}' denied request: {message}"),
+            (own, _) if own.is_own() => format!("{} '{name}' denied request: {message}", own.kind()),
             (_, None) => format!("ValidatingAdmissionPolicy '{name}' denied request: {message}"),
             (_, Some(b)) => {
                 format!("ValidatingAdmissionPolicy '{name}' with binding '{}' denied request: {message}", b.name)
@@ -130,11 +132,11 @@ impl Place<'_> {
     pub(crate) fn validation_warning(self, message: &str) -> String {
         let name = &self.policy.name;
         match (self.policy.flavour, self.binding) {
-            (Flavour::Admission, _) | (_, None) => format!("Validation failed for AdmissionPolicy '{name}': {message}"),
-            (_, Some(b)) => {
+            (own, Some(b)) if !own.is_own() => {
                 let binding = &b.name;
                 format!("Validation failed for ValidatingAdmissionPolicy '{name}' with binding '{binding}': {message}")
             }
+            (own, _) => format!("Validation failed for {} '{name}': {message}", own.kind()),
         }
     }
 
@@ -142,7 +144,7 @@ impl Place<'_> {
     pub(crate) fn mutation_denied(self, message: &str) -> String {
         let name = &self.policy.name;
         match (self.policy.flavour, self.binding) {
-            (Flavour::Admission, _) => format!("AdmissionPolicy '{name}' denied request: {message}"),
+            (own, _) if own.is_own() => format!("{} '{name}' denied request: {message}", own.kind()),
             (_, Some(b)) => format!("policy '{name}' with binding '{}' denied request: {message}", b.name),
             (_, None) => format!("policy {name:?} denied request: {message}"),
         }

@@ -156,7 +156,7 @@ fn report_conflicts(sources: &PolicySources, diagnostics: &mut Diagnostics) {
 
 /// Everything that has a name of its own: kind, name and place.
 fn named(sources: &PolicySources) -> impl Iterator<Item = (&'static str, String, &SourceFile, Span)> {
-    let policies = sources.policies.iter().map(|p| (kind(p.flavour), p.name.clone(), &p.file, p.name_span));
+    let policies = sources.policies.iter().map(|p| (p.flavour.kind(), p.name.clone(), &p.file, p.name_span));
     let bindings = sources.bindings.iter().map(|b| (binding_kind(b.flavour), b.name.clone(), &b.file, b.name_span));
     let of_exception = |e: &Exception| format!("{}/{}", e.namespace, e.name);
     let exceptions = sources.exceptions.iter();
@@ -165,19 +165,11 @@ fn named(sources: &PolicySources) -> impl Iterator<Item = (&'static str, String,
     policies.chain(bindings).chain(exceptions).chain(groups)
 }
 
-fn kind(flavour: Flavour) -> &'static str {
-    match flavour {
-        Flavour::Validating => "ValidatingAdmissionPolicy",
-        Flavour::Mutating => "MutatingAdmissionPolicy",
-        Flavour::Admission => "AdmissionPolicy",
-    }
-}
-
 fn binding_kind(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::Validating => "ValidatingAdmissionPolicyBinding",
         Flavour::Mutating => "MutatingAdmissionPolicyBinding",
-        Flavour::Admission => "AdmissionPolicy",
+        Flavour::Admission | Flavour::Image => flavour.kind(),
     }
 }
 
@@ -195,7 +187,7 @@ fn bind(sources: &PolicySources, policies: &mut [Policy], options: Options, diag
     }
     for source in &sources.policies {
         let Some(&i) = by_name.get(&(source.flavour, Arc::from(source.name.as_str()))) else { continue };
-        if source.flavour == Flavour::Admission || !policies[i].bindings.is_empty() {
+        if source.flavour.is_own() || !policies[i].bindings.is_empty() {
             continue;
         }
         if options.unbound == UnboundPolicy::BindEverywhereDeny {
@@ -217,7 +209,7 @@ fn unbound_note(source: &PolicySource, unbound: UnboundPolicy) -> Diagnostic {
             ("has no binding: it judges nothing", Some(format!("add a {}", binding_kind(source.flavour))))
         }
     };
-    let message = format!("{} {:?} {message}", kind(source.flavour), source.name);
+    let message = format!("{} {:?} {message}", source.flavour.kind(), source.name);
     let mut d = Diagnostic::at(Severity::Note, &source.file, source.name_span, message).field("metadata.name");
     d.help = help;
     d
@@ -273,7 +265,7 @@ fn report_unknown_policy(source: &BindingSource, sources: &PolicySources, diagno
 /// What is said of a binding that names none of these policies.
 fn unknown_policy<'n>(source: &BindingSource, names: impl Iterator<Item = &'n str>) -> Diagnostic {
     let message =
-        format!("no {} named {:?} was read: this binding does nothing", kind(source.flavour), source.policy_name);
+        format!("no {} named {:?} was read: this binding does nothing", source.flavour.kind(), source.policy_name);
     let d = Diagnostic::at(Severity::Warning, &source.file, source.policy_name_span, message).field("spec.policyName");
     match crate::read::suggest::closest(&source.policy_name, names) {
         Some(name) => d.help(format!("did you mean `{name}`?")),

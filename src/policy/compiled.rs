@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use stockade_cel::{Program, Symbols};
 
+use crate::images::ImageRules;
 use crate::matching::MatchResources;
 use crate::selector::LabelSelector;
 
@@ -66,6 +67,8 @@ pub struct Policy {
     pub reads: Vec<ParamKind>,
     /// Whether a verdict can depend on who sends the request: what exists already cannot be judged by it.
     pub reads_requester: bool,
+    /// What an ImagePolicy decides; none for the other kinds.
+    pub image_rules: Option<Arc<ImageRules>>,
 }
 
 /// The kind a policy was written as.
@@ -77,6 +80,28 @@ pub enum Flavour {
     Mutating,
     /// `stockade.dev` AdmissionPolicy
     Admission,
+    /// `stockade.dev` ImagePolicy
+    Image,
+}
+
+impl Flavour {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Validating, Self::Mutating, Self::Admission, Self::Image];
+
+    /// The kind's name.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Validating => "ValidatingAdmissionPolicy",
+            Self::Mutating => "MutatingAdmissionPolicy",
+            Self::Admission => "AdmissionPolicy",
+            Self::Image => "ImagePolicy",
+        }
+    }
+
+    /// Whether it is a kind of our own: an object of it is its own binding, and the API server does not enforce it.
+    pub fn is_own(self) -> bool {
+        matches!(self, Self::Admission | Self::Image)
+    }
 }
 
 /// File and line of an object; line 0 when it did not come from a file.

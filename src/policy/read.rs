@@ -16,6 +16,7 @@ pub(crate) mod bounds;
 pub(crate) mod exception;
 pub(crate) mod expressions;
 pub(crate) mod group;
+pub(crate) mod image_policy;
 pub(crate) mod labels;
 pub(crate) mod matching;
 pub(crate) mod metadata;
@@ -149,6 +150,14 @@ impl<'f> Reader<'f> {
     pub(crate) fn report_at(&mut self, span: Span, path: &str, message: impl Into<String>) {
         if !self.diagnostics.is_full() {
             self.diagnostics.push(Diagnostic::at(Severity::Error, self.file, span, message).field(path));
+        }
+    }
+
+    /// Reports without showing the text: it holds a secret.
+    pub(crate) fn report_hidden(&mut self, span: Span, path: &str, message: &str) {
+        if !self.diagnostics.is_full() {
+            let shown = Diagnostic::at(Severity::Error, self.file, span, message).field(path);
+            self.diagnostics.push(Diagnostic { excerpt: None, ..shown });
         }
     }
 
@@ -294,6 +303,15 @@ impl<'f> Reader<'f> {
         within
     }
 
+    /// `true` or `false`.
+    pub(crate) fn boolean(&mut self, field: &Field<'_>) -> Option<bool> {
+        if let Content::Bool(value) = field.node.content {
+            return Some(value);
+        }
+        self.wrong_type(field, "a boolean");
+        None
+    }
+
     /// One of a closed set of words.
     pub(crate) fn choice<T: Copy>(&mut self, field: &Field<'_>, choices: &[(&'static str, T)]) -> Option<T> {
         let word = self.string(field)?;
@@ -352,6 +370,7 @@ const MUTATING: &str = "MutatingAdmissionPolicy";
 const MUTATING_BINDING: &str = "MutatingAdmissionPolicyBinding";
 const ADMISSION: &str = "AdmissionPolicy";
 const EXCEPTION: &str = "PolicyException";
+const IMAGE: &str = "ImagePolicy";
 const GROUP: &str = "NamespaceGroup";
 
 /// Reads one object when it is of a policy kind.
@@ -384,6 +403,7 @@ pub(crate) fn read_object(reader: &mut Reader<'_>, item: &Item<'_>) -> Loaded {
         VALIDATING => policy(policy::read(reader, object, Flavour::Validating, origin)),
         MUTATING => policy(policy::read(reader, object, Flavour::Mutating, origin)),
         ADMISSION => policy(policy::read(reader, object, Flavour::Admission, origin)),
+        IMAGE => policy(policy::read(reader, object, Flavour::Image, origin)),
         EXCEPTION => exception::read(reader, object, origin).map(|e| Loaded::Exception(Box::new(e))),
         GROUP => group::read(reader, object, origin).map(|g| Loaded::Group(Box::new(g))),
         VALIDATING_BINDING => binding(binding::read(reader, object, Flavour::Validating, origin, not_found)),

@@ -1,11 +1,14 @@
 //! Policies, bindings, exceptions and groups as read and validated, before expressions are compiled and names looked up.
 
+use std::sync::Arc;
+
 pub use crate::read::Text;
 
 use crate::compiled::{
     Actions, Exception, FailurePolicy, Flavour, Metadata, NamespaceGroup, Origin, ParamKind, ParamRef, Reason,
     ReinvocationPolicy, Rollout,
 };
+use crate::images::{Authority, ImageRules, RegistrySettings};
 use crate::matching::MatchResources;
 use crate::source_file::SourceFile;
 use stockade_cel::source::Span;
@@ -51,6 +54,32 @@ pub struct PolicySource {
     pub rollout: Option<Rollout>,
     /// Name of the AdmissionPolicy beside which it is judged silently.
     pub shadow_of: Option<Reference>,
+    /// What an ImagePolicy decides.
+    pub image: Option<Box<ImageSource>>,
+}
+
+/// The rules of an ImagePolicy.
+#[derive(Debug, Clone)]
+pub struct ImageSource {
+    /// All but attestations and registries, which are empty.
+    pub rules: ImageRules,
+    /// What must be attested.
+    pub attestations: Vec<AttestationSource>,
+    /// Settings, with the places of their hosts.
+    pub registries: Vec<(Arc<RegistrySettings>, Reference)>,
+}
+
+/// One attestation.
+#[derive(Debug, Clone)]
+pub struct AttestationSource {
+    /// Unique in the policy.
+    pub name: Arc<str>,
+    /// URI.
+    pub predicate_type: Arc<str>,
+    /// Who may have signed it.
+    pub authorities: Vec<Arc<Authority>>,
+    /// Checks of its predicate.
+    pub validations: Vec<ValidationSource>,
 }
 
 /// The name of another object, with its place: whether there is one shows when all are read.

@@ -2,6 +2,7 @@
 //!
 //! The facts come from a real server (`make generate`) and are compiled in.
 
+pub mod image_name;
 mod json;
 pub mod json_patch;
 pub mod kinds;

@@ -110,11 +110,8 @@ impl PolicyMetrics {
 
     /// A new set is in force.
     pub(crate) fn in_force(&self, set: &PolicySet) {
-        for (flavour, kind) in [
-            (Flavour::Validating, "ValidatingAdmissionPolicy"),
-            (Flavour::Mutating, "MutatingAdmissionPolicy"),
-            (Flavour::Admission, "AdmissionPolicy"),
-        ] {
+        for flavour in Flavour::ALL {
+            let kind = flavour.kind();
             let count = set.policies.iter().filter(|p| p.flavour == flavour).count();
             self.policies.get_or_create(&FlavourLabel { kind }).set(count as i64);
         }

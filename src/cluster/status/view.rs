@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde_json::Value;
 use stockade_engine::facts::ClusterFacts;
-use stockade_policy::compiled::{Exception, Flavour, Policy};
+use stockade_policy::compiled::{Exception, Policy};
 
 use super::conditions::differs;
 use super::objects::{Key, Seen};
@@ -36,7 +36,7 @@ impl<'v> View<'v> {
     ) -> Self {
         let refused = generation.refused.iter().map(|r| ((r.kind, r.namespace.as_str(), r.name.as_str()), r));
         let set = generation.engine.set();
-        let native = generation.audited.set().policies.iter().filter(|p| p.flavour != Flavour::Admission);
+        let native = generation.audited.set().policies.iter().filter(|p| !p.flavour.is_own());
         let policies = native.chain(&set.policies).map(|p| (&*p.name, &**p));
         let exceptions = set.exceptions.iter().map(|e| ((&*e.namespace, &*e.name), e));
         let (refused, policies, exceptions) = (refused.collect(), policies.collect(), exceptions.collect());

@@ -45,6 +45,7 @@ fn policy(groups: &str, resources: &str, operations: &str) -> Policy {
         shadow_of: None,
         reads: vec![],
         reads_requester: false,
+        image_rules: None,
     }
 }
 

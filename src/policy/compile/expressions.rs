@@ -109,6 +109,7 @@ impl Compiler<'_> {
             shadow_of: source.shadow_of.as_ref().map(|s| s.name.as_str().into()),
             reads,
             reads_requester: reads::requester(source),
+            image_rules: None,
         })
     }
 

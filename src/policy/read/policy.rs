@@ -1,4 +1,4 @@
-//! ValidatingAdmissionPolicy, MutatingAdmissionPolicy and AdmissionPolicy.
+//! ValidatingAdmissionPolicy, MutatingAdmissionPolicy and AdmissionPolicy, and what an ImagePolicy shares with them.
 //!
 //! `stockade.dev/v1alpha1` AdmissionPolicy is one object that is one policy:
 //!
@@ -33,8 +33,11 @@
 //! Its expressions may call the libraries of [`crate::host_library`].
 
 use super::matching::Operations;
-use super::{Members, Reader, binding, bounds, expressions, matching, metadata, rollout};
-use crate::compiled::{Actions, FailurePolicy, Flavour, Metadata, Origin, ParameterNotFoundAction, ReinvocationPolicy};
+use super::{Members, Reader, binding, bounds, expressions, image_policy, matching, metadata, rollout};
+use crate::compiled::{
+    Actions, FailurePolicy, Flavour, Metadata, Origin, ParamRef, ParameterNotFoundAction, ReinvocationPolicy,
+};
+use crate::matching::MatchResources;
 use crate::source::{InlineBinding, PolicySource};
 
 /// Most groups that a policy names.
@@ -56,11 +59,9 @@ pub(crate) fn read(
         Some(m) => (Some(m.name), m.name_span, m.described, m.generation),
         None => (None, spec.field().node.span, Metadata::default(), None),
     };
-    let param_kind_field = spec.get("paramKind");
+    let param_kind_field = if flavour == Flavour::Image { None } else { spec.get("paramKind") };
     let param_kind = param_kind_field.as_ref().and_then(|f| expressions::param_kind(reader, f));
-    let operations = if flavour == Flavour::Mutating { Operations::Mutating } else { Operations::Any };
-    let match_constraints =
-        spec.require(reader, "matchConstraints", "").and_then(|f| matching::read(reader, &f, operations, true));
+    let match_constraints = read_constraints(reader, &mut spec, flavour);
     let mut policy = PolicySource {
         flavour,
         name: name.clone().unwrap_or_default(),
@@ -84,19 +85,28 @@ pub(crate) fn read(
         namespace_groups: Vec::new(),
         rollout: None,
         shadow_of: None,
+        image: None,
     };
     let choices = [("Fail", FailurePolicy::Fail), ("Ignore", FailurePolicy::Ignore)];
     if let Some(choice) = spec.get("failurePolicy").and_then(|f| reader.choice(&f, &choices)) {
         policy.failure_policy = choice;
     }
-    if flavour != Flavour::Mutating {
+    if matches!(flavour, Flavour::Validating | Flavour::Admission) {
         read_checks(reader, &mut spec, &mut policy, name.as_deref());
     }
-    if flavour != Flavour::Validating {
+    if matches!(flavour, Flavour::Mutating | Flavour::Admission) {
         read_changes(reader, &mut spec, &mut policy);
     }
-    if flavour == Flavour::Admission {
-        read_inline(reader, &mut spec, &mut policy, param_kind_field.is_some());
+    if flavour == Flavour::Image {
+        policy.image = Some(Box::new(image_policy::read(reader, &mut spec)));
+    }
+    if flavour.is_own() {
+        let params = match flavour {
+            Flavour::Admission => read_params(reader, &mut spec, param_kind_field.is_some()),
+            _ => None,
+        };
+        policy.inline = Some(InlineBinding { actions: read_actions(reader, &mut spec), params });
+        read_description(reader, &mut spec, &mut policy.metadata);
         read_reach(reader, &mut spec, &mut policy);
         bounds::check(reader, spec.field());
         if let Some(rollout) = &mut policy.rollout {
@@ -179,7 +189,8 @@ fn read_reach(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut Poli
     }
 }
 
-fn read_inline(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut PolicySource, has_param_kind: bool) {
+/// Params of an AdmissionPolicy, and that it does anything at all.
+fn read_params(reader: &mut Reader<'_>, spec: &mut Members<'_>, has_param_kind: bool) -> Option<ParamRef> {
     let nothing = ["validations", "auditAnnotations", "mutations"].iter().all(|name| {
         spec.field()
             .node
@@ -190,18 +201,24 @@ fn read_inline(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut Pol
         let detail = "validations, auditAnnotations or mutations must contain at least one item";
         reader.missing(spec.field(), "validations", detail);
     }
-    let actions = match spec.get("actions") {
-        Some(f) => binding::actions(reader, &f),
-        None => Actions { deny: true, ..Actions::default() },
-    };
-    let params_field = spec.get("paramRef");
-    let params = params_field.as_ref().and_then(|f| binding::param_ref(reader, f, Some(ParameterNotFoundAction::Deny)));
-    match (&params_field, has_param_kind) {
+    let field = spec.get("paramRef");
+    match (&field, has_param_kind) {
         (Some(f), false) => reader.forbidden(f, "needs spec.paramKind"),
         (None, true) => reader.missing(spec.field(), "paramRef", "which params: spec.paramKind names only their kind"),
         _ => {}
     }
-    policy.inline = Some(InlineBinding { actions, params });
+    field.and_then(|f| binding::param_ref(reader, &f, Some(ParameterNotFoundAction::Deny)))
+}
+
+fn read_actions(reader: &mut Reader<'_>, spec: &mut Members<'_>) -> Actions {
+    match spec.get("actions") {
+        Some(f) => binding::actions(reader, &f),
+        None => Actions { deny: true, ..Actions::default() },
+    }
+}
+
+/// What people want to know; it wins over the annotations.
+fn read_description(reader: &mut Reader<'_>, spec: &mut Members<'_>, metadata: &mut Metadata) {
     let mut text = |name| spec.get(name).and_then(|f| reader.string(&f).map(|s| (f.clone(), s.to_owned())));
     let (title, category, severity) = (text("title"), text("category"), text("severity"));
     let (description, remediation) = (text("description"), text("remediation"));
@@ -210,7 +227,7 @@ fn read_inline(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut Pol
     {
         reader.unsupported(f, &metadata::SEVERITIES);
     }
-    let m = &mut policy.metadata;
+    let m = metadata;
     for (slot, value) in [
         (&mut m.title, title),
         (&mut m.category, category),
@@ -222,4 +239,17 @@ fn read_inline(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut Pol
             *slot = Some(value);
         }
     }
+}
+
+/// Which requests; an ImagePolicy is about all that make Pods unless it says otherwise.
+fn read_constraints(reader: &mut Reader<'_>, spec: &mut Members<'_>, flavour: Flavour) -> Option<MatchResources> {
+    let operations = if flavour == Flavour::Mutating { Operations::Mutating } else { Operations::Any };
+    let field = match flavour {
+        Flavour::Image => match spec.get("matchConstraints") {
+            None => return Some(image_policy::whatever_runs_images()),
+            field => field,
+        },
+        _ => spec.require(reader, "matchConstraints", ""),
+    };
+    field.and_then(|f| matching::read(reader, &f, operations, true))
 }

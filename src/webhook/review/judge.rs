@@ -103,6 +103,7 @@ mod tests {
             findings: Vec::new(),
             shadow: Vec::new(),
             budgeted: Vec::new(),
+            wanted: Vec::new(),
         }
     }
 

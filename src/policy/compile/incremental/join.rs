@@ -46,7 +46,7 @@ impl Joins {
         for Chosen { part, scope, version } in chosen {
             for (source, bare) in version.policies() {
                 let into = if *scope == Scope::Enforced { &mut enforced } else { &mut native };
-                if source.flavour == Flavour::Admission {
+                if source.flavour.is_own() {
                     into.push(bare.clone());
                     continue;
                 }

@@ -1,0 +1,193 @@
+//! What the engine asks about images, and what it may be told. Whoever looks at registries is elsewhere.
+//!
+//! A decision never waits: where evidence is wanted that nobody has, the decision says so ([`crate::Decision::wanted`]),
+//! the caller has it gathered and decides again.
+
+use std::sync::Arc;
+
+use stockade_policy::images::{Authority, AuthorityId, Digest, ImageReference, RegistrySettings};
+
+/// Most images of one request that are wanted: a Pod may have hundreds of containers, and no Pod that works has.
+pub const MAX_WANTED: usize = 128;
+/// Most platforms of one image that are told.
+pub const MAX_PLATFORMS: usize = 32;
+
+/// What is known of images, in memory.
+pub trait ImageFacts: Sync {
+    /// What is known now, without any I/O; it covers all that is wanted. None: nobody has looked yet, or what is known
+    /// is too old.
+    ///
+    /// Once what is wanted was gathered this always has an answer: [`Answer::Unavailable`] when time ran out.
+    fn evidence(&self, wanted: &Wanted) -> Option<Arc<Evidence>>;
+}
+
+/// One image, and what a decision needs to know of it. Policies that ask for the same image have one each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// Which image, in full form.
+    pub reference: ImageReference,
+    /// Whose signatures are looked for.
+    pub authorities: Vec<Arc<Authority>>,
+    /// Which statements are looked for, by type of predicate, and who may have signed them.
+    pub attestations: Vec<(Arc<str>, Vec<Arc<Authority>>)>,
+    /// Whether platforms and configuration are wanted too.
+    pub details: bool,
+    /// How the registry of the image is spoken to; none where no policy says anything of it.
+    pub registry: Option<Arc<RegistrySettings>>,
+    /// On whose behalf the registry is asked.
+    pub credentials: Credentials,
+}
+
+/// Where credentials come from. Names only: no secret is in here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Credentials {
+    /// Namespace of the object; empty for a cluster-scoped one, which has no credentials of its own.
+    pub namespace: Arc<str>,
+    /// `imagePullSecrets` of the Pod, in order, each once.
+    pub pull_secrets: Vec<Arc<str>>,
+    /// `serviceAccountName` of the Pod, whose `imagePullSecrets` count too; `default` when it names none.
+    pub service_account: Arc<str>,
+}
+
+/// The four answers to a question about an image. None of them stands in for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// It is so.
+    Verified(T),
+    /// Nobody who is asked for has signed. What was found instead, for people: `2 signatures found, by …`; empty when
+    /// nothing was.
+    NotSigned(String),
+    /// What is there is broken or forged. Why, for people.
+    Invalid(String),
+    /// It could not be found out now. Why, for people.
+    Unavailable(String),
+}
+
+/// What was found out about one image. Shared by all who want it; nothing in it is a verdict of a policy.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// Which image, as it was wanted.
+    pub reference: ImageReference,
+    /// What the reference means.
+    pub digest: Resolved,
+    /// An answer for each authority.
+    pub signatures: Vec<(AuthorityId, Answer<Vec<Signer>>)>,
+    /// An answer for each type of predicate and authority: the statements that it signed.
+    pub attestations: Vec<(Arc<str>, AuthorityId, Answer<Vec<Statement>>)>,
+    /// Platforms and configuration, when they were wanted. Never [`Answer::NotSigned`].
+    pub details: Option<Answer<Vec<Platform>>>,
+}
+
+/// What a reference means at this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolved {
+    /// This manifest or index. A reference with a digest means that digest.
+    Known(Digest),
+    /// The registry says that there is no such image. Its words.
+    NotFound(String),
+    /// What the registry says contradicts itself or the digest. Why.
+    Invalid(String),
+    /// The registry could not be asked. Why.
+    Unavailable(String),
+}
+
+/// Who made a signature.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Signer {
+    /// `cosign`, `bundle` or `notation`.
+    pub format: &'static str,
+    /// Of the certificate; none for a key.
+    pub identity: Option<SignerIdentity>,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo) in hexadecimal; none for a certificate of Fulcio.
+    pub key: Option<Arc<str>>,
+    /// Seconds since 1970, as a log or a trusted clock says; none when neither was there.
+    pub time: Option<i64>,
+}
+
+/// Who a certificate was for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SignerIdentity {
+    /// The identity provider, or the issuer's distinguished name of a certificate of an own chain.
+    pub issuer: String,
+    /// Subject alternative name, or the distinguished name where there is none.
+    pub subject: String,
+    /// Extensions by the names of [`stockade_policy::images::authority::CLAIMS`].
+    pub claims: Vec<(&'static str, String)>,
+}
+
+/// A verified in-toto statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The statement, as JSON text that was parsed once; its subject is the image and its `predicateType` the wanted one.
+    pub json: Arc<str>,
+    /// Who signed it.
+    pub signer: Signer,
+}
+
+/// One platform of an image, with its configuration (OCI image spec, `config.md`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Platform {
+    /// `linux`
+    pub os: String,
+    /// `amd64`
+    pub architecture: String,
+    /// `v8`; empty for none.
+    pub variant: String,
+    /// `config.User`; empty for root.
+    pub user: String,
+    /// `config.Labels`, sorted.
+    pub labels: Vec<(String, String)>,
+    /// `created`, RFC 3339 as it is written; empty for none.
+    pub created: String,
+    /// `config.Entrypoint` and `config.Cmd`.
+    pub entrypoint: Vec<String>,
+    /// See `entrypoint`.
+    pub command: Vec<String>,
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    /// Whether evidence for the other is evidence for this one too.
+    pub fn is_covered_by(&self, other: &Self) -> bool {
+        let knows = |list: &[Arc<Authority>], id| list.iter().any(|a: &Arc<Authority>| a.id == id);
+        let attested = |(kind, authorities): &(Arc<str>, Vec<Arc<Authority>>)| {
+            authorities.iter().all(|a| other.attestations.iter().any(|(k, list)| k == kind && knows(list, a.id)))
+        };
+        self.reference == other.reference
+            && self.credentials == other.credentials
+            && self.registry == other.registry
+            && (other.details || !self.details)
+            && self.authorities.iter().all(|a| knows(&other.authorities, a.id))
+            && self.attestations.iter().all(attested)
+    }
+}
+
+// === impl Evidence ===
+
+impl Evidence {
+    /// The answer for an authority; none when it was not asked for.
+    pub fn signed_by(&self, authority: AuthorityId) -> Option<&Answer<Vec<Signer>>> {
+        self.signatures.iter().find(|(id, _)| *id == authority).map(|(_, answer)| answer)
+    }
+
+    /// The answer for a type of predicate and an authority; none when it was not asked for.
+    pub fn attested_by(&self, predicate_type: &str, authority: AuthorityId) -> Option<&Answer<Vec<Statement>>> {
+        let found = self.attestations.iter().find(|(t, id, _)| &**t == predicate_type && *id == authority);
+        found.map(|(_, _, answer)| answer)
+    }
+}
+
+// === impl Answer ===
+
+impl<T> Answer<T> {
+    /// `verified`, `not_signed`, `invalid` or `unavailable`: for metrics and reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Verified(_) => "verified",
+            Self::NotSigned(_) => "not_signed",
+            Self::Invalid(_) => "invalid",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
