@@ -153,6 +153,26 @@ impl Webhook {
         child.wait().unwrap();
     }
 
+    /// Stops it where it stands, as a node does that hangs, until [`Webhook::resume`].
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child.lock().unwrap()), signal).unwrap();
+    }
+
     /// Sends SIGTERM and waits for the end; gives the exit code.
     ///
     /// # Panics

@@ -6,6 +6,7 @@
 mod certificates;
 mod leases;
 mod processes;
+mod rollouts;
 
 use std::time::{Duration, Instant};
 

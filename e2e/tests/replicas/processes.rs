@@ -16,7 +16,7 @@ const NAMES: [&str; 3] = ["p0", "p1", "p2"];
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// Identities of the replicas that have a Lease which says ready.
-fn ready(cluster: &Cluster) -> Vec<String> {
+pub(super) fn ready(cluster: &Cluster) -> Vec<String> {
     let selector = "app.kubernetes.io/component%3Dreplica";
     let leases = cluster.client.get(&format!("{LEASES}?labelSelector={selector}")).body;
     let is_ready = |lease: &&Value| text(lease, "/metadata/annotations/stockade.dev~1ready") == "true";
@@ -24,7 +24,7 @@ fn ready(cluster: &Cluster) -> Vec<String> {
     items.iter().filter(is_ready).map(|lease| text(lease, "/spec/holderIdentity").to_owned()).collect()
 }
 
-fn leader(cluster: &Cluster) -> String {
+pub(super) fn leader(cluster: &Cluster) -> String {
     let lease = cluster.client.get(&format!("{LEASES}/stockade-leader")).body;
     lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
 }
