@@ -109,7 +109,8 @@ pub enum HashAlgorithm {
 pub enum Need {
     /// Without it a signature counts for nothing.
     Required,
-    /// It is checked where it is there.
+    /// It is left alone; whoever wrote a signature could leave it out. A keyless signature always needs one of the two,
+    /// which vouches for its time.
     NotRequired,
 }
 

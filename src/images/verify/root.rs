@@ -1,0 +1,107 @@
+//! Trusted roots: which authorities, logs and clocks a Sigstore instance is made of.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use sigstore_verify::Verifier;
+use sigstore_verify::crypto::Keyring;
+use sigstore_verify::trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot};
+use sigstore_verify::tsa::TsaAuthority;
+use sigstore_verify::types::{SignatureBytes, TimestampToken};
+
+use super::certificate::{Certificate, CertificateError};
+
+/// A Sigstore instance as its `trusted_root.json` describes it, read once.
+pub struct TrustRoot {
+    pub(super) verifier: Verifier,
+    /// Keys of the transparency logs.
+    pub(super) log_keys: Keyring,
+    timestamp_authorities: Vec<TsaAuthority>,
+    /// Certificates of the authorities that issue signing certificates.
+    authorities: Vec<Certificate>,
+    /// Whether it names a log of certificates; an instance without one issues certificates without its timestamps.
+    pub(super) logs_certificates: bool,
+}
+
+/// Why a text is no trusted root.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustRootError {
+    /// Longer than any real one.
+    #[error("longer than {MAX_TRUSTED_ROOT} bytes")]
+    TooLong,
+    /// Not the JSON of a trusted root, or with a key or certificate that cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+    /// An authority's certificate that cannot be read.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
+
+/// The public-good instance's is 10 KiB; a ConfigMap holds at most a MiB.
+const MAX_TRUSTED_ROOT: usize = 1 << 20;
+
+// === impl TrustRoot ===
+
+impl TrustRoot {
+    /// Reads a `trusted_root.json` (`dev.sigstore.trustroot.v1.TrustedRoot`).
+    ///
+    /// # Errors
+    /// When anything in it cannot be used: a log's key of an unknown kind must not silently be missing.
+    pub fn from_json(json: &str) -> Result<Self, TrustRootError> {
+        if json.len() > MAX_TRUSTED_ROOT {
+            return Err(TrustRootError::TooLong);
+        }
+        let unusable = |error: &dyn fmt::Display| TrustRootError::Unusable(error.to_string());
+        let root = TrustedRoot::from_json(json).map_err(|error| unusable(&error))?;
+        let verifier = Verifier::new(&root).map_err(|error| unusable(&error))?;
+        let log_keys = root.rekor_keys().map_err(|error| unusable(&error))?;
+        let certificates = root.certificate_authorities.iter().flat_map(|authority| &authority.cert_chain.certificates);
+        let authorities = certificates.map(|entry| Certificate::from_der(entry.raw_bytes.as_bytes()));
+        Ok(Self {
+            verifier,
+            log_keys,
+            timestamp_authorities: root.tsa_authorities(),
+            authorities: authorities.collect::<Result<_, _>>()?,
+            logs_certificates: !root.ctlogs.is_empty(),
+        })
+    }
+
+    /// The public-good instance of Sigstore, as the library brings it: no request goes out for it.
+    ///
+    /// # Errors
+    /// Never for the root that is built in; a test holds that.
+    pub fn public_good() -> Result<Self, TrustRootError> {
+        Self::from_json(SIGSTORE_PRODUCTION_TRUSTED_ROOT)
+    }
+
+    /// Whether one of the instance's authorities says of itself that it issued the certificate. If not, another
+    /// instance did.
+    pub(super) fn may_have_issued(&self, leaf: &Certificate) -> bool {
+        self.authorities.iter().any(|authority| leaf.names_as_issuer(authority))
+    }
+
+    /// The time of a timestamp of RFC 3161 over a signature, by one of the instance's authorities.
+    ///
+    /// # Errors
+    /// With the last authority's reason, or the reason of the one that made it, when it did so out of its time.
+    pub(super) fn time_of(&self, token: &TimestampToken, signature: &SignatureBytes) -> Result<Timestamp, String> {
+        let mut reason = "the trusted root names no timestamp authority".to_owned();
+        for authority in &self.timestamp_authorities {
+            match sigstore_verify::tsa::verify_timestamp_for_authority(token, signature, authority) {
+                Ok(time) => return Ok(time),
+                Err(error @ sigstore_verify::tsa::Error::TimestampOutsideValidity { .. }) => {
+                    return Err(error.to_string());
+                }
+                Err(error) => reason = error.to_string(),
+            }
+        }
+        Err(reason)
+    }
+}
+
+impl fmt::Debug for TrustRoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.authorities.iter().map(|authority| authority.name.as_str()).collect();
+        f.debug_struct("TrustRoot").field("authorities", &names).finish_non_exhaustive()
+    }
+}

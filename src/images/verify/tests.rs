@@ -1,0 +1,3 @@
+//! Forgeries, by what they forge.
+
+mod conformance;
