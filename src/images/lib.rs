@@ -1,3 +1,8 @@
 //! Whether an image is trusted: what a registry holds of it, who signed that, and what was attested.
 
+pub mod credentials;
+mod expiring;
+#[cfg(test)]
+mod fake;
+pub mod registry;
 pub mod verify;
