@@ -3,6 +3,7 @@
 //! process that does nothing else.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints figures")]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,7 +15,7 @@ use serde_json::{Value as Json, json};
 use stockade_benches::measure::{at_most, figure, peak, resident};
 use stockade_cel::Symbols;
 use stockade_cluster::access::{Access, Options};
-use stockade_cluster::facts::LiveFacts;
+use stockade_cluster::facts::{LiveFacts, Read};
 use stockade_e2e::cluster::Cluster;
 use stockade_engine::ClusterFacts as _;
 use stockade_engine::facts::{Fact, Into, Kind};
@@ -128,8 +129,9 @@ async fn hold(kubeconfig: &Path) {
     let ingresses = kind("networking.k8s.io/v1", "Ingress");
     let bindings = kind("rbac.authorization.k8s.io/v1", "RoleBinding");
     let all = [namespaces, ingresses.clone(), bindings];
-    facts.hold(&all);
-    assert_eq!(facts.synced(&all, WITHIN).await, []);
+    let reads = all.map(Read::all);
+    facts.hold(&reads);
+    assert_eq!(facts.synced(&reads, WITHIN).await, BTreeSet::new());
     figure("all known after", begun.elapsed().as_secs_f64(), "s");
     let [objects, bytes] = ["stockade_facts_objects", "stockade_facts_bytes"].map(|name| sum(&registry, name));
     figure("objects held", objects, "");

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde_json::{Value as Json, json};
 use stockade_cel::authorizer::Attributes;
 use stockade_cel::{Symbols, Value};
 use stockade_cluster::access::{Access, Options};
-use stockade_cluster::facts::{Change, LiveFacts, NotReady, What};
+use stockade_cluster::facts::{Change, LiveFacts, NotReady, Read, What};
 use stockade_e2e::cluster::{ALICE_TOKEN, Cluster};
 use stockade_e2e::tools;
 use stockade_e2e::webhook::{eventually, namespace};
@@ -22,6 +23,10 @@ use tokio::sync::broadcast::Receiver;
 
 #[path = "live_facts/judging.rs"]
 mod judging;
+#[path = "live_facts/listing.rs"]
+mod listing;
+#[path = "live_facts/scopes.rs"]
+mod scopes;
 
 /// Longest wait for a watch: the API server is shared, and machines are slow.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -33,20 +38,21 @@ struct Live {
 }
 
 impl Live {
-    /// Holds these kinds, once they are known.
+    /// Holds all of these kinds, once they are known.
     async fn new(cluster: &Cluster, kinds: &[ParamKind]) -> Self {
-        Self::with_kubeconfig(cluster.kubeconfig(), kinds).await
+        let reads: Vec<Read> = kinds.iter().cloned().map(Read::all).collect();
+        Self::with_kubeconfig(cluster.kubeconfig(), &reads).await
     }
 
-    async fn with_kubeconfig(kubeconfig: PathBuf, kinds: &[ParamKind]) -> Self {
+    /// Holds this, once it is known.
+    async fn with_kubeconfig(kubeconfig: PathBuf, reads: &[Read]) -> Self {
         let options = Options { kubeconfig: Some(kubeconfig), ..Options::default() };
         let access = Access::new(&options).await.unwrap();
         let mut registry = Registry::default();
         let facts = LiveFacts::new(&access, &mut registry);
-        facts.hold(kinds);
-        let mut all = kinds.to_vec();
-        all.push(kind("v1", "Namespace"));
-        assert_eq!(facts.synced(&all, WITHIN).await, []);
+        facts.hold(reads);
+        let namespaces = Read::all(kind("v1", "Namespace"));
+        assert_eq!(facts.synced(reads.iter().chain([&namespaces]), WITHIN).await, BTreeSet::new());
         Self { facts, registry }
     }
 
@@ -162,14 +168,15 @@ async fn a_kind_that_is_not_held_or_not_served_is_not_ready_until_it_is() {
     let cluster = Cluster::shared();
     let live = Live::new(cluster, &[]).await;
     let (secrets, rules) = (kind("v1", "Secret"), kind("later.example.com/v1", "Rule"));
+    let (all_secrets, all_rules) = (Read::all(secrets.clone()), Read::all(rules.clone()));
     assert_eq!(live.list(&secrets, ""), Fact::NotReady);
-    assert_eq!(live.facts.not_ready(&secrets), Some(NotReady::NotHeld));
+    assert_eq!(live.facts.not_ready(&all_secrets), Some(NotReady::NotHeld));
 
-    live.facts.hold(&[secrets.clone(), rules.clone()]);
-    let unsynced = live.facts.synced(&[secrets.clone(), rules.clone()], Duration::from_secs(5)).await;
-    assert_eq!(unsynced, std::slice::from_ref(&rules));
+    live.facts.hold([&all_secrets, &all_rules]);
+    let unsynced = live.facts.synced([&all_secrets, &all_rules], Duration::from_secs(5)).await;
+    assert_eq!(unsynced, [all_rules.clone()].into());
     assert_eq!(live.get(&rules, "default", "r"), Fact::NotReady);
-    assert_eq!(live.facts.not_ready(&rules), Some(NotReady::NotServed));
+    assert_eq!(live.facts.not_ready(&all_rules), Some(NotReady::NotServed));
     assert_eq!(live.metric("stockade_facts_synced", &rules), Some(0.0));
 
     let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -177,7 +184,7 @@ async fn a_kind_that_is_not_held_or_not_served_is_not_ready_until_it_is() {
         .client
         .post(definitions, &judging::definition("later.example.com", &json!({ "strategy": "None" })))
         .expect_ok();
-    assert_eq!(live.facts.synced(std::slice::from_ref(&rules), WITHIN).await, []);
+    assert_eq!(live.facts.synced([&all_rules], WITHIN).await, BTreeSet::new());
     assert_eq!(live.list(&rules, ""), Fact::Known(Vec::new()));
     assert_eq!(live.facts.namespaced(of(&rules)), Some(true));
     let rule = json!({ "apiVersion": "later.example.com/v1", "kind": "Rule", "metadata": { "name": "r" } });
@@ -187,8 +194,8 @@ async fn a_kind_that_is_not_held_or_not_served_is_not_ready_until_it_is() {
 
     cluster.client.delete(&format!("{definitions}/rules.later.example.com")).expect_ok();
     eventually(|| live.get(&rules, "default", "r"), |fact| *fact == Fact::NotReady);
-    live.facts.hold(&[]);
-    assert_eq!(live.facts.not_ready(&secrets), Some(NotReady::NotHeld));
+    live.facts.hold([]);
+    assert_eq!(live.facts.not_ready(&all_secrets), Some(NotReady::NotHeld));
     assert_eq!(live.metric("stockade_facts_synced", &secrets), None);
 }
 
@@ -277,6 +284,7 @@ async fn no_more_permissions_are_needed_than_the_chart_gives() {
     std::fs::write(&kubeconfig, config.to_string()).unwrap();
 
     let (maps, secrets) = (kind("v1", "ConfigMap"), kind("v1", "Secret"));
+    let (maps, secrets_read) = (Read::all(maps), Read::all(secrets.clone()));
     let live = Live::with_kubeconfig(kubeconfig, std::slice::from_ref(&maps)).await;
     assert!(live.facts.resources().equivalents().borrow().is_some());
     assert_eq!(live.namespace_of_request("never"), Fact::Known(None));
@@ -284,9 +292,9 @@ async fn no_more_permissions_are_needed_than_the_chart_gives() {
     let answer = live.facts.authorizer().unwrap().authorize(&question);
     assert_eq!((answer.allowed, answer.error), (false, None));
     // What must not be read is never absent.
-    live.facts.hold(&[maps, secrets.clone()]);
-    let unsynced = live.facts.synced(std::slice::from_ref(&secrets), Duration::from_secs(2)).await;
-    assert_eq!(unsynced, std::slice::from_ref(&secrets));
+    live.facts.hold([&maps, &secrets_read]);
+    let unsynced = live.facts.synced([&secrets_read], Duration::from_secs(2)).await;
+    assert_eq!(unsynced, [secrets_read.clone()].into());
     assert_eq!(live.list(&secrets, ""), Fact::NotReady);
-    assert_eq!(live.facts.not_ready(&secrets), Some(NotReady::Listing));
+    assert_eq!(live.facts.not_ready(&secrets_read), Some(NotReady::Listing));
 }

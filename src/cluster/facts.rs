@@ -1,20 +1,23 @@
-//! The facts of the live cluster: the objects of the kinds that policies read, each kept by one watch.
+//! The facts of the live cluster: the objects that policies read, held by watches of no more than those (`scope`).
 //!
 //! A request is answered from memory, but for two questions that memory cannot answer: a Namespace so new that its watch
 //! has not brought it (`missing`), and the `authorizer` variable. What is not known yet is "not ready", which counts under a policy's
 //! failurePolicy, and never "absent".
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{join_all, select_all};
 use prometheus_client::registry::Registry;
 use stockade_cel::Value;
 use stockade_cel::authorizer::Authorizer;
 use stockade_cel::document::decode;
 use stockade_engine::facts::{ClusterFacts, Fact, Into, Kind, MAX_LISTED, NAMESPACE};
 use stockade_policy::compiled::ParamKind;
+use stockade_policy::selector::LabelSelector;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,20 +25,24 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::access::Access;
 use crate::authorizer::AccessReviews;
 use crate::resources::Resources;
-use crate::store::{State, Store, Version};
+use crate::store::{Limits, State, Store, Version};
 
+pub use self::scope::{Read, Scope};
 pub use crate::store::{NotReady, What};
 
 use self::keep::{Keeper, keep};
-use self::metrics::FactsMetrics;
+use self::metrics::{FactsMetrics, KindMetrics, WatchMetrics};
 use self::missing::{Found, Missing};
+use self::scope::Asked;
 
 mod keep;
 mod metrics;
 mod missing;
+pub(crate) mod reads;
+mod scope;
 
-/// Most kinds that are watched at once, Namespaces among them. Each costs a connection's stream here and in the API
-/// server; policies that read more are not ready, and say so.
+/// Most kinds that are watched at once, Namespaces among them, each in a few scopes. A watch costs a connection's stream
+/// here and in the API server; policies that read more are not ready, and say so.
 pub const MAX_KINDS: usize = 100;
 
 /// Changes that a receiver may be behind. One that lags further learns that it did and has to look at everything anew:
@@ -74,11 +81,18 @@ struct Shared {
     authorizer: AccessReviews,
 }
 
-/// One kind with its watch, which ends when the kind is let go.
+/// One kind with what is held of it; never nothing.
 struct Held {
     kind: Arc<ParamKind>,
+    metrics: Arc<KindMetrics>,
+    watches: Vec<Arc<Watch>>,
+}
+
+/// Some objects of a kind, with their watch, which ends when they are let go.
+struct Watch {
+    scope: Scope,
     store: Arc<Store>,
-    _watch: AbortOnDropHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 // === impl LiveFacts ===
@@ -106,30 +120,35 @@ impl LiveFacts {
         &self.shared.resources
     }
 
-    /// Watches exactly these kinds beside Namespaces: new ones are begun, others let go. One that is not served is
-    /// "not ready" until it is, and then begins by itself. Those beyond [`MAX_KINDS`] are not held, and an error is
-    /// logged.
-    pub fn hold(&self, kinds: &[ParamKind]) {
+    /// Watches exactly this beside Namespaces: what is new is begun, the rest let go. A kind that is not served is "not
+    /// ready" until it is, and then begins by itself. Kinds beyond [`MAX_KINDS`] are not held, and an error is logged.
+    pub fn hold<'r>(&self, reads: impl IntoIterator<Item = &'r Read>) {
         let _holding = self.shared.holding.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut wanted: Vec<ParamKind> = kinds.to_vec();
-        wanted.push(namespaces());
-        wanted.sort_by(|a, b| key(a).cmp(&key(b)));
-        wanted.dedup();
+        let mut wanted: BTreeMap<Arc<ParamKind>, BTreeSet<&Scope>> = BTreeMap::new();
+        for read in reads {
+            wanted.entry(Arc::clone(&read.kind)).or_default().insert(&read.scope);
+        }
+        wanted.entry(Arc::new(namespaces())).or_default().insert(&Scope::ALL);
         if wanted.len() > MAX_KINDS {
             tracing::error!(kinds = wanted.len(), MAX_KINDS, "policies read too many kinds, some are not watched");
             // Namespaces are never among those that are left out.
             let mut others = 0;
-            wanted.retain(|kind| {
-                others += usize::from(*kind != namespaces());
-                others < MAX_KINDS || *kind == namespaces()
+            wanted.retain(|kind, _| {
+                others += usize::from(**kind != namespaces());
+                others < MAX_KINDS || **kind == namespaces()
             });
         }
         let before = self.shared.held.load_full();
         let held: Vec<_> = wanted
             .into_iter()
-            .map(|kind| match before.iter().find(|h| *h.kind == kind) {
-                Some(held) => Arc::clone(held),
-                None => Arc::new(self.begin(kind)),
+            .map(|(kind, scopes)| {
+                let known = before.iter().find(|h| h.kind == kind);
+                let metrics = known.map_or_else(|| self.shared.metrics.of_kind(&kind), |h| Arc::clone(&h.metrics));
+                let watches = scopes.into_iter().map(|scope| {
+                    let known = known.and_then(|h| h.watches.iter().find(|w| w.scope == *scope));
+                    known.map_or_else(|| Arc::new(self.begin(&kind, scope, &metrics)), Arc::clone)
+                });
+                Arc::new(Held { watches: watches.collect(), kind, metrics })
             })
             .collect();
         for gone in before.iter().filter(|old| !held.iter().any(|h| h.kind == old.kind)) {
@@ -138,39 +157,47 @@ impl LiveFacts {
         self.shared.held.store(Arc::new(held));
     }
 
-    fn begin(&self, kind: ParamKind) -> Held {
-        let kind = Arc::new(kind);
-        let (store, writer) = Store::new();
+    fn begin(&self, kind: &Arc<ParamKind>, scope: &Scope, metrics: &Arc<KindMetrics>) -> Watch {
+        let limits = if scope.namespace().is_some() { Limits::ONE_NAMESPACE } else { Limits::MANY_NAMESPACES };
+        let (store, writer) = Store::new(limits);
         let keeper = Keeper {
-            kind: Arc::clone(&kind),
+            read: Read { kind: Arc::clone(kind), scope: scope.clone() },
             client: self.shared.access.client.clone(),
             resources: self.shared.resources.clone(),
             changes: self.shared.changes.clone(),
-            metrics: self.shared.metrics.of_kind(&kind),
+            metrics: WatchMetrics::new(metrics),
         };
-        Held { kind, store, _watch: AbortOnDropHandle::new(tokio::spawn(keep(keeper, writer))) }
+        Watch { scope: scope.clone(), store, _task: AbortOnDropHandle::new(tokio::spawn(keep(keeper, writer))) }
     }
 
-    /// Waits until objects of all these kinds are known, at most `timeout`, and gives those that are not. A kind that
-    /// is not held never is.
-    pub async fn synced(&self, kinds: &[ParamKind], timeout: Duration) -> Vec<ParamKind> {
+    /// Waits until all of this is known, at most `timeout`, and gives what is not. What is not held never is.
+    pub async fn synced<'r>(&self, reads: impl IntoIterator<Item = &'r Read>, timeout: Duration) -> BTreeSet<Read> {
         let held = self.shared.held.load_full();
-        let ready = kinds.iter().map(async |kind| {
-            let Some(held) = find(&held, key(kind)) else { return Some(kind.clone()) };
-            let wait = tokio::time::timeout(timeout, held.store.wait_until(|_| true));
-            wait.await.is_err().then(|| kind.clone())
+        let ready = reads.into_iter().map(async |read| {
+            let covering = covering(&held, read);
+            let known = covering.iter().map(|watch| watch.store.wait_until(|_| true).boxed());
+            let known = async {
+                match covering.is_empty() {
+                    true => std::future::pending().await,
+                    false => drop(select_all(known).await),
+                }
+            };
+            tokio::time::timeout(timeout, known).await.is_err().then(|| read.clone())
         });
         join_all(ready).await.into_iter().flatten().collect()
     }
 
-    /// Why nothing can be said of a kind; none when its objects are known.
-    pub fn not_ready(&self, kind: &ParamKind) -> Option<NotReady> {
+    /// Why nothing can be said of what somebody reads; none when it is known.
+    pub fn not_ready(&self, read: &Read) -> Option<NotReady> {
         let held = self.shared.held.load();
-        let Some(held) = find(&held, key(kind)) else { return Some(NotReady::NotHeld) };
-        match &**held.store.state() {
-            State::Ready(_) => None,
-            State::NotReady(why) => Some(*why),
+        let mut why = Some(NotReady::NotHeld);
+        for watch in covering(&held, read) {
+            match &**watch.store.state() {
+                State::Ready(_) => return None,
+                State::NotReady(reason) => why = Some(*reason),
+            }
         }
+        why
     }
 
     /// Changes from now on. Whoever is too slow gets [`broadcast::error::RecvError::Lagged`] and has to take it that
@@ -179,20 +206,34 @@ impl LiveFacts {
         self.shared.changes.subscribe()
     }
 
-    /// Asks a version of the kind's objects, if they are known.
-    fn read<T>(&self, kind: Kind<'_>, ask: impl FnOnce(&Version) -> T) -> Fact<T> {
+    /// Asks a version of the objects of a place, if somebody watches for all that is asked for and knows it.
+    fn read<T>(&self, kind: Kind<'_>, namespace: &str, asked: Asked<'_>, ask: impl FnOnce(&Version) -> T) -> Fact<T> {
         let held = self.shared.held.load();
         let Some(held) = find(&held, (kind.api_version, kind.kind)) else { return Fact::NotReady };
-        match &**held.store.state() {
-            State::Ready(version) => Fact::Known(ask(version)),
-            State::NotReady(_) => Fact::NotReady,
+        for watch in held.watches.iter().filter(|watch| watch.scope.answers(namespace, asked)) {
+            match &**watch.store.state() {
+                State::Ready(version) if version.is_whole(namespace) => return Fact::Known(ask(version)),
+                State::Ready(_) | State::NotReady(_) => {}
+            }
         }
+        Fact::NotReady
+    }
+
+    fn listed<'a>(&self, kind: Kind<'_>, namespace: &str, asked: Asked<'_>, into: Into<'a>) -> Fact<&'a [Value<'a>]> {
+        self.read(kind, namespace, asked, |version| {
+            let mut values = bumpalo::collections::Vec::new_in(into.arena);
+            let listed = version.list(namespace, into.arena).take(MAX_LISTED + 1);
+            values.extend(listed.map(|json| decoded(json, into)));
+            values.into_bump_slice() as &[Value<'a>]
+        })
     }
 }
 
 impl ClusterFacts for LiveFacts {
     fn get<'a>(&self, kind: Kind<'_>, namespace: &str, name: &str, into: Into<'a>) -> Fact<Option<Value<'a>>> {
-        self.read(kind, |version| version.get(namespace, name, into.arena).map(|json| decoded(json, into)))
+        self.read(kind, namespace, Asked::Named(name), |version| {
+            version.get(namespace, name, into.arena).map(|json| decoded(json, into))
+        })
     }
 
     fn namespace_of_request<'a>(&self, name: &str, into: Into<'a>) -> Fact<Option<Value<'a>>> {
@@ -201,8 +242,11 @@ impl ClusterFacts for LiveFacts {
             return fact;
         }
         let held = self.shared.held.load();
-        let Some(held) = find(&held, (NAMESPACE.api_version, NAMESPACE.kind)) else { return Fact::NotReady };
-        match self.shared.missing.look(&held.store, name) {
+        let held = find(&held, (NAMESPACE.api_version, NAMESPACE.kind));
+        let Some(watch) = held.and_then(|h| h.watches.iter().find(|w| w.scope == Scope::ALL)) else {
+            return Fact::NotReady;
+        };
+        match self.shared.missing.look(&watch.store, name) {
             Some(Found::InStore) => self.get(NAMESPACE, "", name, into),
             Some(Found::Stored(namespace)) => Fact::Known(Some(decoded(namespace.json(), into))),
             Some(Found::Absent) => Fact::Known(None),
@@ -211,12 +255,17 @@ impl ClusterFacts for LiveFacts {
     }
 
     fn list<'a>(&self, kind: Kind<'_>, namespace: &str, into: Into<'a>) -> Fact<&'a [Value<'a>]> {
-        self.read(kind, |version| {
-            let mut values = bumpalo::collections::Vec::new_in(into.arena);
-            let listed = version.list(namespace, into.arena).take(MAX_LISTED + 1);
-            values.extend(listed.map(|json| decoded(json, into)));
-            values.into_bump_slice() as &[Value<'a>]
-        })
+        self.listed(kind, namespace, Asked::All, into)
+    }
+
+    fn select<'a>(
+        &self,
+        kind: Kind<'_>,
+        namespace: &str,
+        selector: &LabelSelector,
+        into: Into<'a>,
+    ) -> Fact<&'a [Value<'a>]> {
+        self.listed(kind, namespace, Asked::Labelled(selector), into)
     }
 
     fn namespaced(&self, kind: Kind<'_>) -> Option<bool> {
@@ -241,6 +290,12 @@ fn key(kind: &ParamKind) -> (&str, &str) {
 fn find<'h>(held: &'h [Arc<Held>], wanted: (&str, &str)) -> Option<&'h Arc<Held>> {
     let found = held.binary_search_by(|h| key(&h.kind).cmp(&wanted));
     found.ok().and_then(|at| held.get(at))
+}
+
+/// Those that hold all of what somebody reads.
+fn covering<'h>(held: &'h [Arc<Held>], read: &Read) -> Vec<&'h Arc<Watch>> {
+    let watches = find(held, key(&read.kind)).into_iter().flat_map(|h| &h.watches);
+    watches.filter(|watch| watch.scope.covers(&read.scope)).collect()
 }
 
 /// An object in the request's arena. One that nests too deep to be decoded reads as null, on which every selection

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 /// One object of any kind.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
-    /// `name`, `namespace` and `resourceVersion` alone.
+    /// `name`, `namespace`, `generation` and `resourceVersion` alone.
     metadata: ObjectMeta,
     text: Text,
 }
@@ -52,8 +52,17 @@ impl Object {
         self.metadata.name.as_deref().unwrap_or("")
     }
 
+    /// `metadata.generation`; 0 where there is none.
+    pub(crate) fn generation(&self) -> i64 {
+        self.metadata.generation.unwrap_or_default()
+    }
+
+    /// `resourceVersion`, which of one cluster compare as numbers (KEP-5504); 0 where there is none.
+    pub(crate) fn version(&self) -> u64 {
+        self.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+    }
+
     /// Its JSON.
-    #[cfg(test)]
     pub(crate) fn text(&self) -> &Text {
         &self.text
     }
@@ -179,6 +188,7 @@ impl Writer {
                 "managedFields" => continue,
                 "name" => identity.name = text()?,
                 "namespace" => identity.namespace = text()?,
+                "generation" => identity.generation = serde_json::from_str(value.get())?,
                 "resourceVersion" => identity.resource_version = text()?,
                 _ => {}
             }

@@ -82,10 +82,11 @@ async fn registered(access: &Access) -> Result<(Option<usize>, Option<usize>), k
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policies::Observed;
 
     #[test]
     fn all_is_well_when_one_replica_is_ready_and_asked() {
-        let replica = |ready| Replica { identity: "a".to_owned(), ready, observed: 1 };
+        let replica = |ready| Replica { identity: "a".to_owned(), ready, observed: Observed::default() };
         let is_well = |replicas: &[Replica], validating| {
             Overview { replicas: replicas.to_vec(), validating, mutating: None }.is_well()
         };

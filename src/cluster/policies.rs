@@ -9,19 +9,22 @@
 //!
 //! What does not compile keeps its last good version and holds up nothing else; what is deleted is gone at once.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use stockade_engine::engine::Engine;
 use stockade_engine::essentials::Essentials;
 use stockade_policy::compile::incremental::Standing;
-use stockade_policy::compiled::ParamKind;
 use stockade_policy::diagnostic::Diagnostics;
 use tokio::sync::watch;
 
-pub use self::facts::HeldKinds;
+use crate::facts::Read;
+
+pub use self::facts::HeldReads;
 pub use self::holds::write_holds;
 pub use self::kind::SourceKind;
+pub use self::observed::Observed;
 pub use self::publish::publish;
 
 pub mod admission;
@@ -30,6 +33,7 @@ mod folders;
 mod holds;
 mod kind;
 mod objects;
+mod observed;
 mod publish;
 mod render;
 mod sources;
@@ -49,13 +53,12 @@ pub struct Generation {
     pub engine: Arc<Engine>,
     /// What the audit judges by: with the native policies of the cluster, which the API server itself enforces.
     pub audited: Arc<Engine>,
-    /// Newest `resourceVersion` of the own kinds' objects that were looked at; numbers of one cluster compare
-    /// (KEP-5504). It also grows when nothing else changes.
-    pub observed: u64,
+    /// How much of the own kinds was looked at. It also changes when nothing else does.
+    pub observed: Observed,
     /// What is not in force as it is now, sorted by kind, namespace and name.
     pub refused: Vec<RefusedObject>,
-    /// Kinds that are read and did not sync in time: reads of them are "not ready" until they do.
-    pub not_synced: Vec<ParamKind>,
+    /// What is read and was not known in time: it is "not ready" until it is.
+    pub not_synced: BTreeSet<Read>,
 }
 
 /// A source that is refused, and why.
@@ -92,6 +95,7 @@ impl Generation {
     /// What there is before the first generation.
     fn none() -> Self {
         let engine = Arc::new(Engine::new(Arc::default()));
-        Self { number: 0, audited: engine.clone(), engine, observed: 0, refused: Vec::new(), not_synced: Vec::new() }
+        let (observed, not_synced) = (Observed::default(), BTreeSet::new());
+        Self { number: 0, audited: engine.clone(), engine, observed, refused: Vec::new(), not_synced }
     }
 }

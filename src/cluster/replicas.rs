@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::policies::Observed;
 
 pub(crate) use election::LEADER_LEASE;
 
@@ -47,16 +48,16 @@ pub struct Replica {
     pub identity: String,
     /// Whether it answers admission requests.
     pub ready: bool,
-    /// `resourceVersion` up to which it has put policy objects in force (comparable as numbers, KEP-5504).
-    pub observed: u64,
+    /// The policy objects that it has put in force.
+    pub observed: Observed,
 }
 
 /// What this replica tells of itself.
 pub struct Inputs {
     /// Whether it answers admission requests.
     pub ready: watch::Receiver<bool>,
-    /// `resourceVersion` up to which it has put policy objects in force.
-    pub observed: watch::Receiver<u64>,
+    /// The policy objects that it has put in force.
+    pub observed: watch::Receiver<Observed>,
     /// UID of its Pod, which then owns the Lease: it is collected with the Pod. None outside of a Pod.
     pub pod_uid: Option<String>,
 }

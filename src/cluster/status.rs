@@ -28,7 +28,6 @@ use futures_util::stream::select_all;
 use futures_util::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use kube::Api;
-use kube::core::DynamicObject;
 use kube::runtime::watcher::{Config, Event};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -38,6 +37,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::access::Access;
 use crate::facts::{Change, LiveFacts};
+use crate::object::Object;
 use crate::policies::{Generations, SourceKind};
 use crate::replicas::{Leadership, Replicas};
 use crate::watch::watch;
@@ -153,12 +153,9 @@ impl Leading<'_> {
 }
 
 /// What happens to objects of these kinds, in batches.
-fn events(
-    access: &Access,
-    kinds: &[SourceKind],
-) -> impl Stream<Item = Vec<(SourceKind, Event<DynamicObject>)>> + use<> {
+fn events(access: &Access, kinds: &[SourceKind]) -> impl Stream<Item = Vec<(SourceKind, Event<Object>)>> + use<> {
     let watches = kinds.iter().map(|&kind| {
-        let api = Api::<DynamicObject>::all_with(access.client.clone(), &kind.api_resource());
+        let api = Api::<Object>::all_with(access.client.clone(), &kind.api_resource());
         watch(api, Config::default()).map(move |event| (kind, event)).boxed()
     });
     select_all(watches).ready_chunks(MAX_EVENTS)

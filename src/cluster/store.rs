@@ -1,39 +1,34 @@
-//! The objects of one kind, as one watch keeps them.
+//! Objects of one kind, as one watch keeps them.
 //!
 //! One task writes ([`Writer`]); each of its changes is published as a whole new [`Version`], which readers take
 //! without a lock and which does not change under them while a request is judged. The versions are persistent
 //! red-black trees: a change copies the O(log n) nodes on its way and shares the rest, and unlike a hash trie the tree
 //! is ordered, so that one structure answers for an object, for a namespace and for all, always in the same order.
+//!
+//! Whoever may make objects in a namespace must not be able to blind the policies of others. So where a watch is about
+//! many namespaces and a bound is passed, those that take most are let go of, until the rest fits: they alone are "not
+//! ready", and a namespace that takes no more than its share never is.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use bumpalo::Bump;
 use kube::runtime::watcher::Event;
-use rpds::RedBlackTreeMapSync;
 use tokio::sync::watch;
 
-use crate::object::{Object, Text};
+use crate::object::Object;
 
-/// Most objects that are kept of one kind: twice the Pods of the largest cluster that Kubernetes supports is beyond
-/// anything that policies should read.
-pub(crate) const MAX_OBJECTS: usize = 200_000;
+use self::version::namespace_of;
+pub(crate) use self::version::{Limits, Size, Version};
 
-/// Most bytes of JSON that are kept of one kind. What the process may need in all is this times the kinds that policies
-/// read, so it must hold the largest honest kind and no more: 24,700 objects of the usual size are 35 MB.
-pub(crate) const MAX_BYTES: usize = 256 << 20;
+mod version;
 
-/// Beside its JSON an object costs about this much: key, entry and node of the tree.
-const OVERHEAD_BYTES: usize = 200;
-
-/// What is kept of one kind.
+/// What one watch keeps.
 pub(crate) struct Store {
     state: ArcSwap<State>,
     changed: watch::Sender<()>,
 }
 
-/// What can be said of the kind's objects.
+/// What can be said of the objects.
 pub(crate) enum State {
     /// Nothing yet.
     NotReady(NotReady),
@@ -50,20 +45,12 @@ pub enum NotReady {
     /// The first list is not complete.
     #[error("the first list is not complete")]
     Listing,
-    /// The API server does not serve the kind.
-    #[error("the API server does not serve this kind")]
+    /// The API server does not serve the kind, or not in a namespace.
+    #[error("the API server does not serve this kind there")]
     NotServed,
     /// A bound was passed. Part of the objects would be a wrong answer, so there is none.
-    #[error("there are more than {MAX_OBJECTS} objects or {MAX_BYTES} bytes of this kind")]
+    #[error("there are more objects, or more bytes of them, than are kept")]
     TooMany,
-}
-
-/// All objects of the kind at one moment.
-#[derive(Clone, Default)]
-pub(crate) struct Version {
-    /// By `namespace/name`: neither can contain the slash.
-    objects: RedBlackTreeMapSync<Box<str>, Text>,
-    bytes: usize,
 }
 
 /// The one who may change a store.
@@ -74,13 +61,7 @@ pub(crate) struct Writer {
     listing: Option<Version>,
 }
 
-#[derive(Clone, Copy)]
-struct Limits {
-    objects: usize,
-    bytes: usize,
-}
-
-/// What happened to one object, or to the kind.
+/// What happened to one object, or to all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// It is new.
@@ -92,7 +73,7 @@ pub enum What {
     },
     /// It is gone.
     Deleted,
-    /// Everything of the kind may have changed: it is ready for the first time, or it no longer is.
+    /// Everything of the kind may have changed: it, or a namespace of it, is ready for the first time or no longer is.
     All,
 }
 
@@ -100,11 +81,7 @@ pub enum What {
 
 impl Store {
     /// An empty store that is not ready, and who writes it.
-    pub(crate) fn new() -> (Arc<Self>, Writer) {
-        Self::with_limits(Limits { objects: MAX_OBJECTS, bytes: MAX_BYTES })
-    }
-
-    fn with_limits(limits: Limits) -> (Arc<Self>, Writer) {
+    pub(crate) fn new(limits: Limits) -> (Arc<Self>, Writer) {
         let state = ArcSwap::from_pointee(State::NotReady(NotReady::Listing));
         let store = Arc::new(Self { state, changed: watch::Sender::new(()) });
         (Arc::clone(&store), Writer { store, limits, listing: None })
@@ -135,61 +112,6 @@ impl Store {
     }
 }
 
-// === impl Version ===
-
-impl Version {
-    /// The JSON of one object; `namespace` is empty for a cluster-scoped kind. The key is made in the arena.
-    pub(crate) fn get(&self, namespace: &str, name: &str, arena: &Bump) -> Option<&[u8]> {
-        let key = bumpalo::format!(in arena, "{}/{}", namespace, name);
-        self.objects.get(key.as_str()).map(Text::json)
-    }
-
-    /// The JSON of all objects of a namespace, or of all when it is empty, ordered by `namespace/name`.
-    pub(crate) fn list<'v>(&'v self, namespace: &str, arena: &'v Bump) -> impl Iterator<Item = &'v [u8]> {
-        let prefix = match namespace {
-            "" => "",
-            _ => bumpalo::format!(in arena, "{}/", namespace).into_bump_str(),
-        };
-        let from = (Bound::Included(prefix), Bound::<&str>::Unbounded);
-        let in_namespace = self.objects.range::<str, _>(from).take_while(move |(key, _)| key.starts_with(prefix));
-        in_namespace.map(|(_, text)| text.json())
-    }
-
-    /// Whether there is an object with this key, `namespace/name`.
-    pub(crate) fn contains(&self, key: &str) -> bool {
-        self.objects.contains_key(key)
-    }
-
-    /// How many objects.
-    pub(crate) fn len(&self) -> usize {
-        self.objects.size()
-    }
-
-    /// Bytes that they take, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    fn insert(&mut self, key: Box<str>, text: Text) {
-        self.bytes += size(&text);
-        self.bytes -= self.objects.get(&*key).map_or(0, size);
-        self.objects.insert_mut(key, text);
-    }
-
-    fn remove(&mut self, key: &str) -> bool {
-        self.bytes -= self.objects.get(key).map_or(0, size);
-        self.objects.remove_mut(key)
-    }
-
-    fn exceeds(&self, limits: Limits) -> bool {
-        self.len() > limits.objects || self.bytes > limits.bytes
-    }
-}
-
-fn size(text: &Text) -> usize {
-    text.json().len() + OVERHEAD_BYTES
-}
-
 fn key_of(object: &Object) -> Box<str> {
     format!("{}/{}", object.namespace(), object.name()).into()
 }
@@ -197,26 +119,31 @@ fn key_of(object: &Object) -> Box<str> {
 // === impl Writer ===
 
 impl Writer {
-    /// Takes one event of the watch and tells what it changed, with the key `namespace/name`.
+    /// Takes one event of the watch and tells what it changed, with the key `namespace/name`. Gives the namespaces
+    /// that were let go of, because with this object they take too much.
     ///
     /// # Errors
     /// A bound is passed: the store is not ready any more, has let go of its objects, and the watch has to begin anew
     /// some time later.
-    pub(crate) fn take(&mut self, event: Event<Object>, tell: impl FnMut(&str, What)) -> Result<(), NotReady> {
+    pub(crate) fn take(
+        &mut self,
+        event: Event<Object>,
+        tell: impl FnMut(&str, What),
+    ) -> Result<Vec<Box<str>>, NotReady> {
         let taken = match event {
             Event::Init => {
                 self.listing = Some(Version::default());
-                Ok(())
+                Ok(Vec::new())
             }
             Event::InitApply(object) => self.list(object),
             Event::InitDone => {
                 self.replace(tell);
-                Ok(())
+                Ok(Vec::new())
             }
             Event::Apply(object) => self.apply(object, tell),
             Event::Delete(object) => {
                 self.delete(&key_of(&object), tell);
-                Ok(())
+                Ok(Vec::new())
             }
         };
         if let Err(why) = taken {
@@ -231,16 +158,16 @@ impl Writer {
         self.store.publish(State::NotReady(why));
     }
 
-    /// Objects in force and the bytes that they take; none when the store is not ready.
-    pub(crate) fn size(&self) -> Option<(usize, usize)> {
+    /// What is in force; none when the store is not ready.
+    pub(crate) fn size(&self) -> Option<Size> {
         match &**self.store.state() {
-            State::Ready(version) => Some((version.len(), version.bytes())),
+            State::Ready(version) => Some(version.size()),
             State::NotReady(_) => None,
         }
     }
 
     /// An object of the list. One that did not change shares its bytes with the version in force.
-    fn list(&mut self, object: Object) -> Result<(), NotReady> {
+    fn list(&mut self, object: Object) -> Result<Vec<Box<str>>, NotReady> {
         let key = key_of(&object);
         let mut text = object.into_text();
         if let State::Ready(before) = &**self.store.state()
@@ -249,8 +176,11 @@ impl Writer {
             text = known.clone();
         }
         let listing = self.listing.get_or_insert_default();
+        if listing.cut.contains(namespace_of(&key)) {
+            return Ok(Vec::new());
+        }
         listing.insert(key, text);
-        if listing.exceeds(self.limits) { Err(NotReady::TooMany) } else { Ok(()) }
+        listing.fit(self.limits)
     }
 
     /// The list is complete.
@@ -259,6 +189,9 @@ impl Writer {
         let state = self.store.state.swap(Arc::new(State::Ready(after.clone())));
         self.store.changed.send_replace(());
         let State::Ready(before) = &*state else { return tell("", What::All) };
+        if before.cut != after.cut {
+            return tell("", What::All);
+        }
         for (key, _) in before.objects.iter().filter(|(key, _)| !after.objects.contains_key(&***key)) {
             tell(key, What::Deleted);
         }
@@ -271,21 +204,24 @@ impl Writer {
         }
     }
 
-    fn apply(&mut self, object: Object, mut tell: impl FnMut(&str, What)) -> Result<(), NotReady> {
-        let Some(mut version) = self.in_force() else { return Ok(()) };
+    fn apply(&mut self, object: Object, mut tell: impl FnMut(&str, What)) -> Result<Vec<Box<str>>, NotReady> {
         let key = key_of(&object);
+        let Some(mut version) = self.in_force().filter(|version| !version.cut.contains(namespace_of(&key))) else {
+            return Ok(Vec::new());
+        };
         let text = object.into_text();
         let what = match version.objects.get(&*key) {
             None => What::Created,
             Some(known) => What::Updated { labels: !known.has_labels_of(&text) },
         };
         version.insert(key.clone(), text);
-        if version.exceeds(self.limits) {
-            return Err(NotReady::TooMany);
-        }
+        let cut = version.fit(self.limits)?;
         self.store.publish(State::Ready(version));
-        tell(&key, what);
-        Ok(())
+        match cut.is_empty() {
+            true => tell(&key, what),
+            false => tell("", What::All),
+        }
+        Ok(cut)
     }
 
     fn delete(&mut self, key: &str, mut tell: impl FnMut(&str, What)) {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use stockade_cluster::access::{Access, Options};
 use stockade_cluster::overview::Overview;
+use stockade_cluster::policies::Observed;
 use stockade_report::Report;
 
 use crate::cli::StatusArgs;
@@ -26,8 +27,8 @@ struct Status {
 struct Shown {
     name: String,
     ready: bool,
-    /// `resourceVersion` up to which its policies are in force.
-    observed: u64,
+    /// Newest `resourceVersion` of each kind of policies that it has put in force.
+    observed: Observed,
 }
 
 /// Looks, and shows what it saw.
@@ -65,7 +66,7 @@ impl Report for Status {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         for Shown { name, ready, observed } in &self.replicas {
             let ready = if *ready { "ready" } else { "not ready" };
-            writeln!(out, "{name}  {ready}, policies up to resourceVersion {observed}")?;
+            writeln!(out, "{name}  {ready}, policies up to {observed}")?;
         }
         let ready = self.replicas.iter().filter(|r| r.ready).count();
         writeln!(out, "{ready} of {} replicas ready", self.replicas.len())?;

@@ -4,6 +4,7 @@
 use bumpalo::Bump;
 use stockade_cel::authorizer::Authorizer;
 use stockade_cel::{Symbols, Value};
+use stockade_policy::selector::LabelSelector;
 
 use crate::images::ImageFacts;
 
@@ -21,6 +22,19 @@ pub trait ClusterFacts: Sync {
     /// All objects of a kind in one namespace, or in all when `namespace` is empty. One more than [`MAX_LISTED`] is
     /// enough: whoever reads more than that errs.
     fn list<'a>(&self, kind: Kind<'_>, namespace: &str, into: Into<'a>) -> Fact<&'a [Value<'a>]>;
+
+    /// As [`ClusterFacts::list`], for somebody who looks only at what the selector selects: others may be left out, and
+    /// need not be.
+    fn select<'a>(
+        &self,
+        kind: Kind<'_>,
+        namespace: &str,
+        selector: &LabelSelector,
+        into: Into<'a>,
+    ) -> Fact<&'a [Value<'a>]> {
+        let _ = selector;
+        self.list(kind, namespace, into)
+    }
 
     /// Whether objects of a kind live in namespaces; none when that is not known. Only asked for kinds that are not
     /// built in.

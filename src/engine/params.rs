@@ -36,9 +36,9 @@ pub(crate) enum ParamsError {
     NoRoom,
 }
 
-/// Objects that one request read as params, by kind, namespace and name; without name all of the namespace. Bindings
-/// mostly share theirs, and each would decode them anew.
-pub(crate) type Memo<'c> = RefCell<HashMap<(&'c ParamKind, &'c str, Option<&'c str>), &'c [Value<'c>]>>;
+/// Objects that one request read as params, by kind, namespace and what names them. Bindings mostly share theirs, and
+/// each would decode them anew.
+pub(crate) type Memo<'c> = RefCell<HashMap<(&'c ParamKind, &'c str, &'c ParamSource), &'c [Value<'c>]>>;
 
 /// Values of `params` to judge with: one null when the policy takes none or the binding gives none; an empty list
 /// when none were found and that means that the binding is not in force.
@@ -52,12 +52,12 @@ pub(crate) fn collect<'c>(
         return Ok(&[Value::Null]);
     };
     let namespace = namespace_of(fact_kind(kind), reference, request_namespace, context)?;
+    let found = read(kind, namespace, &reference.source, context)?;
     let found = match &reference.source {
-        ParamSource::Name(name) => read(kind, namespace, Some(name), context)?,
+        ParamSource::Name(_) => found,
         ParamSource::Selector(selector) => {
-            let listed = read(kind, namespace, None, context)?;
             let mut selected = bumpalo::collections::Vec::new_in(context.arena());
-            selected.extend(listed.iter().filter(|o| selector.matches(labels(**o))));
+            selected.extend(found.iter().filter(|o| selector.matches(labels(**o))));
             if selected.len() > MAX_PARAMS {
                 return Err(ParamsError::TooMany);
             }
@@ -76,14 +76,14 @@ fn fact_kind(kind: &ParamKind) -> Kind<'_> {
     Kind { api_version: &kind.api_version, kind: &kind.kind }
 }
 
-/// The object of that name, or all of the namespace, read once a request.
+/// The object of that name, or at least all that the selector selects, read once a request.
 fn read<'c>(
     kind: &'c ParamKind,
     namespace: &'c str,
-    name: Option<&'c str>,
+    source: &'c ParamSource,
     context: &Context<'c>,
 ) -> Result<&'c [Value<'c>], ParamsError> {
-    let key = (kind, namespace, name);
+    let key = (kind, namespace, source);
     if let Some(known) = context.params.borrow().get(&key) {
         return Ok(known);
     }
@@ -93,12 +93,14 @@ fn read<'c>(
     if context.arena().allocated_bytes() > MAX_READ_BYTES {
         return Err(ParamsError::NoRoom);
     }
-    let found = match name {
-        Some(name) => {
+    let found = match source {
+        ParamSource::Name(name) => {
             let found = known(context.facts.get(fact_kind(kind), namespace, name, context.into()), kind)?;
             found.map_or(&[][..], |o| std::slice::from_ref(context.arena().alloc(o)))
         }
-        None => known(context.facts.list(fact_kind(kind), namespace, context.into()), kind)?,
+        ParamSource::Selector(selector) => {
+            known(context.facts.select(fact_kind(kind), namespace, selector, context.into()), kind)?
+        }
     };
     if found.len() > MAX_LISTED {
         return Err(ParamsError::TooManyListed { kind: kind.kind.clone() });

@@ -261,7 +261,7 @@ pub struct ParamRef {
 }
 
 /// How params are found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ParamSource {
     /// One object.
     Name(String),

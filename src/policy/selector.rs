@@ -1,16 +1,19 @@
 //! Label selectors (`metav1.LabelSelector`).
 
+use std::fmt;
+
 use stockade_cel::value::Object;
 
-/// All requirements must hold. Empty matches everything.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// All requirements must hold. Empty matches everything. Shown as the API server takes it in a query (`app in
+/// (a,b),!old`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct LabelSelector {
     /// `matchLabels` and `matchExpressions`, together.
     pub requirements: Vec<Requirement>,
 }
 
 /// One requirement on one label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Requirement {
     /// Label key.
     pub key: String,
@@ -21,7 +24,7 @@ pub struct Requirement {
 }
 
 /// `metav1.LabelSelectorOperator`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
     /// The value is one of them.
     In,
@@ -50,5 +53,22 @@ impl LabelSelector {
     /// Whether it matches everything.
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty()
+    }
+}
+
+impl fmt::Display for LabelSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, Requirement { key, operator, values }) in self.requirements.iter().enumerate() {
+            if at > 0 {
+                f.write_str(",")?;
+            }
+            match operator {
+                Operator::In => write!(f, "{key} in ({})", values.join(","))?,
+                Operator::NotIn => write!(f, "{key} notin ({})", values.join(","))?,
+                Operator::Exists => f.write_str(key)?,
+                Operator::DoesNotExist => write!(f, "!{key}")?,
+            }
+        }
+        Ok(())
     }
 }

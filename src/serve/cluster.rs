@@ -11,7 +11,7 @@ use stockade_cluster::audit::metrics::AuditMetrics;
 use stockade_cluster::certificates::{self, CertificateMetrics, Ownership};
 use stockade_cluster::events::Events;
 use stockade_cluster::facts::LiveFacts;
-use stockade_cluster::policies::{self, Generation, Generations, RefusedObject, Settings};
+use stockade_cluster::policies::{self, Generation, Generations, Observed, RefusedObject, Settings};
 use stockade_cluster::registration::{self, Address, RegistrationMetrics};
 use stockade_cluster::replicas::Inputs;
 use stockade_cluster::reports::Group;
@@ -45,7 +45,7 @@ pub(crate) struct Parts {
 /// What the other replicas are told of this one: ready when it has policies and a certificate.
 struct Told {
     ready: watch::Sender<bool>,
-    observed: watch::Sender<u64>,
+    observed: watch::Sender<Observed>,
     serving: watch::Receiver<Option<Arc<Pair>>>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     };
     let access = Access::new(&options).await.context("access to the API server")?;
     let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
-    let ((ready, ready_in), (observed, observed_in)) = (watch::channel(false), watch::channel(0));
+    let ((ready, ready_in), (observed, observed_in)) = (watch::channel(false), watch::channel(Observed::default()));
     let inputs = Inputs { ready: ready_in, observed: observed_in, pod_uid: args.cluster.pod_uid.clone() };
     let leases = leases::start(options, inputs, stop.clone()).await?;
 
@@ -149,7 +149,7 @@ async fn put_in_force(mut generations: Generations, facts: LiveFacts, in_force: 
         }
         let has_certificate = told.serving.borrow_and_update().is_some();
         told.ready.send_replace(number > 0 && has_certificate);
-        told.observed.send_replace(generation.observed);
+        told.observed.send_replace(generation.observed.clone());
         let alive = tokio::select! {
             changed = generations.changed() => changed,
             changed = told.serving.changed() => changed,
@@ -175,7 +175,7 @@ fn lines(generation: &Generation) -> Vec<String> {
         lines.push(format!("and {more} more policy sources are refused"));
     }
     let not_synced = generation.not_synced.iter();
-    lines.extend(not_synced.map(|k| format!("{} {} is read by policies and has not synced", k.api_version, k.kind)));
+    lines.extend(not_synced.map(|read| format!("{read} is read by policies and has not synced")));
     lines
 }
 

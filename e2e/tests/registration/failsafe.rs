@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use stockade_cluster::policies::Observed;
 use stockade_cluster::replicas::{self, Inputs, Times};
 use stockade_e2e::certificates::Authority;
 use stockade_e2e::cluster::{Cluster, free_ports, logged};
@@ -39,7 +40,7 @@ fn the_fail_safe_opens_when_nobody_is_ready_and_closes_when_somebody_is() {
     eventually(events, |reasons| reasons.contains("FailSafeEngaged"));
 
     // A replica is ready again.
-    let ((_ready, ready), (_observed, observed)) = (watch::channel(true), watch::channel(1));
+    let ((_ready, ready), (_observed, observed)) = (watch::channel(true), watch::channel(Observed::default()));
     let inputs = Inputs { ready, observed, pod_uid: None };
     let (_, _, task) = replicas::run(&scene.access, inputs, Times::default(), CancellationToken::new());
     let replica = scene.runtime.spawn(task);

@@ -6,6 +6,7 @@ mod failsafe;
 mod static_files;
 mod written;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use stockade_cluster::access::{Access, Options};
-use stockade_cluster::policies::Generation;
+use stockade_cluster::policies::{Generation, SourceKind};
 use stockade_cluster::registration::{self, Address, Inputs, RegistrationMetrics, Settings};
 use stockade_e2e::certificates::Authority;
 use stockade_e2e::client::Answer;
@@ -99,7 +100,8 @@ fn generation(number: u64, observed: u64, policies: &str) -> Generation {
         CompileOptions { unbound: UnboundPolicy::BindEverywhereDeny, type_check: false, ..CompileOptions::default() };
     let compiled = compile(&sources, options).unwrap_or_else(|faults| panic!("{faults}"));
     let engine = Arc::new(Engine::new(Arc::new(compiled.set)));
-    Generation { number, audited: engine.clone(), engine, observed, refused: Vec::new(), not_synced: Vec::new() }
+    let observed = [(SourceKind::AdmissionPolicy, observed)].into_iter().collect();
+    Generation { number, audited: engine.clone(), engine, observed, refused: Vec::new(), not_synced: BTreeSet::new() }
 }
 
 /// A policy that refuses what has the label `refuse`; in force everywhere with Deny.

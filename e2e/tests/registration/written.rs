@@ -37,7 +37,7 @@ fn the_leader_writes_once_follows_the_policies_and_puts_back_what_others_change(
         || cluster.client.get(CONFIGURATIONS[0]).expect_ok(),
         |c| names(c).contains(&"validate-boot.stockade.dev".to_owned()),
     );
-    assert_eq!(wide["metadata"]["annotations"], json!({ "team": "red", "stockade.dev/observed": "2" }));
+    assert_eq!(wide["metadata"]["annotations"], json!({ "team": "red", "stockade.dev/observed": "AdmissionPolicy=2" }));
     assert_eq!(counted(), [1, 1, 0]);
 
     // Opened, extended, unlabelled and deleted.

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use serde_json::{Value, json};
 use stockade_cluster::certificates::{self, CertificateMetrics, Issued, Options, Ownership, Times};
+use stockade_cluster::policies::Observed;
 use stockade_cluster::replicas::{self, Inputs, Leadership};
 use stockade_e2e::client::Client;
 use stockade_e2e::cluster::Cluster;
@@ -83,7 +84,7 @@ fn options(secret: &str, ownership: Ownership) -> Options {
 async fn start(cluster: &Cluster, identity: &str) -> Node {
     let access = access(cluster, identity).await;
     let (_, ready) = watch::channel(true);
-    let (_, observed) = watch::channel(0);
+    let (_, observed) = watch::channel(Observed::default());
     let inputs = Inputs { ready, observed, pod_uid: None };
     let times = replicas::Times {
         lease: Duration::from_secs(3),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use stockade_cluster::policies::{Observed, SourceKind};
 use stockade_cluster::replicas::{self, Inputs, Leadership, Replica, Replicas, Times};
 use stockade_e2e::cluster::Cluster;
 use stockade_e2e::tools;
@@ -20,14 +21,14 @@ struct Node {
     leadership: Leadership,
     replicas: Replicas,
     ready: watch::Sender<bool>,
-    observed: watch::Sender<u64>,
+    observed: watch::Sender<Observed>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 fn start(runtime: &Runtime, cluster: &Cluster, identity: &str) -> Node {
     let access = runtime.block_on(access(cluster, identity));
-    let ((ready, ready_in), (observed, observed_in)) = (watch::channel(false), watch::channel(0));
+    let ((ready, ready_in), (observed, observed_in)) = (watch::channel(false), watch::channel(Observed::default()));
     let inputs = Inputs { ready: ready_in, observed: observed_in, pod_uid: None };
     let stop = CancellationToken::new();
     let (leadership, replicas, task) = replicas::run(&access, inputs, Times::default(), stop.clone());
@@ -121,22 +122,26 @@ fn one_leads_another_follows_it_and_an_api_server_that_is_away_ends_nobody() {
     runtime.shutdown_background();
 }
 
+fn looked_at(version: u64) -> Observed {
+    [(SourceKind::AdmissionPolicy, version)].into_iter().collect()
+}
+
 fn everybody_sees_what_everybody_tells(nodes: &[Node]) {
     for (at, node) in nodes.iter().enumerate() {
         node.ready.send_replace(true);
-        node.observed.send_replace(40 + at as u64);
+        node.observed.send_replace(looked_at(40 + at as u64));
     }
     let told = |(at, identity): (usize, &&str)| Replica {
         identity: (*identity).to_owned(),
         ready: true,
-        observed: 40 + at as u64,
+        observed: looked_at(40 + at as u64),
     };
     let wanted: Vec<Replica> = IDENTITIES.iter().enumerate().map(told).collect();
     let took = until("all see all", Duration::from_secs(10), || nodes.iter().all(|node| seen(node) == wanted));
     std::thread::sleep(Duration::from_secs(1));
-    nodes[0].observed.send_replace(50);
+    nodes[0].observed.send_replace(looked_at(50));
     let news = until("all see news", Duration::from_secs(5), || {
-        nodes.iter().all(|node| seen(node).first().is_some_and(|replica| replica.observed == 50))
+        nodes.iter().all(|node| seen(node).first().is_some_and(|replica| replica.observed == looked_at(50)))
     });
     eprintln!("all replicas see all after {took:?}, news of one after {news:?}");
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use stockade_cel::Value;
 use stockade_cel::authorizer::Authorizer;
 use stockade_engine::facts::{ClusterFacts, Fact, Into, Kind};
+use stockade_policy::selector::LabelSelector;
 
 use crate::facts::{Change, What};
 
@@ -73,6 +74,14 @@ impl Reads {
 }
 
 impl Part {
+    /// A namespace; all when it is empty.
+    fn all_of(namespace: &str) -> Self {
+        match namespace {
+            "" => Self::All,
+            namespace => Self::Namespace(namespace.to_owned()),
+        }
+    }
+
     fn concerns(&self, change: &Change) -> bool {
         change.what == What::All
             || match self {
@@ -113,12 +122,19 @@ impl ClusterFacts for Recording<'_> {
     }
 
     fn list<'a>(&self, kind: Kind<'_>, namespace: &str, into: Into<'a>) -> Fact<&'a [Value<'a>]> {
-        let what = match namespace {
-            "" => Part::All,
-            namespace => Part::Namespace(namespace.to_owned()),
-        };
-        self.note(kind, what);
+        self.note(kind, Part::all_of(namespace));
         self.facts.list(kind, namespace, into)
+    }
+
+    fn select<'a>(
+        &self,
+        kind: Kind<'_>,
+        namespace: &str,
+        selector: &LabelSelector,
+        into: Into<'a>,
+    ) -> Fact<&'a [Value<'a>]> {
+        self.note(kind, Part::all_of(namespace));
+        self.facts.select(kind, namespace, selector, into)
     }
 
     fn namespaced(&self, kind: Kind<'_>) -> Option<bool> {

@@ -7,13 +7,12 @@ use prometheus_client::registry::Registry;
 use stockade_cel::{Value, document};
 use stockade_engine::audit::{Auditor, Existing, Judgement};
 use stockade_engine::request::{GroupVersionKind, GroupVersionResource};
-use stockade_policy::compiled::ParamKind;
 
 use super::kinds::{self, Kind};
 use super::pace::Pace;
 use super::page::{self, PAGE_OBJECTS, PageError, Position};
 use crate::access::Access;
-use crate::facts::LiveFacts;
+use crate::facts::{LiveFacts, Read, reads};
 
 /// Pages a second, and at once.
 const PAGES: (u32, u32) = (20, 40);
@@ -27,10 +26,10 @@ pub enum OnceError {
     #[error("the API server does not say what it serves within {SYNC_TIMEOUT:?}")]
     NotServed,
     /// What policies read is not known in time.
-    #[error("these kinds, which policies read, cannot be read: {kinds:?}")]
+    #[error("this, which policies read, cannot be read: {}", reads.join(", "))]
     NotReady {
-        /// Which.
-        kinds: Vec<ParamKind>,
+        /// Which: `v1 ConfigMap shop/limits`.
+        reads: Vec<String>,
     },
     /// A list broke off.
     #[error("list of {resource}: {error}")]
@@ -53,15 +52,13 @@ pub async fn once(
     mut add: impl FnMut(&Existing<'_>, Judgement),
 ) -> Result<Vec<String>, OnceError> {
     let facts = LiveFacts::new(access, &mut Registry::default());
-    let reads = auditor.policies().iter().flat_map(|p| p.reads.iter().chain(&p.param_kind));
-    let mut reads: Vec<ParamKind> = reads.cloned().collect();
+    let reads = reads::of_policies(auditor.policies().iter().map(|p| &**p));
     facts.hold(&reads);
-    reads.push(ParamKind { api_version: "v1".to_owned(), kind: "Namespace".to_owned() });
     let snapshot = tokio::time::timeout(SYNC_TIMEOUT, facts.resources().ready()).await;
     let snapshot = snapshot.map_err(|_| OnceError::NotServed)?;
-    let kinds = facts.synced(&reads, SYNC_TIMEOUT).await;
-    if !kinds.is_empty() {
-        return Err(OnceError::NotReady { kinds });
+    let unread = facts.synced(&reads, SYNC_TIMEOUT).await;
+    if !unread.is_empty() {
+        return Err(OnceError::NotReady { reads: unread.iter().map(Read::to_string).collect() });
     }
     let (mut pace, mut unlisted) = (Pace::new(PAGES.0, PAGES.1), Vec::new());
     for (resource, kind) in kinds::audited(&snapshot, auditor.policies()) {

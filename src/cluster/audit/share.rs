@@ -47,11 +47,15 @@ fn mixed(mut bits: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policies::Observed;
 
     const OWN: &str = "stockade-system";
 
     fn replicas(names: &[&str]) -> Vec<Replica> {
-        names.iter().map(|n| Replica { identity: (*n).to_owned(), ready: true, observed: 0 }).collect()
+        names
+            .iter()
+            .map(|n| Replica { identity: (*n).to_owned(), ready: true, observed: Observed::default() })
+            .collect()
     }
 
     fn owners(names: &[&str]) -> Vec<Vec<usize>> {

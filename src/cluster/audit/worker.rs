@@ -21,6 +21,8 @@ use super::share::Share;
 use super::usage::Usage;
 use super::{Inputs, Settings};
 use crate::access::Access;
+use crate::facts::{Read, reads};
+use crate::policies::Generation;
 use crate::reports::writer::{Passes, Writer};
 use crate::reports::{self, Policies, described};
 
@@ -162,7 +164,7 @@ impl Worker {
         };
         let kinds = kinds::audited(&snapshot, auditor.as_ref().unwrap_or(&self.plan.auditor).policies());
         if let Some(auditor) = auditor {
-            self.take_policies(engine, auditor, &kinds).await;
+            self.take_policies(&generation, auditor, &kinds).await;
         }
         if kinds != self.plan.kinds {
             self.take_kinds(kinds);
@@ -171,15 +173,17 @@ impl Worker {
 
     async fn take_policies(
         &mut self,
-        engine: Arc<Engine>,
+        generation: &Generation,
         auditor: Arc<Auditor>,
         kinds: &BTreeMap<Arc<str>, Arc<Kind>>,
     ) {
+        let engine = Arc::clone(&generation.audited);
         let (before, set) = (self.plan.engine.set(), engine.set());
-        let reads: Vec<_> = set.policies.iter().flat_map(|p| p.reads.iter().chain(&p.param_kind)).cloned().collect();
-        let not_ready = self.inputs.facts.synced(&reads, SYNC_TIMEOUT).await;
-        if !not_ready.is_empty() {
-            tracing::warn!(kinds = ?not_ready, "what policies read is not known, they cannot be judged where they read it");
+        let reads = reads::of_set(set);
+        // What the generation waited for in vain is told already.
+        let expected: Vec<&Read> = reads.difference(&generation.not_synced).collect();
+        for read in self.inputs.facts.synced(expected, SYNC_TIMEOUT).await {
+            tracing::warn!(%read, "what policies read is not known, they cannot be judged where they read it");
         }
         let changed = changed(before, set);
         for (name, kind) in kinds {

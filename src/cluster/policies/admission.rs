@@ -53,7 +53,7 @@ const OWN_GROUP: &str = "stockade.dev";
 fn read(kind: SourceKind, object: Json) -> Result<PolicySources, String> {
     let object: DynamicObject = serde_json::from_value(object).map_err(|e| format!("is no object: {e}"))?;
     let name = object.metadata.name.as_deref().unwrap_or_default();
-    let files = render::files(kind, &format!("{}/{name}", kind.as_str()), &object)?;
+    let files = render::files_of(kind, &format!("{}/{name}", kind.as_str()), &object)?;
     Ok(render::read(&files))
 }
 

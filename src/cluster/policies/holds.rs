@@ -97,7 +97,7 @@ fn status(hold: &Hold, generation: i64) -> RolloutStatus {
 
 /// That of the spec as it is now, as the compiler sees it.
 fn revision(object: &DynamicObject) -> Option<u64> {
-    let files = render::files(SourceKind::AdmissionPolicy, "AdmissionPolicy", object).ok()?;
+    let files = render::files_of(SourceKind::AdmissionPolicy, "AdmissionPolicy", object).ok()?;
     render::read(&files).policies.first()?.rollout.as_ref().map(|r| r.revision)
 }
 

@@ -2,6 +2,9 @@
 
 use kube::core::{ApiResource, GroupVersionKind};
 use stockade_policy::compile::incremental::Scope;
+use stockade_policy::compiled::ParamKind;
+
+use crate::resources::Snapshot;
 
 /// One kind of source. The order is the order in which sources are compiled: of two that define one name the later is
 /// refused.
@@ -72,17 +75,44 @@ impl SourceKind {
         }
     }
 
-    /// How the API server names it.
+    /// How the API server names it, in its newest version.
     pub(crate) fn api_resource(self) -> ApiResource {
-        let (group, version, plural) = match self {
-            Self::Folders | Self::ConfigMap => ("", "v1", "configmaps"),
-            Self::AdmissionPolicy => ("stockade.dev", "v1alpha1", "admissionpolicies"),
-            Self::PolicyException => ("stockade.dev", "v1alpha1", "policyexceptions"),
-            Self::NamespaceGroup => ("stockade.dev", "v1alpha1", "namespacegroups"),
-            Self::ValidatingAdmissionPolicy => (REGISTRATION, "v1", "validatingadmissionpolicies"),
-            Self::ValidatingAdmissionPolicyBinding => (REGISTRATION, "v1", "validatingadmissionpolicybindings"),
-            Self::MutatingAdmissionPolicy => (REGISTRATION, "v1", "mutatingadmissionpolicies"),
-            Self::MutatingAdmissionPolicyBinding => (REGISTRATION, "v1", "mutatingadmissionpolicybindings"),
+        self.api_resource_in(self.versions()[0])
+    }
+
+    /// Versions in which it may be served, the newest first. All say the same.
+    pub(super) fn versions(self) -> &'static [&'static str] {
+        match self {
+            Self::AdmissionPolicy | Self::PolicyException | Self::NamespaceGroup => &["v1alpha1"],
+            // v1 since Kubernetes 1.36.
+            Self::MutatingAdmissionPolicy | Self::MutatingAdmissionPolicyBinding => &["v1", "v1beta1", "v1alpha1"],
+            Self::Folders
+            | Self::ConfigMap
+            | Self::ValidatingAdmissionPolicy
+            | Self::ValidatingAdmissionPolicyBinding => &["v1"],
+        }
+    }
+
+    /// The newest version that can be watched.
+    pub(super) fn served(self, by: &Snapshot) -> Option<ApiResource> {
+        let resources = self.versions().iter().map(|version| self.api_resource_in(version));
+        let is_served = |resource: &ApiResource| {
+            let kind = ParamKind { api_version: resource.api_version.clone(), kind: resource.kind.clone() };
+            by.of_kind(&kind).is_some_and(|served| served.has_verb("watch"))
+        };
+        resources.into_iter().find(is_served)
+    }
+
+    fn api_resource_in(self, version: &str) -> ApiResource {
+        let (group, plural) = match self {
+            Self::Folders | Self::ConfigMap => ("", "configmaps"),
+            Self::AdmissionPolicy => ("stockade.dev", "admissionpolicies"),
+            Self::PolicyException => ("stockade.dev", "policyexceptions"),
+            Self::NamespaceGroup => ("stockade.dev", "namespacegroups"),
+            Self::ValidatingAdmissionPolicy => (REGISTRATION, "validatingadmissionpolicies"),
+            Self::ValidatingAdmissionPolicyBinding => (REGISTRATION, "validatingadmissionpolicybindings"),
+            Self::MutatingAdmissionPolicy => (REGISTRATION, "mutatingadmissionpolicies"),
+            Self::MutatingAdmissionPolicyBinding => (REGISTRATION, "mutatingadmissionpolicybindings"),
         };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, self.as_str()), plural)
     }

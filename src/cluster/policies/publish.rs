@@ -7,54 +7,60 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use stockade_engine::engine::Engine;
 use stockade_engine::equivalents::Equivalents;
 use stockade_engine::essentials::Essentials;
 use stockade_policy::compile::incremental::{Compiler, Increment, PartReport};
-use stockade_policy::compiled::{ParamKind, PolicySet};
+use stockade_policy::compiled::PolicySet;
 use stockade_policy::diagnostic::Severity;
 use tokio::sync::{mpsc, watch};
 
 use super::sources::Sources;
-use super::{Generation, Generations, HeldKinds, RefusedObject, Settings, SourceKind, folders, objects};
+use super::{Generation, Generations, HeldReads, RefusedObject, Settings, SourceKind, folders, objects};
 use crate::access::Access;
+use crate::facts::{LiveFacts, Read, reads};
+use crate::object::Object;
 
-/// Longest wait for kinds that a generation newly reads. Then it goes in force all the same: a policy that reads what
-/// cannot be watched must not hold up the others.
+/// Longest wait for what a generation newly reads. Then it goes in force all the same: a policy that reads what cannot
+/// be watched must not hold up the others. What was waited for in vain is not waited for again until it was known.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same for the first generation: until then the replica is not ready, and one that is ready without knowing what
 /// its policies read would refuse its share of all requests.
 const FIRST_SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often kinds that did not sync in time are looked at again.
+/// How often what did not sync in time is looked at again.
 const SYNC_AGAIN: Duration = Duration::from_secs(1);
+
+/// Most reads that are remembered to have been waited for in vain; then all are forgotten, and may be waited for again.
+const MAX_GIVEN_UP: usize = 1_000;
 
 /// Most events that go into one generation: those that are there already, so that a burst is compiled once.
 const MAX_BATCH: usize = 1_000;
 
 /// Puts the cluster's policies in force, one generation after the other. All of it happens in the future, which never
 /// ends.
-pub fn publish<F: HeldKinds>(
+pub fn publish(
     access: &Access,
     settings: Settings,
-    facts: F,
-) -> (Generations, impl Future<Output = ()> + Send + use<F>) {
+    facts: LiveFacts,
+) -> (Generations, impl Future<Output = ()> + Send + use<>) {
     let (publish, generations) = watch::channel(Arc::new(Generation::none()));
     let max_exception_seconds = settings.max_exception_seconds;
-    let equivalents = facts.equivalents();
+    let equivalents = facts.resources().equivalents();
+    let events = objects::events(access, facts.resources());
     let publisher = Publisher {
         facts,
         equivalents,
         compiler: Compiler::new().max_exception_seconds(max_exception_seconds),
         max_exception_seconds,
         held: BTreeSet::new(),
+        given_up: BTreeSet::new(),
         publish,
         essentials: settings.essentials,
     };
-    (generations, run(objects::events(access), settings.folders, publisher))
+    (generations, run(events, settings.folders, publisher))
 }
 
 /// Compiles, and keeps the facts in step.
@@ -63,8 +69,10 @@ struct Publisher<F> {
     equivalents: watch::Receiver<Option<Arc<Equivalents>>>,
     compiler: Compiler,
     max_exception_seconds: Option<u32>,
-    /// Kinds that the generation in force reads.
-    held: BTreeSet<ParamKind>,
+    /// What the generation in force reads.
+    held: BTreeSet<Read>,
+    /// What was waited for in vain, and was not known since.
+    given_up: BTreeSet<Read>,
     publish: watch::Sender<Arc<Generation>>,
     essentials: Essentials,
 }
@@ -76,8 +84,8 @@ struct Built {
     reports: Vec<PartReport>,
 }
 
-async fn run<F: HeldKinds>(
-    events: impl Stream<Item = (SourceKind, Event<DynamicObject>)> + Send,
+async fn run<F: HeldReads>(
+    events: impl Stream<Item = (SourceKind, Event<Object>)> + Send,
     paths: Vec<std::path::PathBuf>,
     mut publisher: Publisher<F>,
 ) {
@@ -120,7 +128,7 @@ async fn run<F: HeldKinds>(
 
 // === impl Publisher ===
 
-impl<F: HeldKinds> Publisher<F> {
+impl<F: HeldReads> Publisher<F> {
     /// Waits for the custom resources' versions. Who cannot read them goes on with the built-in resources: then an
     /// `Equivalent` rule for one version of a custom resource is not about the others, which is told.
     async fn await_equivalents(&mut self) {
@@ -149,40 +157,55 @@ impl<F: HeldKinds> Publisher<F> {
             return;
         };
         self.compiler = compiler;
-        let reads = reads(built.audited.set());
-        let new: Vec<ParamKind> = reads.difference(&self.held).cloned().collect();
-        if !new.is_empty() {
-            self.facts.hold(&reads.union(&self.held).cloned().collect::<Vec<_>>());
-            let first = self.publish.borrow().number == 0;
-            self.facts.synced(&new, if first { FIRST_SYNC_TIMEOUT } else { SYNC_TIMEOUT }).await;
-        }
-        let all: Vec<ParamKind> = reads.iter().cloned().collect();
-        let not_synced = self.facts.synced(&all, Duration::ZERO).await;
+        let reads = reads::of_set(built.audited.set());
+        let not_synced = self.await_reads(&reads).await;
         let before = self.publish.borrow().clone();
         let generation = Generation {
             number: before.number + 1,
             engine: built.engine,
             audited: built.audited,
-            observed: sources.observed(),
+            observed: sources.observed().clone(),
             refused: sources.refused(&built.reports),
             not_synced,
         };
         log(&before, &generation);
         self.publish.send_replace(Arc::new(generation));
         if self.held != reads {
-            self.facts.hold(&all);
+            self.facts.hold(&reads);
             self.held = reads;
         }
     }
 
-    /// Tells what is new beside what is in force: a later `resourceVersion`, kinds that have synced at last.
+    /// Waits for what is newly read, and gives what is not known all the same. What the generation in force reads stays
+    /// held until another one is.
+    async fn await_reads(&mut self, reads: &BTreeSet<Read>) -> BTreeSet<Read> {
+        if !reads.is_subset(&self.held) {
+            self.facts.hold(reads.union(&self.held));
+        }
+        let is_new = |read: &&Read| !self.held.contains(read) && !self.given_up.contains(read);
+        let new: BTreeSet<Read> = reads.iter().filter(is_new).cloned().collect();
+        if !new.is_empty() {
+            let first = self.publish.borrow().number == 0;
+            self.facts.synced(&new, if first { FIRST_SYNC_TIMEOUT } else { SYNC_TIMEOUT }).await;
+        }
+        let not_synced = self.facts.synced(reads, Duration::ZERO).await;
+        self.given_up.retain(|read| !reads.contains(read));
+        if self.given_up.len() + not_synced.len() > MAX_GIVEN_UP {
+            self.given_up.clear();
+        }
+        self.given_up.extend(not_synced.iter().cloned());
+        not_synced
+    }
+
+    /// Tells what is new beside what is in force: objects that were written again, reads that are known at last.
     async fn refresh(&mut self, sources: &Sources) {
         let before = self.publish.borrow().clone();
         let not_synced = self.facts.synced(&before.not_synced, Duration::ZERO).await;
-        if (sources.observed(), not_synced.len()) != (before.observed, before.not_synced.len()) {
+        if (sources.observed(), &not_synced) != (&before.observed, &before.not_synced) {
+            self.given_up.retain(|read| not_synced.contains(read) || !before.not_synced.contains(read));
             let (engine, audited) = (before.engine.clone(), before.audited.clone());
             let (number, refused) = (before.number, before.refused.clone());
-            let observed = sources.observed();
+            let observed = sources.observed().clone();
             self.publish.send_replace(Arc::new(Generation { number, engine, audited, observed, refused, not_synced }));
         }
     }
@@ -202,22 +225,6 @@ fn index(increment: Increment, equivalents: &Arc<Equivalents>, essentials: &Esse
     Built { engine: enforced, audited, reports: increment.parts }
 }
 
-/// The kinds whose objects a set reads: those its expressions name, those of params, what groups require, and the
-/// Namespace of every request.
-fn reads(set: &PolicySet) -> BTreeSet<ParamKind> {
-    let mut kinds = BTreeSet::new();
-    if !set.policies.is_empty() {
-        kinds.insert(ParamKind { api_version: "v1".to_owned(), kind: "Namespace".to_owned() });
-    }
-    for policy in &set.policies {
-        kinds.extend(policy.reads.iter().chain(&policy.param_kind).cloned());
-    }
-    if set.groups.iter().any(|g| g.default_deny.ingress || g.default_deny.egress) {
-        kinds.insert(ParamKind { api_version: "networking.k8s.io/v1".to_owned(), kind: "NetworkPolicy".to_owned() });
-    }
-    kinds
-}
-
 /// Tells of a generation, and of each source that is refused, once.
 fn log(before: &Generation, generation: &Generation) {
     for refused in generation.refused.iter().filter(|r| !before.refused.contains(r)) {
@@ -234,9 +241,8 @@ fn log(before: &Generation, generation: &Generation) {
             "policy source refused"
         );
     }
-    for kind in &generation.not_synced {
-        let (api_version, kind) = (&kind.api_version, &kind.kind);
-        tracing::error!(api_version, kind, "a kind that policies read has not synced, reads of it are not ready");
+    for read in &generation.not_synced {
+        tracing::error!(%read, "what policies read has not synced, reads of it are not ready");
     }
     tracing::info!(
         generation = generation.number,

@@ -8,6 +8,7 @@ use stockade_policy::diagnostic::{Diagnostic, Severity};
 use stockade_policy::sources::PolicySources;
 
 use super::SourceKind;
+use crate::object::Object;
 
 /// Most bytes of one source's text. An object in etcd has at most 1.5 MiB, a ConfigMap 1 MiB; a policy some KiB.
 const MAX_BYTES: usize = 1 << 20;
@@ -26,7 +27,17 @@ pub(super) struct File {
 ///
 /// # Errors
 /// Why it is not read at all.
-pub(super) fn files(kind: SourceKind, id: &str, object: &DynamicObject) -> Result<Vec<File>, String> {
+pub(super) fn files(kind: SourceKind, id: &str, object: &Object) -> Result<Vec<File>, String> {
+    // An object that nests too deep for this is one that the watch has brought all the same.
+    let object = serde_json::from_slice(object.text().json()).map_err(|e| format!("cannot be read: {e}"))?;
+    files_of(kind, id, &object)
+}
+
+/// As [`files`], of an object that was read already.
+///
+/// # Errors
+/// Why it is not read at all.
+pub(super) fn files_of(kind: SourceKind, id: &str, object: &DynamicObject) -> Result<Vec<File>, String> {
     if kind != SourceKind::ConfigMap {
         let text = manifest(kind, object)?;
         return within_bounds(vec![File { name: id.to_owned(), text }]);
@@ -138,7 +149,7 @@ mod tests {
     }
 
     fn shown(kind: SourceKind, value: Value) -> String {
-        let files = files(kind, "id", &object(value)).unwrap();
+        let files = files_of(kind, "id", &object(value)).unwrap();
         files.iter().map(|f| format!("# {}\n{}", f.name, f.text)).collect::<Vec<_>>().join("\n")
     }
 
@@ -185,7 +196,7 @@ mod tests {
         };
         let two = config(json!({ "data": { "a.yaml": "x: 1\n", "b.yaml": "" } }));
         assert_eq!(shown(SourceKind::ConfigMap, two), "# id/a.yaml\nx: 1\n\n# id/b.yaml\n");
-        let refused = |more| files(SourceKind::ConfigMap, "id", &object(config(more))).unwrap_err();
+        let refused = |more| files_of(SourceKind::ConfigMap, "id", &object(config(more))).unwrap_err();
         let faults = [
             refused(json!({ "binaryData": { "a": "AA==" } })),
             refused(json!({ "data": { "a": "x".repeat(MAX_BYTES + 1) } })),

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use stockade_policy::compile::incremental::{Part, PartReport, Standing};
 use stockade_policy::sources::PolicySources;
 
 use super::render::{self, File};
-use super::{RefusedObject, SourceKind};
+use super::{Observed, RefusedObject, SourceKind};
+use crate::object::Object;
 
 /// Most objects of one kind that are read. Beyond it they are refused, unread.
 const MAX_OBJECTS: usize = 20_000;
@@ -21,8 +21,7 @@ pub(super) struct Sources {
     /// Keys seen in a list that is not complete yet, by kind.
     listing: BTreeMap<SourceKind, BTreeSet<Key>>,
     synced: BTreeSet<SourceKind>,
-    /// Newest `resourceVersion` of objects of own kinds.
-    observed: u64,
+    observed: Observed,
 }
 
 /// Kind, namespace, name. Empty where there is none.
@@ -32,6 +31,8 @@ type Key = (SourceKind, String, String);
 struct Source {
     id: Arc<str>,
     generation: i64,
+    /// `resourceVersion`
+    version: u64,
     /// What was read; an object that is written again with the same files keeps them.
     files: Vec<File>,
     read: Arc<PolicySources>,
@@ -39,26 +40,33 @@ struct Source {
 
 impl Sources {
     /// Takes in what a watch told; says whether something changed that is compiled.
-    pub(super) fn apply(&mut self, kind: SourceKind, event: Event<DynamicObject>) -> bool {
+    pub(super) fn apply(&mut self, kind: SourceKind, event: Event<Object>) -> bool {
         match event {
             Event::Init => {
                 self.listing.insert(kind, BTreeSet::new());
                 false
             }
+            // Part of a list says nothing of what is older than its objects.
             Event::InitApply(object) => {
                 let (key, changed) = self.put(kind, &object);
                 self.listing.entry(kind).or_default().insert(key);
                 changed
             }
-            Event::Apply(object) => self.put(kind, &object).1,
+            Event::Apply(object) => {
+                let changed = self.put(kind, &object).1;
+                self.observe(kind, self.observed.of(kind).max(object.version()));
+                changed
+            }
             Event::Delete(object) => {
-                self.observe(kind, &object);
-                self.known.remove(&key(kind, &object)).is_some()
+                let changed = self.known.remove(&key(kind, &object)).is_some();
+                self.observe(kind, self.newest(kind));
+                changed
             }
             Event::InitDone => {
                 let listed = self.listing.remove(&kind).unwrap_or_default();
                 let before = self.known.len();
                 self.known.retain(|key, _| key.0 != kind || listed.contains(key));
+                self.observe(kind, self.newest(kind));
                 self.synced.insert(kind) || self.known.len() != before
             }
         }
@@ -67,8 +75,8 @@ impl Sources {
     /// Takes in what the folders hold now; nothing when there is no folder.
     pub(super) fn put_folders(&mut self, read: Arc<PolicySources>) {
         let key = (SourceKind::Folders, String::new(), String::new());
-        self.known
-            .insert(key, Source { id: SourceKind::Folders.as_str().into(), generation: 0, files: Vec::new(), read });
+        let id = SourceKind::Folders.as_str().into();
+        self.known.insert(key, Source { id, generation: 0, version: 0, files: Vec::new(), read });
     }
 
     /// Own kinds that have not been listed whole yet: without them nothing may be in force.
@@ -77,9 +85,9 @@ impl Sources {
         own.filter(|k| !self.synced.contains(k)).collect()
     }
 
-    /// Newest `resourceVersion` of objects of own kinds.
-    pub(super) fn observed(&self) -> u64 {
-        self.observed
+    /// How much of the own kinds was looked at.
+    pub(super) fn observed(&self) -> &Observed {
+        &self.observed
     }
 
     /// What is compiled, in order.
@@ -102,13 +110,12 @@ impl Sources {
         .collect()
     }
 
-    fn put(&mut self, kind: SourceKind, object: &DynamicObject) -> (Key, bool) {
-        self.observe(kind, object);
+    fn put(&mut self, kind: SourceKind, object: &Object) -> (Key, bool) {
         let key = key(kind, object);
-        let generation = object.metadata.generation.unwrap_or_default();
+        let (generation, version) = (object.generation(), object.version());
         let id = id(&key);
         let files = match render::files(kind, &id, object) {
-            Ok(_) if !self.known.contains_key(&key) && self.count(kind) >= MAX_OBJECTS => {
+            Ok(_) if !self.known.contains_key(&key) && self.of_kind(kind).count() >= MAX_OBJECTS => {
                 Err(format!("there are {MAX_OBJECTS} objects of this kind already"))
             }
             files => files,
@@ -116,7 +123,7 @@ impl Sources {
         let (files, read) = match files {
             Ok(files) => match self.known.get_mut(&key) {
                 Some(known) if known.files == files => {
-                    known.generation = generation;
+                    (known.generation, known.version) = (generation, version);
                     return (key, false);
                 }
                 _ => {
@@ -126,26 +133,28 @@ impl Sources {
             },
             Err(why) => (Vec::new(), render::unread(&id, &why)),
         };
-        self.known.insert(key.clone(), Source { id, generation, files, read: Arc::new(read) });
+        self.known.insert(key.clone(), Source { id, generation, version, files, read: Arc::new(read) });
         (key, true)
     }
 
-    fn count(&self, kind: SourceKind) -> usize {
+    fn of_kind(&self, kind: SourceKind) -> impl Iterator<Item = &Source> {
         let first = (kind, String::new(), String::new());
-        self.known.range(first..).take_while(|(key, _)| key.0 == kind).count()
+        self.known.range(first..).take_while(move |(key, _)| key.0 == kind).map(|(_, source)| source)
     }
 
-    fn observe(&mut self, kind: SourceKind, object: &DynamicObject) {
-        let version = object.metadata.resource_version.as_deref().and_then(|v| v.parse().ok());
+    fn newest(&self, kind: SourceKind) -> u64 {
+        self.of_kind(kind).map(|source| source.version).max().unwrap_or(0)
+    }
+
+    fn observe(&mut self, kind: SourceKind, version: u64) {
         if kind.is_own() {
-            self.observed = self.observed.max(version.unwrap_or_default());
+            self.observed.set(kind, version);
         }
     }
 }
 
-fn key(kind: SourceKind, object: &DynamicObject) -> Key {
-    let text = |t: &Option<String>| t.clone().unwrap_or_default();
-    (kind, text(&object.metadata.namespace), text(&object.metadata.name))
+fn key(kind: SourceKind, object: &Object) -> Key {
+    (kind, object.namespace().to_owned(), object.name().to_owned())
 }
 
 /// `AdmissionPolicy/require-labels`, `PolicyException/shop/legacy`

@@ -30,10 +30,10 @@ use super::stored::{Side, is_ours};
 use super::{Configurations, NAME, Settings};
 use crate::access::{Access, FIELD_MANAGER};
 use crate::failsafe;
-use crate::policies::Generations;
+use crate::policies::{Generations, Observed};
 use crate::replicas::{Leadership, NAME_LABEL};
 
-/// Annotation: `resourceVersion` up to which policies were looked at when the object was written.
+/// Annotation: [`Observed`] when the object was written.
 const OBSERVED: &str = "stockade.dev/observed";
 /// How long a leader whose watch is behind lets the object be. Its watch never takes as long; after a restore of etcd
 /// the object may tell a number that is not reached again.
@@ -112,7 +112,7 @@ enum Seen {
 /// What the object is to be.
 struct Desired {
     webhooks: Value,
-    observed: u64,
+    observed: Observed,
 }
 
 /// What a keeper remembers.
@@ -207,7 +207,7 @@ impl Keeper {
             return None;
         }
         let configurations = Configurations::of(generation.engine.set(), &self.settings, bundle.as_bytes());
-        Some(Desired { webhooks: self.side.webhooks(&configurations), observed: generation.observed })
+        Some(Desired { webhooks: self.side.webhooks(&configurations), observed: generation.observed.clone() })
     }
 
     /// What is stored then; none when it could not be written, or somebody else wrote before.
@@ -284,9 +284,9 @@ impl Seen {
         self.object().map_or(0, version)
     }
 
-    fn observed(&self) -> u64 {
+    fn observed(&self) -> Observed {
         let annotations = self.object().and_then(|o| o.metadata.annotations.as_ref());
-        annotations.and_then(|a| a.get(OBSERVED)?.parse().ok()).unwrap_or(0)
+        annotations.and_then(|a| a.get(OBSERVED)).map(|text| Observed::parse(text)).unwrap_or_default()
     }
 
     /// Why the object has to be written; none when it is as it should be, or not known yet. `right` is what was
@@ -335,7 +335,7 @@ impl State {
     /// When the object may be written.
     fn earliest(&mut self, cause: &str, desired: &Desired, now: Instant) -> Instant {
         let repaired = if cause == DRIFT { self.repairs.earliest(now) } else { now };
-        if self.seen.observed() <= desired.observed {
+        if desired.observed.reaches(&self.seen.observed()) {
             self.behind_since = None;
             return repaired;
         }
@@ -415,17 +415,20 @@ mod tests {
     #[test]
     fn who_has_looked_at_less_than_was_written_waits_but_not_for_ever() {
         let now = Instant::now();
-        let desired = |observed| Desired { webhooks: json!([]), observed };
-        let mut state = State { seen: stored(&json!([]), "10"), ..State::default() };
-        assert_eq!(state.earliest("policies", &desired(9), now), now + MAX_BEHIND);
+        let desired = |observed| Desired { webhooks: json!([]), observed: Observed::parse(observed) };
+        let seen = stored(&json!([]), "AdmissionPolicy=10,NamespaceGroup=3");
+        let mut state = State { seen, ..State::default() };
+        // The watch of one kind is dead, and that of another goes on.
+        let behind = desired("AdmissionPolicy=9,NamespaceGroup=30");
+        assert_eq!(state.earliest("policies", &behind, now), now + MAX_BEHIND);
         let later = now + Duration::from_secs(20);
-        assert_eq!(state.earliest("policies", &desired(9), later), now + MAX_BEHIND);
-        assert_eq!(state.earliest("policies", &desired(10), later), later);
+        assert_eq!(state.earliest("policies", &behind, later), now + MAX_BEHIND);
+        assert_eq!(state.earliest("policies", &desired("AdmissionPolicy=10,NamespaceGroup=3"), later), later);
     }
 
     #[test]
     fn what_differs_is_told_from_what_others_changed() {
-        let desired = Desired { webhooks: json!([{ "name": "a" }]), observed: 1 };
+        let desired = Desired { webhooks: json!([{ "name": "a" }]), observed: Observed::default() };
         let (right, other) = (json!([{ "name": "a" }]), json!([{ "name": "b" }]));
         let cause = |seen: Seen, before: Option<&Value>| seen.differs(&desired, before);
         assert_eq!(cause(Seen::Unknown, None), None);

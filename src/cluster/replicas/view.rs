@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use super::{COMPONENT_LABEL, NAME_LABEL, OBSERVED_ANNOTATION, READY_ANNOTATION, Replica, Times, bounded, own::PREFIX};
+use crate::policies::Observed;
 
 /// Most Leases that are looked at, far beyond what anybody runs: more are somebody's mistake.
 const MAX_REPLICAS: usize = 64;
@@ -117,7 +118,7 @@ impl View {
         let replica = Replica {
             identity: identity.to_owned(),
             ready: annotation(READY_ANNOTATION) == Some("true"),
-            observed: annotation(OBSERVED_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0),
+            observed: annotation(OBSERVED_ANNOTATION).map(Observed::parse).unwrap_or_default(),
         };
         let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or_default();
         let term = Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).min(MAX_TERM);

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::ResourceExt as _;
-use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::Value;
 
+use crate::object::Object;
 use crate::policies::SourceKind;
 
 /// Which object.
@@ -44,16 +43,16 @@ pub(super) struct Objects {
 
 impl Objects {
     /// Takes what happened, in order.
-    pub(super) fn take(&mut self, events: Vec<(SourceKind, Event<DynamicObject>)>) {
+    pub(super) fn take(&mut self, events: Vec<(SourceKind, Event<Object>)>) {
         events.into_iter().for_each(|(kind, event)| self.apply(kind, event));
     }
 
-    fn apply(&mut self, kind: SourceKind, event: Event<DynamicObject>) {
+    fn apply(&mut self, kind: SourceKind, event: Event<Object>) {
         match event {
             Event::Init => self.listed.retain(|key| key.kind != kind),
             Event::InitApply(object) => {
                 self.listed.insert(key(kind, &object));
-                self.put(kind, object);
+                self.put(kind, &object);
             }
             Event::InitDone => {
                 let listed = &self.listed;
@@ -61,7 +60,7 @@ impl Objects {
                 self.listed.retain(|key| key.kind != kind);
                 self.synced.insert(kind);
             }
-            Event::Apply(object) => self.put(kind, object),
+            Event::Apply(object) => self.put(kind, &object),
             Event::Delete(object) => {
                 self.seen.remove(&key(kind, &object));
             }
@@ -69,18 +68,15 @@ impl Objects {
     }
 
     /// Takes an object as the API server has it; an older one than is known is left aside.
-    pub(super) fn put(&mut self, kind: SourceKind, mut object: DynamicObject) {
-        // Numbers of one cluster compare (KEP-5504).
-        let version = object.resource_version().and_then(|v| v.parse().ok()).unwrap_or(0);
-        let generation = object.metadata.generation.unwrap_or(0);
-        let key = key(kind, &object);
+    pub(super) fn put(&mut self, kind: SourceKind, object: &Object) {
+        let (version, generation) = (object.version(), object.generation());
+        let key = key(kind, object);
         let before = self.seen.get(&key);
         if before.is_some_and(|b| b.version > version) {
             return;
         }
         let since = before.filter(|b| b.generation == generation).map_or(version, |b| b.since);
-        let status = object.data.get_mut("status").map(Value::take).unwrap_or_default();
-        self.seen.insert(key, Seen { generation, since, version, status });
+        self.seen.insert(key, Seen { generation, since, version, status: status(object) });
     }
 
     pub(super) fn is_synced(&self, kinds: &[SourceKind]) -> bool {
@@ -101,6 +97,16 @@ impl Objects {
     }
 }
 
-fn key(kind: SourceKind, object: &DynamicObject) -> Key {
-    Key { kind, namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+fn key(kind: SourceKind, object: &Object) -> Key {
+    Key { kind, namespace: object.namespace().to_owned(), name: object.name().to_owned() }
+}
+
+/// Nothing else of the object is looked at, so it may nest as deep as it likes. What cannot be read is written anew.
+fn status(object: &Object) -> Value {
+    #[derive(Default, serde::Deserialize)]
+    struct OfStatus {
+        #[serde(default)]
+        status: Value,
+    }
+    serde_json::from_slice::<OfStatus>(object.text().json()).unwrap_or_default().status
 }

@@ -7,8 +7,9 @@ use stockade_policy::compiled::{Flavour, Policy};
 use super::conditions::{Wanted, conditions, cut};
 use super::objects::Seen;
 use super::view::View;
+use crate::facts::{Read, reads};
 use crate::kinds::admission_policy::{AdmissionPolicyStatus, ExpressionWarning, TypeChecking};
-use crate::policies::RefusedObject;
+use crate::policies::{RefusedObject, SourceKind};
 
 /// Most warnings that are shown; the schema has the same bound.
 const MAX_WARNINGS: usize = 64;
@@ -22,7 +23,7 @@ pub(super) fn status(view: &View<'_>, name: &str, seen: &Seen, refused: Option<&
     }
     let policy = policy.filter(|_| refused.is_none());
     let enforced = match refused {
-        None => view.replicas.iter().filter(|r| r.observed >= seen.since).count(),
+        None => view.replicas.iter().filter(|r| r.observed.of(SourceKind::AdmissionPolicy) >= seen.since).count(),
         Some(_) => 0,
     };
     let wanted = match refused {
@@ -58,11 +59,12 @@ fn compiled(view: &View<'_>, policy: Option<&Policy>, enforced: usize) -> Vec<Wa
     let everywhere = enforced == all && all > 0;
     let counted = format!("{enforced} of {all} replicas");
     let reason = if everywhere { "AllReplicas" } else { "Progressing" };
-    let reads = policy.into_iter().flat_map(|p| p.reads.iter().chain(&p.param_kind));
-    let missing = reads.into_iter().find(|kind| view.generation.not_synced.contains(kind));
+    let is_in = |read: &Read, other: &Read| other.kind == read.kind && other.scope.covers(&read.scope);
+    let not_synced = &view.generation.not_synced;
+    let missing = policy.into_iter().flat_map(reads::of_policy).find(|r| not_synced.iter().any(|n| is_in(r, n)));
     let ready = match missing {
-        Some(kind) => {
-            let message = format!("objects of {} {}, which it reads, are not known", kind.api_version, kind.kind);
+        Some(read) => {
+            let message = format!("objects of {read}, which it reads, are not known");
             Wanted::new("Ready", false, "NotSynced", message)
         }
         None => Wanted::new("Ready", everywhere, reason, counted.clone()),

@@ -1,5 +1,6 @@
 //! What the status says of small worlds.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -12,7 +13,9 @@ use stockade_policy::sources::PolicySources;
 
 use super::objects::{Key, Objects, Seen};
 use super::view::View;
-use crate::policies::{Generation, RefusedObject, SourceKind};
+use crate::facts::Read;
+use crate::object::Object;
+use crate::policies::{Generation, Observed, RefusedObject, SourceKind};
 use crate::replicas::Replica;
 
 const NOW: &str = "2026-06-01T12:00:00Z";
@@ -71,13 +74,20 @@ fn generation(objects: &[&str]) -> Generation {
     });
     let refused = refused.collect();
     let engine = Arc::new(Engine::new(Arc::new(increment.enforced)));
-    Generation { number: 1, audited: engine.clone(), engine, observed: 100, refused, not_synced: Vec::new() }
+    let not_synced = BTreeSet::new();
+    Generation { number: 1, audited: engine.clone(), engine, observed: observed(100), refused, not_synced }
 }
 
-fn replicas(observed: &[u64]) -> Vec<Replica> {
+/// As far in every kind.
+fn observed(version: u64) -> Observed {
+    let kinds = [SourceKind::AdmissionPolicy, SourceKind::PolicyException, SourceKind::NamespaceGroup];
+    kinds.map(|kind| (kind, version)).into_iter().collect()
+}
+
+fn replicas(versions: &[u64]) -> Vec<Replica> {
     let replica =
-        |(i, observed): (usize, &u64)| Replica { identity: format!("r{i}"), ready: true, observed: *observed };
-    observed.iter().enumerate().map(replica).collect()
+        |(i, version): (usize, &u64)| Replica { identity: format!("r{i}"), ready: true, observed: observed(*version) };
+    versions.iter().enumerate().map(replica).collect()
 }
 
 fn seen(status: Value) -> Seen {
@@ -134,10 +144,10 @@ fn a_policy_is_ready_when_every_replica_has_looked_at_it() {
 #[test]
 fn nothing_is_said_of_what_was_not_looked_at() {
     let mut generation = generation(&[&good("p")]);
-    generation.observed = 89;
+    generation.observed = observed(89);
     let said = |g: &Generation| written(g, &replicas(&[100]), vec![], SourceKind::AdmissionPolicy, json!(null));
     assert_eq!(said(&generation), json!(null));
-    generation.observed = 90;
+    generation.observed = observed(90);
     assert_ne!(said(&generation), json!(null));
     generation.number = 0;
     assert_eq!(said(&generation), json!(null));
@@ -184,7 +194,8 @@ fn a_policy_that_does_not_compile_shows_where() {
 fn a_policy_is_not_ready_while_what_it_reads_is_not_known() {
     let mut generation =
         generation(&[&policy("p", "  validations: [{expression: \"cluster.list('v1', 'Pod', 'a').size() == 0\"}]\n")]);
-    generation.not_synced = vec![ParamKind { api_version: "v1".to_owned(), kind: "Pod".to_owned() }];
+    let pods = ParamKind { api_version: "v1".to_owned(), kind: "Pod".to_owned() };
+    generation.not_synced = [Read::all(pods)].into();
     let status = written(&generation, &replicas(&[100]), vec![], SourceKind::AdmissionPolicy, json!(null));
     assert_eq!(told(&status)[2], "Ready=False NotSynced: objects of v1 Pod, which it reads, are not known");
 }
@@ -295,16 +306,16 @@ fn a_group_counts_its_members_and_names_what_they_lack() {
 #[test]
 fn an_older_object_does_not_replace_a_newer_one_and_a_generation_is_dated_by_its_first_sight() {
     let object = |version: u64, generation: i64| {
-        serde_json::from_value(json!({
+        let object = json!({
             "apiVersion": "stockade.dev/v1alpha1", "kind": "AdmissionPolicy",
             "metadata": { "name": "p", "resourceVersion": version.to_string(), "generation": generation },
             "status": { "enforced": format!("{version}") },
-        }))
-        .unwrap()
+        });
+        Object::parse(&object.to_string()).unwrap()
     };
     let mut objects = Objects::default();
     let mut put = |version, generation| {
-        objects.put(SourceKind::AdmissionPolicy, object(version, generation));
+        objects.put(SourceKind::AdmissionPolicy, &object(version, generation));
         let (_, seen) = objects.iter().next().unwrap();
         (seen.version, seen.since, seen.status["enforced"].clone())
     };

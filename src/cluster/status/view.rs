@@ -46,7 +46,7 @@ impl<'v> View<'v> {
     /// The status of an object as it should be, when it is not; none also while nothing can be said of it yet.
     pub(super) fn differing(&self, key: &Key, seen: &Seen) -> Option<Value> {
         // Before the first generation nothing is known, and what came after this one has not been looked at.
-        if self.generation.number == 0 || self.generation.observed < seen.since {
+        if self.generation.number == 0 || self.generation.observed.of(key.kind) < seen.since {
             return None;
         }
         let refused = self.refused.get(&(key.kind, key.namespace.as_str(), key.name.as_str())).copied();

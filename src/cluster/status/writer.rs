@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::metrics::StatusMetrics;
 use super::objects::{Key, Objects};
 use crate::access::Access;
+use crate::object::Object;
 use crate::replicas::{RequestError, bounded};
 
 /// Most writes between two looks; with [`SPACING`] fifty a second. The next look goes on where this one ended.
@@ -48,7 +48,7 @@ impl<'i> Writer<'i> {
             match self.apply(manager, &key, &status).await {
                 Ok(object) => {
                     self.metrics.written(kind);
-                    self.objects.put(key.kind, object);
+                    self.objects.put(key.kind, &object);
                 }
                 Err(RequestError::Refused(kube::Error::Api(answer))) if answer.code == 404 => {}
                 Err(error) => {
@@ -63,10 +63,10 @@ impl<'i> Writer<'i> {
         Ok(())
     }
 
-    async fn apply(&self, manager: &str, key: &Key, status: &Value) -> Result<DynamicObject, RequestError> {
+    async fn apply(&self, manager: &str, key: &Key, status: &Value) -> Result<Object, RequestError> {
         let resource = key.kind.api_resource();
         let client = self.access.client.clone();
-        let api: Api<DynamicObject> = match key.namespace.as_str() {
+        let api: Api<Object> = match key.namespace.as_str() {
             "" => Api::all_with(client, &resource),
             namespace => Api::namespaced_with(client, namespace, &resource),
         };

@@ -1,3 +1,6 @@
+use bumpalo::Bump;
+
+use super::version::{OVERHEAD_BYTES, size};
 use super::*;
 
 fn object(namespace: &str, name: &str, spec: &str) -> Object {
@@ -35,7 +38,7 @@ fn updated() -> What {
 
 #[test]
 fn nothing_is_said_before_the_first_list_is_complete() {
-    let (store, mut writer) = Store::new();
+    let (store, mut writer) = Store::new(Limits::MANY_NAMESPACES);
     let mut events = list([object("a", "x", "1"), object("b", "y", "1")]);
     let done = events.pop();
     assert_eq!(take(&mut writer, events), []);
@@ -46,7 +49,7 @@ fn nothing_is_said_before_the_first_list_is_complete() {
 
 #[test]
 fn a_version_answers_for_an_object_a_namespace_and_all_and_does_not_change_under_its_reader() {
-    let (store, mut writer) = Store::new();
+    let (store, mut writer) = Store::new(Limits::MANY_NAMESPACES);
     let objects = [("a", "x"), ("a-b", "x"), ("a", "y"), ("", "x"), ("ab", "z")].map(|(s, n)| object(s, n, "1"));
     take(&mut writer, list(objects));
     let arena = Bump::new();
@@ -69,7 +72,7 @@ fn a_version_answers_for_an_object_a_namespace_and_all_and_does_not_change_under
 
 #[test]
 fn events_are_told_as_what_they_changed() {
-    let (_store, mut writer) = Store::new();
+    let (_store, mut writer) = Store::new(Limits::MANY_NAMESPACES);
     take(&mut writer, list([object("a", "x", "1")]));
     let labelled = Object::parse(r#"{"metadata":{"name":"x","namespace":"a","labels":{"l":"1"}}}"#).unwrap();
     let events = [
@@ -89,7 +92,7 @@ fn events_are_told_as_what_they_changed() {
 
 #[test]
 fn a_new_list_replaces_the_old_one_when_it_is_complete_and_tells_the_difference() {
-    let (store, mut writer) = Store::new();
+    let (store, mut writer) = Store::new(Limits::MANY_NAMESPACES);
     take(&mut writer, list([object("a", "gone", "1"), object("a", "same", "1"), object("a", "other", "1")]));
     let mut events = list([object("a", "same", "1"), object("a", "other", "2"), object("a", "new", "1")]);
     let done = events.pop();
@@ -103,34 +106,83 @@ fn a_new_list_replaces_the_old_one_when_it_is_complete_and_tells_the_difference(
 
 #[test]
 fn a_list_that_was_interrupted_begins_anew() {
-    let (store, mut writer) = Store::new();
+    let (store, mut writer) = Store::new(Limits::MANY_NAMESPACES);
     take(&mut writer, [Event::Init, Event::InitApply(object("a", "gone", "1"))]);
     take(&mut writer, list([object("a", "x", "1")]));
     assert_eq!(keys(&store), Ok(vec!["a/x".to_owned()]));
 }
 
 #[test]
-fn a_kind_that_passes_a_bound_is_not_ready_and_never_part_of_an_answer() {
-    for limits in [Limits { objects: 2, bytes: 1 << 20 }, Limits { objects: 9, bytes: 2 * OVERHEAD_BYTES + 150 }] {
-        let (store, mut writer) = Store::with_limits(limits);
-        let objects = ["x", "y", "z"].map(|name| object("a", name, "1"));
-        let too_many = objects.clone().into_iter().map(Event::InitApply).map(|e| writer.take(e, |_, _| {}));
-        assert_eq!(too_many.collect::<Vec<_>>(), [Ok(()), Ok(()), Err(NotReady::TooMany)]);
-        assert_eq!(keys(&store), Err(NotReady::TooMany));
+fn what_passes_a_bound_is_not_ready_and_never_part_of_an_answer() {
+    let bounds = [(2, 1 << 20), (9, 2 * OVERHEAD_BYTES + 150)];
+    for (namespace, many_namespaces) in [("a", false), ("", true)] {
+        for (objects, bytes) in bounds {
+            let (store, mut writer) = Store::new(Limits { objects, bytes, many_namespaces });
+            let objects = ["x", "y", "z"].map(|name| object(namespace, name, "1"));
+            let too_many = objects.clone().into_iter().map(Event::InitApply).map(|e| writer.take(e, |_, _| {}));
+            assert_eq!(too_many.collect::<Vec<_>>(), [Ok(vec![]), Ok(vec![]), Err(NotReady::TooMany)]);
+            assert_eq!(keys(&store), Err(NotReady::TooMany));
 
-        let [x, y, z] = objects;
-        take(&mut writer, list([x, y]));
-        assert_eq!(writer.take(Event::Apply(z), |_, _| {}), Err(NotReady::TooMany));
-        assert_eq!(keys(&store), Err(NotReady::TooMany));
+            let [x, y, z] = objects;
+            take(&mut writer, list([x, y]));
+            assert_eq!(writer.take(Event::Apply(z), |_, _| {}), Err(NotReady::TooMany));
+            assert_eq!(keys(&store), Err(NotReady::TooMany));
+        }
+    }
+}
+
+/// What can be said of namespaces, and of all: whether each answer is whole.
+fn whole<const N: usize>(store: &Store, namespaces: [&str; N]) -> [bool; N] {
+    match &**store.state() {
+        State::Ready(version) => namespaces.map(|namespace| version.is_whole(namespace)),
+        State::NotReady(why) => panic!("{why}"),
     }
 }
 
 #[test]
+fn where_a_bound_is_passed_only_the_namespaces_that_take_most_are_not_ready() {
+    let heavy = "x".repeat(1_000);
+    for limits in [
+        Limits { objects: 8, bytes: 1 << 20, many_namespaces: true },
+        Limits { objects: 99, bytes: 8_000, many_namespaces: true },
+    ] {
+        let (store, mut writer) = Store::new(limits);
+        let greedy = |n: usize| object("greedy", &format!("g{n}"), &heavy);
+        let mut events = list((0..20).map(greedy).chain([object("shop", "s", "1"), object("bank", "b", "1")]));
+        let told: Vec<_> = events.drain(..).flat_map(|e| writer.take(e, |_, _| {}).unwrap()).collect();
+        assert_eq!(told, ["greedy".into()]);
+        assert_eq!(keys(&store), Ok(vec!["bank/b".to_owned(), "shop/s".to_owned()]));
+        assert_eq!(whole(&store, ["greedy", "shop", "bank", "empty", ""]), [false, true, true, true, false]);
+
+        // What happens there is nobody's business until the next list, and then all may have changed.
+        assert_eq!(take(&mut writer, [Event::Apply(greedy(1)), Event::Delete(greedy(1))]), []);
+        let told = take(&mut writer, list([greedy(1), object("shop", "s", "1")]));
+        assert_eq!(told, [(String::new(), What::All)]);
+        assert_eq!(whole(&store, ["greedy", "shop", ""]), [true, true, true]);
+
+        // The same when one object after the other comes.
+        let told = take(&mut writer, (2..20).map(|n| Event::Apply(greedy(n))));
+        assert_eq!(told.last(), Some(&(String::new(), What::All)));
+        assert_eq!(whole(&store, ["greedy", "shop", ""]), [false, true, false]);
+        assert_eq!(keys(&store), Ok(vec!["shop/s".to_owned()]));
+    }
+}
+
+#[test]
+fn where_too_many_namespaces_take_too_much_nothing_is_said() {
+    let (store, mut writer) = Store::new(Limits { objects: 4, bytes: 1 << 20, many_namespaces: true });
+    let taken: Result<Vec<_>, NotReady> =
+        (0..9_000).map(|n| writer.take(Event::InitApply(object(&format!("n{n}"), "x", "1")), |_, _| {})).collect();
+    assert_eq!(taken.map(|cut| cut.len()), Err(NotReady::TooMany));
+    assert_eq!(keys(&store), Err(NotReady::TooMany));
+}
+
+#[test]
 fn bytes_follow_what_is_kept() {
-    let (store, mut writer) = Store::new();
+    let (store, mut writer) = Store::new(Limits::MANY_NAMESPACES);
     take(&mut writer, list([object("a", "x", "1"), object("a", "y", "1")]));
     let bytes = |store: &Store| match &**store.state() {
-        State::Ready(version) => (version.len(), version.bytes()),
+        State::Ready(version) => (version.len(), version.size().bytes),
         State::NotReady(_) => (0, 0),
     };
     let one = size(object("a", "x", "1").text());
@@ -141,7 +193,7 @@ fn bytes_follow_what_is_kept() {
 
 #[tokio::test]
 async fn a_wait_ends_when_its_condition_holds() {
-    let (store, mut writer) = Store::new();
+    let (store, mut writer) = Store::new(Limits::MANY_NAMESPACES);
     let waiting = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.wait_until(|v| v.len() == 2).await }

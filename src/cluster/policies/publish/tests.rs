@@ -13,9 +13,9 @@ struct Fake {
     equivalents: watch::Receiver<Option<Arc<Equivalents>>>,
 }
 
-impl HeldKinds for Fake {
-    fn hold(&self, kinds: &[ParamKind]) {
-        let kinds: Vec<&str> = kinds.iter().map(|k| k.kind.as_str()).collect();
+impl HeldReads for Fake {
+    fn hold<'r>(&self, reads: impl IntoIterator<Item = &'r Read>) {
+        let kinds: Vec<&str> = reads.into_iter().map(|r| r.kind.kind.as_str()).collect();
         self.held.lock().unwrap_or_else(PoisonError::into_inner).push(kinds.join(" "));
     }
 
@@ -23,16 +23,16 @@ impl HeldKinds for Fake {
         self.equivalents.clone()
     }
 
-    async fn synced(&self, kinds: &[ParamKind], timeout: Duration) -> Vec<ParamKind> {
+    async fn synced(&self, reads: &BTreeSet<Read>, timeout: Duration) -> BTreeSet<Read> {
         let mut synced = self.synced.clone();
         let in_time = tokio::time::timeout(timeout, synced.wait_for(|synced| *synced)).await.is_ok();
-        if in_time { Vec::new() } else { kinds.to_vec() }
+        if in_time { BTreeSet::new() } else { reads.clone() }
     }
 }
 
 /// A publisher with events that the test makes.
 struct Scene {
-    tell: mpsc::UnboundedSender<(SourceKind, Event<DynamicObject>)>,
+    tell: mpsc::UnboundedSender<(SourceKind, Event<Object>)>,
     generations: Generations,
     sync: watch::Sender<bool>,
     held: Arc<Mutex<Vec<String>>>,
@@ -52,6 +52,7 @@ impl Scene {
             compiler: Compiler::new(),
             max_exception_seconds: None,
             held: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             publish,
             essentials: Essentials::new("stockade-system"),
         };
@@ -71,11 +72,11 @@ impl Scene {
         scene
     }
 
-    fn event(&self, kind: SourceKind, event: Event<DynamicObject>) {
+    fn event(&self, kind: SourceKind, event: Event<Object>) {
         self.tell.send((kind, event)).unwrap();
     }
 
-    fn apply(&self, policy: DynamicObject) {
+    fn apply(&self, policy: Object) {
         self.event(SourceKind::AdmissionPolicy, Event::Apply(policy));
     }
 
@@ -91,14 +92,22 @@ impl Drop for Scene {
     }
 }
 
-fn policy(name: &str, version: u64, expression: &str) -> DynamicObject {
+fn policy(name: &str, version: u64, expression: &str) -> Object {
     let rule = json!({ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"] });
-    let object: Value = json!({
+    object(&json!({
         "apiVersion": "stockade.dev/v1alpha1", "kind": "AdmissionPolicy",
         "metadata": { "name": name, "resourceVersion": version.to_string(), "generation": version },
         "spec": { "matchConstraints": { "resourceRules": [rule] }, "validations": [{ "expression": expression }] },
-    });
-    serde_json::from_value(object).unwrap()
+    }))
+}
+
+fn object(json: &Value) -> Object {
+    Object::parse(&json.to_string()).unwrap()
+}
+
+/// How far the AdmissionPolicies of a generation were looked at.
+fn observed(generation: &Generation) -> u64 {
+    generation.observed.of(SourceKind::AdmissionPolicy)
 }
 
 fn names(generation: &Generation) -> Vec<&str> {
@@ -126,28 +135,28 @@ async fn nothing_is_in_force_before_every_own_kind_was_listed_whole() {
 async fn a_broken_object_is_told_with_its_generation_and_holds_up_nobody() {
     let mut scene = Scene::listed().await;
     scene.apply(policy("a", 11, "true"));
-    scene.until(|g| g.observed == 11).await;
+    scene.until(|g| observed(g) == 11).await;
     scene.apply(policy("a", 12, "objekt.x"));
     scene.apply(policy("b", 13, "true"));
-    let both = scene.until(|g| g.observed == 13).await;
+    let both = scene.until(|g| observed(g) == 13).await;
     let refused: Vec<_> = both.refused.iter().map(|r| (r.name.as_str(), r.generation, r.standing)).collect();
     assert_eq!((names(&both), refused), (vec!["a", "b"], vec![("a", 12, Standing::LastGood)]));
     assert_eq!(both.engine.set().policies[0].validations[0].expression.program.text(), "true");
 
     scene.event(SourceKind::AdmissionPolicy, Event::Delete(policy("a", 14, "true")));
-    let one = scene.until(|g| g.observed == 14).await;
-    assert_eq!((names(&one), one.refused.len()), (vec!["b"], 0));
+    let one = scene.until(|g| names(g) == ["b"]).await;
+    assert_eq!((one.refused.len(), observed(&one)), (0, 13));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_changes_no_text_is_no_new_generation_but_is_observed() {
     let mut scene = Scene::listed().await;
     scene.apply(policy("a", 11, "true"));
-    let before = scene.until(|g| g.observed == 11).await;
-    let mut status = policy("a", 12, "true");
-    status.data["status"] = json!({ "conditions": [{ "type": "Ready" }] });
-    scene.apply(status);
-    let after = scene.until(|g| g.observed == 12).await;
+    let before = scene.until(|g| observed(g) == 11).await;
+    let mut status: Value = serde_json::from_slice(policy("a", 12, "true").text().json()).unwrap();
+    status["status"] = json!({ "conditions": [{ "type": "Ready" }] });
+    scene.apply(object(&status));
+    let after = scene.until(|g| observed(g) == 12).await;
     assert_eq!(after.number, before.number);
     assert!(Arc::ptr_eq(&after.engine, &before.engine));
 }
@@ -160,10 +169,61 @@ async fn what_a_new_list_lacks_is_gone_and_stays_in_force_until_the_list_is_whol
     scene.until(|g| names(g) == ["a", "b"]).await;
     scene.event(SourceKind::AdmissionPolicy, Event::Init);
     scene.event(SourceKind::AdmissionPolicy, Event::InitApply(policy("b", 13, "1 == 1")));
-    let listing = scene.until(|g| g.observed == 13).await;
-    assert_eq!(names(&listing), ["a", "b"]);
+    let expression = |g: &Generation| g.engine.set().policies[1].validations[0].expression.program.text().to_owned();
+    let listing = scene.until(|g| expression(g) == "1 == 1").await;
+    // Of what is older than what the list has brought, all or nothing may have been in it.
+    assert_eq!((names(&listing), observed(&listing)), (vec!["a", "b"], 12));
     scene.event(SourceKind::AdmissionPolicy, Event::InitDone);
-    scene.until(|g| names(g) == ["b"]).await;
+    scene.until(|g| names(g) == ["b"] && observed(g) == 13).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_nests_too_deep_to_be_read_is_refused_and_its_last_version_stays() {
+    let mut scene = Scene::listed().await;
+    scene.apply(policy("a", 11, "true"));
+    scene.until(|g| names(g) == ["a"]).await;
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let metadata = json!({ "name": "a", "resourceVersion": "12", "generation": 2 });
+    let json = format!(r#"{{"metadata":{metadata},"spec":{{"variables":{deep}}}}}"#);
+    scene.apply(Object::parse(&json).unwrap());
+    let both = scene.until(|g| observed(g) == 12).await;
+    let [refused] = &*both.refused else { panic!("{:?}", both.refused) };
+    assert_eq!((refused.name.as_str(), refused.generation, refused.standing), ("a", 2, Standing::LastGood));
+    assert!(refused.diagnostics.to_string().contains("recursion limit"), "{}", refused.diagnostics);
+    assert_eq!(names(&both), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_far_one_kind_was_looked_at_says_nothing_of_another() {
+    let mut scene = Scene::listed().await;
+    scene.apply(policy("a", 11, "true"));
+    let metadata = json!({ "name": "g", "resourceVersion": "90", "generation": 1 });
+    let group = json!({ "metadata": metadata, "spec": { "names": ["shop"] } });
+    scene.event(SourceKind::NamespaceGroup, Event::Apply(object(&group)));
+    let expected = [(SourceKind::AdmissionPolicy, 11), (SourceKind::NamespaceGroup, 90)];
+    scene.until(|g| g.observed == expected.into_iter().collect()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_waited_for_in_vain_holds_up_no_later_generation() {
+    let mut scene = Scene::listed().await;
+    let reading = "cluster.list('v1', 'Node', '').size() > 0";
+    scene.apply(policy("a", 11, reading));
+    scene.until(|g| names(g) == ["a"]).await;
+    let begun = tokio::time::Instant::now();
+    for version in (12..20).step_by(4) {
+        scene.event(SourceKind::AdmissionPolicy, Event::Delete(policy("a", version, reading)));
+        scene.apply(policy("b", version + 1, &format!("{version} > 0")));
+        scene.until(|g| names(g) == ["b"] && observed(g) == version + 1).await;
+        scene.apply(policy("a", version + 2, reading));
+        let both = scene.until(|g| names(g) == ["a", "b"]).await;
+        assert_eq!(both.not_synced.iter().map(|r| r.kind.kind.as_str()).collect::<Vec<_>>(), ["Namespace", "Node"]);
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    // Another read is waited for, and so is this one once it was known.
+    scene.apply(policy("b", 30, "cluster.list('v1', 'Service', '').size() > 0"));
+    scene.until(|g| observed(g) == 30).await;
+    assert_eq!(begun.elapsed(), SYNC_TIMEOUT);
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,15 +232,15 @@ async fn a_generation_waits_for_the_kinds_it_newly_reads_but_not_for_ever() {
     let read = |kind: &str| format!("cluster.list('v1', '{kind}', '').size() > 0");
     scene.apply(policy("a", 11, &read("Node")));
     let late = scene.until(|g| names(g) == ["a"]).await;
-    assert_eq!(late.not_synced.iter().map(|k| k.kind.as_str()).collect::<Vec<_>>(), ["Namespace", "Node"]);
+    assert_eq!(late.not_synced.iter().map(|r| r.kind.kind.as_str()).collect::<Vec<_>>(), ["Namespace", "Node"]);
 
     scene.sync.send_replace(true);
     let synced = scene.until(|g| g.not_synced.is_empty()).await;
     assert_eq!(synced.number, late.number);
     scene.apply(policy("a", 12, &read("Service")));
-    scene.until(|g| g.observed == 12).await;
+    scene.until(|g| observed(g) == 12).await;
     scene.event(SourceKind::AdmissionPolicy, Event::Delete(policy("a", 13, "true")));
-    scene.until(|g| g.observed == 13).await;
+    scene.until(|g| names(g).is_empty()).await;
     // What was read stays held until the generation that no longer reads it is in force.
     tokio::task::yield_now().await;
     let held = scene.held.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -2,9 +2,11 @@ use k8s_openapi::api::coordination::v1::LeaseSpec;
 use kube::api::ObjectMeta;
 
 use super::*;
+use crate::policies::SourceKind;
 
 fn lease(identity: &str, version: u32, ready: bool, observed: &str) -> Lease {
-    let annotations = [(READY_ANNOTATION, ready.to_string()), (OBSERVED_ANNOTATION, observed.to_owned())];
+    let annotations =
+        [(READY_ANNOTATION, ready.to_string()), (OBSERVED_ANNOTATION, format!("AdmissionPolicy={observed}"))];
     Lease {
         metadata: ObjectMeta {
             name: Some(format!("{PREFIX}{identity}")),
@@ -17,6 +19,7 @@ fn lease(identity: &str, version: u32, ready: bool, observed: &str) -> Lease {
 }
 
 fn replica(identity: &str, ready: bool, observed: u64) -> Replica {
+    let observed = [(SourceKind::AdmissionPolicy, observed)].into_iter().collect();
     Replica { identity: identity.to_owned(), ready, observed }
 }
 
