@@ -49,22 +49,24 @@ fn bounded(reads: BTreeSet<Read>) -> BTreeSet<Read> {
     for Read { kind, scope } in reads {
         kinds.entry(kind).or_default().insert(scope);
     }
-    let of_kind = |(kind, scopes)| few(scopes).into_iter().map(move |scope| Read { kind: Arc::clone(&kind), scope });
+    let of_kind = |(kind, scopes): (_, BTreeSet<Scope>)| {
+        few(&scopes).into_iter().map(move |scope| Read { kind: Arc::clone(&kind), scope })
+    };
     kinds.into_iter().flat_map(of_kind).collect()
 }
 
-fn few(scopes: BTreeSet<Scope>) -> BTreeSet<Scope> {
+fn few(scopes: &BTreeSet<Scope>) -> BTreeSet<Scope> {
     let all = uncovered(scopes);
     if all.len() <= MAX_SCOPES {
         return all;
     }
     let of_namespace = |scope: Scope| if scope.namespace().is_some() { scope.widened() } else { scope };
-    let namespaces = uncovered(all.into_iter().map(of_namespace).collect());
+    let namespaces = uncovered(&all.into_iter().map(of_namespace).collect());
     if namespaces.len() <= MAX_SCOPES { namespaces } else { BTreeSet::from([Scope::ALL]) }
 }
 
 /// Without those that are inside of another.
-fn uncovered(scopes: BTreeSet<Scope>) -> BTreeSet<Scope> {
+fn uncovered(scopes: &BTreeSet<Scope>) -> BTreeSet<Scope> {
     let is_inside = |scope: &Scope| scope.wider().iter().any(|other| other != scope && scopes.contains(other));
     scopes.iter().filter(|scope| !is_inside(scope)).cloned().collect()
 }

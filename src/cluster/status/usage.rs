@@ -140,9 +140,7 @@ impl Keeper<'_> {
             let is_refused =
                 |r: &crate::policies::RefusedObject| (r.kind, &r.namespace, &r.name) == (*kind, namespace, name);
             // Of what came after this generation, or is not in it as it is now, nothing is known yet.
-            if generation.observed.of(*kind) < seen.since
-                || generation.refused.iter().any(is_refused)
-            {
+            if generation.observed.of(*kind) < seen.since || generation.refused.iter().any(is_refused) {
                 return None;
             }
             let exception = exceptions.get(&(namespace.as_str(), name.as_str()))?;
