@@ -49,6 +49,8 @@ pub enum Reason {
     Requester,
     /// It is tried out beside another version, which is the one that counts.
     Shadow,
+    /// It is about images, and an audit looks at no registry: what runs already was judged when it was created.
+    Images,
 }
 
 /// One object as the cluster, or a file, holds it.
@@ -182,6 +184,7 @@ impl Reason {
             Self::Operation => "operation",
             Self::Requester => "requester",
             Self::Shadow => "shadow",
+            Self::Images => "images",
         }
     }
 
@@ -189,6 +192,7 @@ impl Reason {
         let rules = &policy.match_constraints.resource_rules;
         let judges = !policy.validations.is_empty();
         let reasons = [
+            (policy.image_rules.is_some(), Self::Images),
             (!judges, Self::Mutates),
             (policy.shadow_of.is_some(), Self::Shadow),
             (policy.bindings.is_empty(), Self::Unbound),

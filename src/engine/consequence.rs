@@ -17,6 +17,8 @@ pub(crate) struct Consequence<'c, 'x> {
     pub(crate) prepared: Prepared<'c>,
     pub(crate) request: &'x Request<'c>,
     pub(crate) context: &'x Context<'c>,
+    /// The image that it is about, as it is written; none when it is about the whole object.
+    pub(crate) image: Option<&'c str>,
 }
 
 /// A failure, as it is told.
@@ -88,7 +90,8 @@ impl<'c> Consequence<'c, '_> {
         let engine = self.prepared.engine;
         let now = || self.context.now();
         let own = engine.own_namespace.as_ref();
-        let mut all = exceptions::covering(of_policy, &engine.set().exceptions, self.request, own, now);
+        let about = exceptions::About { request: self.request, image: self.image };
+        let mut all = exceptions::covering(of_policy, &engine.set().exceptions, about, own, now);
         all.find(|(_, waived)| names(waived)).map(|(exception, _)| exception)
     }
 

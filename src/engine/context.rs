@@ -204,6 +204,20 @@ impl<'c> Seen<'c> {
         arena.alloc(roots)
     }
 
+    /// The same for the checks of an attestation, with `image`, `predicate` and `statement`.
+    pub(crate) fn attestation_roots(
+        &self,
+        namespace: Value<'c>,
+        [image, predicate, statement]: [Value<'c>; 3],
+        arena: &'c Bump,
+    ) -> &'c Roots<'c> {
+        let mut roots = *self.roots(Value::Null, namespace, arena);
+        roots[slots::IMAGE] = image;
+        roots[slots::PREDICATE] = predicate;
+        roots[slots::STATEMENT] = statement;
+        arena.alloc(roots)
+    }
+
     /// The same with another object: what the next mutation sees.
     pub(crate) fn with_object(self, object: Value<'c>) -> Self {
         Self { object, ..self }
@@ -211,5 +225,9 @@ impl<'c> Seen<'c> {
 
     pub(crate) fn object(&self) -> Value<'c> {
         self.object
+    }
+
+    pub(crate) fn old_object(&self) -> Value<'c> {
+        self.old_object
     }
 }

@@ -12,7 +12,7 @@ use stockade_schema::json_patch::{self, Operation as PatchOperation};
 
 use crate::authorizer::RequestAuthorizer;
 use crate::context::Context;
-use crate::decision::Decision;
+use crate::decision::{Decision, Status};
 use crate::equivalents::Equivalents;
 use crate::essentials::Essentials;
 use crate::exceptions;
@@ -60,6 +60,8 @@ pub struct Engine {
     equivalents: Arc<Equivalents>,
     rollouts: Rollouts,
     pub(crate) own_namespace: Arc<str>,
+    /// Whether some policy turns tags into digests.
+    pins: bool,
     /// None where every request counts as one of users.
     essentials: Option<Essentials>,
 }
@@ -103,6 +105,9 @@ pub struct DecideOptions {
     pub now: Option<i64>,
 }
 
+/// What a decision says that cannot be made before images are looked at.
+const NOT_LOOKED_AT: &str = "images of the object have not been looked at";
+
 /// One candidate with its prepared matchers.
 #[derive(Clone, Copy)]
 pub(crate) struct Prepared<'c> {
@@ -135,6 +140,7 @@ impl Engine {
             matchers: set.policies.iter().map(matchers).collect(),
             equivalents,
             rollouts: Rollouts::new(&set.policies),
+            pins: set.policies.iter().any(|p| p.image_rules.as_ref().is_some_and(|r| r.digest.mutate)),
             own_namespace: exceptions::OWN_NAMESPACE.into(),
             essentials: None,
             set,
@@ -209,10 +215,15 @@ impl Engine {
         let prepare = preparing(&context, |request| self.candidates(request, &context));
         let mutated = match options.verb {
             Verb::Validate => Mutated { request: *request, object: request.object },
-            Verb::Mutate | Verb::Both => mutate(prepare, request, &context, &mut out),
+            Verb::Mutate | Verb::Both => mutate(prepare, request, (&context, self.pins), &mut out),
         };
         if options.verb != Verb::Mutate && out.denial.is_none() {
             validate(prepare(&mutated.request), &mutated.request, &context, &mut out);
+        }
+        if !out.wanted.is_empty() {
+            // Whoever overlooks what is wanted must not admit.
+            out.denial =
+                Some(Status { code: 500, reason: "InternalError".to_owned(), message: NOT_LOOKED_AT.to_owned() });
         }
         let unchanged = match (request.object.as_object(), mutated.object.as_object()) {
             (Some(before), Some(after)) => std::ptr::eq(before, after),

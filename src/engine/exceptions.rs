@@ -51,21 +51,30 @@ pub(crate) fn by_policy(set: &PolicySet) -> HashMap<&str, OfPolicy> {
     all
 }
 
-/// Exceptions that cover a request, expired ones left out, by name.
+/// What an exception is asked to cover.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'r, 'a> {
+    pub(crate) request: &'r Request<'a>,
+    /// One image of its object, as it is written; none for the whole object.
+    pub(crate) image: Option<&'r str>,
+}
+
+/// Exceptions that cover something, expired ones left out, by name.
 pub(crate) fn covering<'e>(
     of_policy: &'e OfPolicy,
     all: &'e [Exception],
-    request: &Request<'_>,
+    about: About<'_, '_>,
     own_namespace: &str,
     now: impl Fn() -> i64,
 ) -> impl Iterator<Item = (&'e Exception, &'e WaivedPolicy)> {
+    let About { request, .. } = about;
     let namespace = if is_cluster_scoped(request) { own_namespace } else { request.namespace };
     let of_namespace = of_policy.get(namespace).map_or(&[][..], Vec::as_slice);
     let entry = |&(number, entry): &(u32, u32)| {
         let exception = all.get(number as usize)?;
         Some((exception, exception.policies.get(entry as usize)?))
     };
-    of_namespace.iter().filter_map(entry).filter(move |(e, _)| now() < e.expires && covers(e, request))
+    of_namespace.iter().filter_map(entry).filter(move |(e, _)| now() < e.expires && covers(e, about))
 }
 
 /// Whether a rule is among those that are waived.
@@ -78,10 +87,13 @@ fn is_cluster_scoped(request: &Request<'_>) -> bool {
     request.namespace.is_empty() || (request.resource.group.is_empty() && request.resource.resource == "namespaces")
 }
 
-fn covers(exception: &Exception, request: &Request<'_>) -> bool {
-    let resources = &exception.resources;
-    (resources.is_empty() || resources.iter().any(|r| are_covered(r, request)))
-        && (exception.images.is_empty() || all_images_match(&exception.images, subject(request)))
+fn covers(exception: &Exception, About { request, image }: About<'_, '_>) -> bool {
+    let (resources, globs) = (&exception.resources, &exception.images);
+    let images_match = || match image {
+        Some(image) => globs.iter().any(|g| glob::matches(g, image)),
+        None => all_images_match(globs, subject(request)),
+    };
+    (resources.is_empty() || resources.iter().any(|r| are_covered(r, request))) && (globs.is_empty() || images_match())
 }
 
 /// The object that is judged: on DELETE the one that goes.

@@ -5,7 +5,15 @@
 
 use std::sync::Arc;
 
+use stockade_cel::Value;
+use stockade_cel::authorizer::Authorizer;
 use stockade_policy::images::{Authority, AuthorityId, Digest, ImageReference, RegistrySettings};
+
+use crate::facts::{ClusterFacts, Fact, Into, Kind};
+
+pub(crate) mod request;
+pub(crate) mod value;
+pub(crate) mod verdict;
 
 /// Most images of one request that are wanted: a Pod may have hundreds of containers, and no Pod that works has.
 pub const MAX_WANTED: usize = 128;
@@ -145,6 +153,40 @@ pub struct Platform {
     pub command: Vec<String>,
 }
 
+/// Facts of a cluster, and of images beside them.
+pub struct WithImages<'f> {
+    /// What exists.
+    pub facts: &'f dyn ClusterFacts,
+    /// What is known of images.
+    pub images: &'f dyn ImageFacts,
+}
+
+impl ClusterFacts for WithImages<'_> {
+    fn get<'a>(&self, kind: Kind<'_>, namespace: &str, name: &str, into: Into<'a>) -> Fact<Option<Value<'a>>> {
+        self.facts.get(kind, namespace, name, into)
+    }
+
+    fn namespace_of_request<'a>(&self, name: &str, into: Into<'a>) -> Fact<Option<Value<'a>>> {
+        self.facts.namespace_of_request(name, into)
+    }
+
+    fn list<'a>(&self, kind: Kind<'_>, namespace: &str, into: Into<'a>) -> Fact<&'a [Value<'a>]> {
+        self.facts.list(kind, namespace, into)
+    }
+
+    fn namespaced(&self, kind: Kind<'_>) -> Option<bool> {
+        self.facts.namespaced(kind)
+    }
+
+    fn images(&self) -> Option<&dyn ImageFacts> {
+        Some(self.images)
+    }
+
+    fn authorizer(&self) -> Option<&dyn Authorizer> {
+        self.facts.authorizer()
+    }
+}
+
 // === impl Wanted ===
 
 impl Wanted {
@@ -181,6 +223,19 @@ impl Evidence {
 // === impl Answer ===
 
 impl<T> Answer<T> {
+    /// What was verified.
+    pub fn verified(&self) -> Option<&T> {
+        match self {
+            Self::Verified(what) => Some(what),
+            _ => None,
+        }
+    }
+
+    /// Whether it could not be found out.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
     /// `verified`, `not_signed`, `invalid` or `unavailable`: for metrics and reports.
     pub fn name(&self) -> &'static str {
         match self {

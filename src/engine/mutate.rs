@@ -21,6 +21,7 @@ use crate::params;
 use crate::request::{Operation, Request};
 
 mod patch;
+mod pin;
 
 /// One policy, binding and params that are active for the request.
 struct Invocation<'c> {
@@ -49,11 +50,12 @@ pub(crate) struct Mutated<'c> {
     pub(crate) object: Value<'c>,
 }
 
-/// Mutates the request's object. `prepare` gives the candidates anew for each pass, as labels change.
+/// Mutates the request's object. `prepare` gives the candidates anew for each pass, as labels change; `pins` says whether
+/// some policy turns tags into digests, of what all others have made.
 pub(crate) fn mutate<'c, I: Iterator<Item = Prepared<'c>>>(
     prepare: impl Fn(&Request<'c>) -> I,
     request: &Request<'c>,
-    context: &Context<'c>,
+    (context, pins): (&Context<'c>, bool),
     out: &mut Outcome,
 ) -> Mutated<'c> {
     let mut request = *request;
@@ -78,6 +80,9 @@ pub(crate) fn mutate<'c, I: Iterator<Item = Prepared<'c>>>(
     }
     let conflicts = std::mem::take(&mut passes.conflicts);
     conflicts.report(passes.out);
+    if pins && passes.out.denial.is_none() {
+        pin::pin(prepare(&request), &mut request, context, passes.out);
+    }
     Mutated { request, object: passes.defaults.without(request.object, context.into()) }
 }
 
@@ -187,7 +192,7 @@ impl<'c> Passes<'c, '_> {
         let Invocation { prepared, policy, binding, param, matched } = *invocation;
         let place = Place { policy, binding: Some(binding) };
         let before_it = *request;
-        let consequence = Consequence { prepared, request: &before_it, context: self.context };
+        let consequence = Consequence { prepared, request: &before_it, context: self.context, image: None };
         let found = self.out.count();
         // Whether this converts was tried when the invocations were collected, and a mutation keeps the kind.
         let Ok(seen) = self.context.see(request, &matched) else { return false };
@@ -319,7 +324,7 @@ impl<'c> Passes<'c, '_> {
         error: &dyn std::fmt::Display,
         errors: &mut Vec<PolicyError>,
     ) {
-        let consequence = Consequence { prepared, request, context: self.context };
+        let consequence = Consequence { prepared, request, context: self.context, image: None };
         let message = configuration_error(place, error);
         self.note(consequence, place, (rule, 0), (&message, "Forbidden"), errors);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stockade_policy::compiled::{Actions, Binding, Policy};
 
 use crate::decision::{Budgeted, Finding, FindingAction, FindingResult, ShadowDifference, Status};
-use crate::images::Wanted;
+use crate::images::{MAX_WANTED, Wanted};
 
 /// Most findings of one request; what is beyond is counted in a last one.
 pub const MAX_FINDINGS: usize = 1_000;
@@ -71,6 +71,13 @@ impl Outcome {
         }
     }
 
+    /// Asks for evidence that nobody has, each once.
+    pub(crate) fn want(&mut self, wanted: Wanted) {
+        if self.wanted.len() < MAX_WANTED && !self.wanted.contains(&wanted) {
+            self.wanted.push(wanted);
+        }
+    }
+
     /// Whether findings were left out.
     pub(crate) fn is_full(&self) -> bool {
         self.suppressed > 0
@@ -111,6 +118,7 @@ impl Place<'_> {
             result,
             message: message.into(),
             path: None,
+            answer: None,
             trace: (!origin.file.is_empty()).then(|| format!("{}:{line}", origin.file)),
             exception: None,
         }

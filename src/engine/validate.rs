@@ -11,12 +11,17 @@ use crate::context::{Context, Roots, Seen};
 use crate::decision::{Budgeted, FindingAction, FindingResult, Status};
 use crate::engine::Prepared;
 use crate::evaluate::Run;
+use crate::images::verdict::{Fault, FaultKind};
 use crate::matcher::{Match, MatchError};
 use crate::outcome::{FAILURE_ANNOTATION, Outcome, Place, annotation_value, configuration_error, failure_annotation};
 use crate::params;
 use crate::request::Request;
 use crate::rollout::Source;
 use crate::shadow::{self, Shadow};
+
+mod images;
+
+pub(crate) use images::is_excepted;
 
 /// How one validation ended.
 enum Verdict {
@@ -25,6 +30,8 @@ enum Verdict {
     Denied(Reason, String),
     /// It could not be evaluated.
     Errored(String),
+    /// Something is wrong with an image.
+    Image(Fault),
 }
 
 /// How one audit annotation ended.
@@ -50,7 +57,7 @@ pub(crate) fn validate<'c>(
         if policy.flavour == Flavour::Mutating || (policy.flavour == Flavour::Admission && !judges) {
             continue;
         }
-        let consequence = Consequence { prepared, request, context };
+        let consequence = Consequence { prepared, request, context, image: None };
         let judged = match &policy.shadow_of {
             None => judge(consequence, out),
             Some(of) => {
@@ -70,7 +77,7 @@ pub(crate) fn validate<'c>(
 
 /// Judges one policy with all its bindings.
 fn judge<'c>(consequence: Consequence<'c, '_>, out: &mut Outcome) -> Result<(), Refused> {
-    let Consequence { prepared, request, context } = consequence;
+    let Consequence { prepared, request, context, .. } = consequence;
     let policy = prepared.policy;
     let place = Place { policy, binding: None };
     let before = out.findings.len();
@@ -197,6 +204,9 @@ impl<'c> Judge<'c, '_> {
             Err(error) => return self.conclude(0, "matchConditions", 0, Verdict::Errored(error)),
         }
         self.judged = true;
+        if let Some(rules) = self.policy.image_rules.as_deref() {
+            return self.images(rules, seen, namespace);
+        }
         let roots = seen.roots(param, namespace, self.context.arena());
         // When either list spends its budget, upstream has but that one error.
         let (verdicts, annotations) = match (self.validations(roots), self.audit_annotations(roots)) {
@@ -327,12 +337,16 @@ impl<'c> Judge<'c, '_> {
 
     /// Does what the binding's actions say with one verdict.
     fn conclude(&mut self, number: usize, rule: &str, line: u32, verdict: Verdict) {
-        let (reason, message, result) = match verdict {
+        // Whether images that cannot be looked at are admitted is not for failurePolicy to say.
+        let by_failure_policy = matches!(verdict, Verdict::Errored(_))
+            || matches!(&verdict, Verdict::Image(fault) if fault.kind == FaultKind::Errored);
+        let (status, message, result) = match verdict {
             Verdict::Admitted => return,
-            Verdict::Denied(reason, message) => (reason, message, FindingResult::Fail),
-            Verdict::Errored(message) => (Reason::Invalid, message, FindingResult::Error),
+            Verdict::Denied(reason, message) => (code(reason), message, FindingResult::Fail),
+            Verdict::Errored(message) => (code(Reason::Invalid), message, FindingResult::Error),
+            Verdict::Image(Fault { kind, message, .. }) => (kind.status(), message, kind.result()),
         };
-        if result == FindingResult::Error && self.consequence.error_action() == FindingAction::Ignore {
+        if by_failure_policy && self.consequence.error_action() == FindingAction::Ignore {
             let how = (FindingAction::Ignore, result);
             return self.out.find(self.place.finding(rule, how, message, line));
         }
@@ -342,7 +356,7 @@ impl<'c> Judge<'c, '_> {
         let actions = self.consequence.actions(self.binding.actions);
         let Actions { deny, warn, audit } = actions;
         if deny {
-            let (code, reason) = code(reason);
+            let (code, reason) = status;
             let message = self.place.validation_denied(&message);
             self.out.deny(Status { code, reason: reason.to_owned(), message });
         }
@@ -379,7 +393,7 @@ fn fallback(validation: &Validation) -> String {
     }
 }
 
-fn code(reason: Reason) -> (u16, &'static str) {
+pub(crate) fn code(reason: Reason) -> (u16, &'static str) {
     match reason {
         Reason::Unauthorized => (401, "Unauthorized"),
         Reason::Forbidden => (403, "Forbidden"),

@@ -15,6 +15,7 @@ use crate::sources::PolicySources;
 mod environments;
 mod expressions;
 mod help;
+mod images;
 pub mod incremental;
 mod reads;
 pub(crate) mod references;
@@ -96,6 +97,9 @@ pub fn compile(sources: &PolicySources, options: Options) -> Result<Compiled, Di
     let mut symbols = Symbols::new();
     let mut environments = environments::Environments::default();
     report_conflicts(sources, &mut diagnostics);
+    if let Err(conflicts) = images::Registries::default().claim(sources) {
+        diagnostics.extend(conflicts);
+    }
     let mut known = references::Known::default();
     known.add(sources);
     references::check(sources, &known, options.missing.severity(), &mut diagnostics);

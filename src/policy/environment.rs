@@ -30,6 +30,16 @@ pub const AUTHORIZER: usize = 5;
 /// Slot of `authorizer.requestResource`.
 pub const REQUEST_RESOURCE: usize = 6;
 
+/// Slot of `image` in the checks of an ImagePolicy's attestations. It takes neither params nor an authorizer, whose slots
+/// its own variables have: all programs of all policies see as many.
+pub const IMAGE: usize = 4;
+/// Slot of `predicate`, as [`IMAGE`].
+pub const PREDICATE: usize = 5;
+/// Slot of `statement`, as [`IMAGE`].
+pub const STATEMENT: usize = 6;
+/// Names of the variables that the checks of attestations have in place of the last roots.
+pub const ATTESTATION_ROOTS: [&str; 3] = ["image", "predicate", "statement"];
+
 /// Type of `Object{…}`, what an ApplyConfiguration makes.
 pub const APPLY_CONFIGURATION: &str = "Object";
 /// Type of `JSONPatch{…}`, what a JSONPatch mutation makes a list of.
@@ -50,6 +60,8 @@ pub(crate) struct Surroundings {
     pub(crate) patch_types: bool,
     /// The libraries `cluster` and `network`.
     pub(crate) host: bool,
+    /// [`ATTESTATION_ROOTS`], in place of params and authorizer.
+    pub(crate) attestation: bool,
 }
 
 /// Types of the roots that depend on what the policy matches.
@@ -81,9 +93,14 @@ pub(crate) fn environment(around: Surroundings, types: &RootTypes) -> Env {
         (around.authorizer, opaque(RESOURCE_CHECK_TYPE, around.authorizer)),
     ];
     let mut env = base().clone();
-    for (name, (present, ty)) in ROOTS.into_iter().zip(roots) {
-        // '@' cannot start a name in an expression.
-        env = if present { env.variable(name, ty) } else { env.variable(&format!("@{name}"), Type::Dyn) };
+    for (slot, (name, (present, ty))) in ROOTS.into_iter().zip(roots).enumerate() {
+        let of_attestation = slot.checked_sub(IMAGE).and_then(|n| ATTESTATION_ROOTS.get(n));
+        env = match of_attestation.filter(|_| around.attestation) {
+            Some(name) => env.variable(name, Type::Dyn),
+            None if present => env.variable(name, ty),
+            // '@' cannot start a name in an expression.
+            None => env.variable(&format!("@{name}"), Type::Dyn),
+        };
     }
     if around.patch_types {
         let escape = stockade_cel::library::jsonpatch::functions();

@@ -46,6 +46,8 @@ pub struct ImageRules {
     pub unavailable: Unavailable,
     /// What becomes of tags.
     pub digest: DigestRules,
+    /// Whether some expression reads `image`, and so its platforms and configuration may be needed.
+    pub details: bool,
     /// How registries are spoken to.
     pub registries: Vec<Arc<RegistrySettings>>,
 }

@@ -424,7 +424,7 @@ fn is_policy_kind(reader: &mut Reader<'_>, node: &Node, group: &str, version: &s
     let (known, versions): (&[&'static str], &[&str]) = match group {
         REGISTRATION_GROUP if WEBHOOK_KINDS.contains(&kind) => return false,
         REGISTRATION_GROUP => (&registration, &["v1", "v1beta1", "v1alpha1"]),
-        STOCKADE_GROUP => (&[ADMISSION, EXCEPTION, GROUP], &["v1alpha1"]),
+        STOCKADE_GROUP => (&[ADMISSION, IMAGE, EXCEPTION, GROUP], &["v1alpha1"]),
         _ if registration.contains(&kind) => {
             let help = format!("this kind belongs to `{REGISTRATION_GROUP}/v1`");
             return fault("apiVersion", format!("unknown group {group:?} for {kind}"), help);

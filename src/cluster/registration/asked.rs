@@ -1,6 +1,6 @@
 //! What some policy judges, from the compiled set.
 
-use stockade_policy::compiled::{Binding, FailurePolicy, Policy, PolicySet, Rollout};
+use stockade_policy::compiled::{Binding, FailurePolicy, Policy, PolicySet, ReinvocationPolicy, Rollout};
 use stockade_policy::matching::{MatchPolicy, MatchResources, RuleWithOperations, Scope};
 use stockade_schema::{Kinds, Scope as KindScope};
 
@@ -43,7 +43,8 @@ impl Asked {
     pub(crate) fn of(set: &PolicySet, verb: Verb, lenient: bool) -> Self {
         let mut asked = Self::default();
         for policy in set.policies.iter().filter(|p| judges(p, verb)) {
-            asked.reinvoke |= policy.reinvocation == stockade_policy::compiled::ReinvocationPolicy::IfNeeded;
+            asked.reinvoke |=
+                policy.reinvocation == ReinvocationPolicy::IfNeeded || (verb == Verb::Mutate && pins(policy));
             for binding in &policy.bindings {
                 let strict = !lenient && refuses(policy, binding, verb);
                 let class = if strict { &mut asked.strict } else { &mut asked.lenient };
@@ -61,9 +62,16 @@ impl Asked {
 
 fn judges(policy: &Policy, verb: Verb) -> bool {
     match verb {
-        Verb::Validate => !policy.validations.is_empty() || !policy.audit_annotations.is_empty(),
-        Verb::Mutate => !policy.mutations.is_empty(),
+        Verb::Validate => {
+            !policy.validations.is_empty() || !policy.audit_annotations.is_empty() || policy.image_rules.is_some()
+        }
+        Verb::Mutate => !policy.mutations.is_empty() || pins(policy),
     }
+}
+
+/// Whether it turns tags into digests: again when another webhook adds a container.
+fn pins(policy: &Policy) -> bool {
+    policy.image_rules.as_ref().is_some_and(|rules| rules.digest.mutate) && policy.shadow_of.is_none()
 }
 
 /// Whether a request that the policy could not judge is refused.
@@ -71,7 +79,8 @@ fn refuses(policy: &Policy, binding: &Binding, verb: Verb) -> bool {
     let denies = |rollout: &Rollout| !rollout.held && rollout.deny.as_ref().is_some_and(|stage| stage.percentage > 0);
     let acts = match verb {
         Verb::Validate => binding.actions.deny && policy.rollout.as_ref().is_none_or(denies),
-        Verb::Mutate => true,
+        // A tag that is not pinned is verified all the same.
+        Verb::Mutate => !policy.mutations.is_empty(),
     };
     acts && policy.shadow_of.is_none() && policy.failure_policy == FailurePolicy::Fail
 }

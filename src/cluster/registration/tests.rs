@@ -343,3 +343,21 @@ fn what_the_registration_asks_about_without_needing_an_answer_the_engine_admits_
         }
     }
 }
+
+#[test]
+fn an_image_policy_is_asked_about_what_makes_pods_and_pins_where_it_can() {
+    let image_policy = |digest: &str| {
+        format!(
+            "---\napiVersion: stockade.dev/v1alpha1\nkind: ImagePolicy\nmetadata: {{name: images}}\n\
+             spec: {{images: ['**'], digest: {digest}}}\n"
+        )
+    };
+    let rules = " | CREATE,UPDATE of /v1 pods,pods/ephemeralcontainers,podtemplates,replicationcontrollers";
+    let asked = |digest: &str| -> Vec<String> {
+        let about = shown(&of(&image_policy(digest))).into_iter().filter(|line| line.contains(rules));
+        about.map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
+    };
+    let judged = ["validate Fail", "validate-system Ignore"];
+    assert_eq!(asked("{mutate: false, required: true}"), judged);
+    assert_eq!(asked("{mutate: true}"), [judged[0], judged[1], "mutate-ignore Ignore", "mutate-system Ignore"]);
+}

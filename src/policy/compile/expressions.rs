@@ -10,7 +10,8 @@ use super::{help, reads};
 use crate::compiled::{AuditAnnotation, Binding, Expression, Flavour, MatchCondition, Mutation, Policy, Validation};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::environment::{APPLY_CONFIGURATION, JSON_PATCH, Surroundings, variable_type};
-use crate::source::{MutationSource, PolicySource, Text};
+use crate::images::{Attestation, ImageRules};
+use crate::source::{AttestationSource, ImageSource, MutationSource, PolicySource, Text, ValidationSource};
 
 /// Compiles one policy.
 pub(super) struct Compiler<'c> {
@@ -42,24 +43,18 @@ impl Compiler<'_> {
             .iter()
             .map(|(name, text)| (name, self.compile(&plain, text, Place::MatchCondition, &[Type::Bool])))
             .collect();
-        let (programs, members) = self.variables(&plain);
+        // Variables of an ImagePolicy are for the checks of its attestations, which alone can name them.
+        let attestation = source.flavour == Flavour::Image;
+        let around_rules = Surroundings { attestation, ..with_authorizer };
+        let of_rules = self.environments.get(around_rules).clone();
+        let (programs, members) = self.variables(&of_rules);
         // As upstream: without variables a validating policy has no root `variables`.
         let composed = !members.is_empty() || source.flavour == Flavour::Mutating;
         let compose = |env: &Env| if composed { env.clone().lazy_variables(members.clone()) } else { env.clone() };
-        let rules = compose(&plain);
-        let message_env = compose(self.environments.get(Surroundings { authorizer: false, ..with_authorizer }));
-        let validations: Vec<_> = source
-            .validations
-            .iter()
-            .map(|v| {
-                let expression = self.compile(&rules, &v.expression, Place::Rule, &[Type::Bool]);
-                let message = v
-                    .message_expression
-                    .as_ref()
-                    .map(|text| self.compile(&message_env, text, Place::Message, &[Type::String]));
-                (v, expression, message)
-            })
-            .collect();
+        let rules = compose(&of_rules);
+        let message_env = compose(self.environments.get(Surroundings { authorizer: false, ..around_rules }));
+        let validations = self.validations(&source.validations, &rules, &message_env);
+        let image_rules = source.image.as_ref().map(|i| self.image_rules(i, &rules, &message_env));
         let annotations: Vec<_> = source
             .audit_annotations
             .iter()
@@ -83,17 +78,7 @@ impl Compiler<'_> {
                 .collect(),
             variables: programs.into(),
             variable_names: source.variables.iter().map(|(name, _)| name.clone()).collect(),
-            validations: validations
-                .into_iter()
-                .filter_map(|(v, expression, message)| {
-                    Some(Validation {
-                        expression: expression?,
-                        message: v.message.clone(),
-                        message_expression: message.flatten(),
-                        reason: v.reason,
-                    })
-                })
-                .collect(),
+            validations,
             audit_annotations: annotations
                 .into_iter()
                 .filter_map(|(key, value)| Some(AuditAnnotation { key: key.clone(), value: value? }))
@@ -109,16 +94,17 @@ impl Compiler<'_> {
             shadow_of: source.shadow_of.as_ref().map(|s| s.name.as_str().into()),
             reads,
             reads_requester: reads::requester(source),
-            image_rules: None,
+            image_rules: image_rules.map(Arc::new),
         })
     }
 
     fn surroundings(&self) -> Surroundings {
         Surroundings {
             params: self.source.param_kind.is_some(),
-            authorizer: true,
+            authorizer: self.source.flavour != Flavour::Image,
             patch_types: false,
-            host: self.source.flavour == Flavour::Admission,
+            host: self.source.flavour.is_own(),
+            attestation: false,
         }
     }
 
@@ -144,6 +130,41 @@ impl Compiler<'_> {
             programs.extend(program);
         }
         (programs, members)
+    }
+
+    /// Checks; one with faults, which are reported, is left out.
+    fn validations(&mut self, sources: &[ValidationSource], rules: &Env, messages: &Env) -> Vec<Validation> {
+        let mut validations = Vec::with_capacity(sources.len());
+        for v in sources {
+            let expression = self.compile(rules, &v.expression, Place::Rule, &[Type::Bool]);
+            let message_expression = v
+                .message_expression
+                .as_ref()
+                .and_then(|text| self.compile(messages, text, Place::Message, &[Type::String]));
+            let message = v.message.clone();
+            validations.extend(expression.map(|expression| Validation {
+                expression,
+                message,
+                message_expression,
+                reason: v.reason,
+            }));
+        }
+        validations
+    }
+
+    fn image_rules(&mut self, source: &ImageSource, rules: &Env, messages: &Env) -> ImageRules {
+        let attestation = |a: &AttestationSource| Attestation {
+            name: Arc::clone(&a.name),
+            predicate_type: Arc::clone(&a.predicate_type),
+            authorities: a.authorities.clone(),
+            validations: self.validations(&a.validations, rules, messages),
+        };
+        ImageRules {
+            attestations: source.attestations.iter().map(attestation).collect(),
+            details: reads::names_image(self.source),
+            registries: source.registries.iter().map(|(settings, _)| Arc::clone(settings)).collect(),
+            ..source.rules.clone()
+        }
     }
 
     fn mutations(&mut self, env: &Env) -> Vec<Mutation> {

@@ -5,7 +5,7 @@ use stockade_cel::{Issue, Type};
 
 use super::expressions::Place;
 use crate::compiled::Flavour;
-use crate::environment::ROOTS;
+use crate::environment::{ATTESTATION_ROOTS, ROOTS};
 use crate::read::suggest::closest;
 use crate::source::PolicySource;
 
@@ -18,6 +18,9 @@ pub(super) fn for_issue(message: &str, source: &PolicySource, place: Place) -> O
     let name = quoted(message, "undeclared reference to '")?;
     let root = name.split('.').next().unwrap_or(name);
     match root {
+        "authorizer" | "params" if source.flavour == Flavour::Image => {
+            Some("an ImagePolicy has none: images are judged the same for everybody".to_owned())
+        }
         "params" => Some("declare `spec.paramKind`, and `paramRef` in the binding".to_owned()),
         "authorizer" if place == Place::Message => {
             Some("`authorizer` is not available in a messageExpression".to_owned())
@@ -26,8 +29,11 @@ pub(super) fn for_issue(message: &str, source: &PolicySource, place: Place) -> O
             Some("matchConditions cannot use variables: they are judged before them".to_owned())
         }
         "variables" => Some("declare `spec.variables`".to_owned()),
-        "cluster" | "network" if source.flavour != Flavour::Admission => {
+        "cluster" | "network" if !source.flavour.is_own() => {
             Some("this library is available in `stockade.dev/v1alpha1` AdmissionPolicy only".to_owned())
+        }
+        name if source.flavour == Flavour::Image && ATTESTATION_ROOTS.contains(&name) => {
+            Some("available in `spec.attestations[].validations` and in `spec.variables` only".to_owned())
         }
         "Object" | "JSONPatch" | "jsonpatch" if place != Place::Mutation => {
             Some("available in `spec.mutations` only".to_owned())

@@ -5,15 +5,15 @@ use stockade_cel::ast::{Expr, ExprKind, Literal};
 use stockade_cel::parse::{Syntax, parse};
 use stockade_cel::source::Span;
 
-use crate::compiled::{Flavour, ParamKind};
+use crate::compiled::ParamKind;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::host_library::{CLUSTER_GET, CLUSTER_LIST};
-use crate::source::{MutationSource, PolicySource, Text};
+use crate::source::{MutationSource, PolicySource, Text, ValidationSource};
 
 /// Kinds read by any expression, sorted, each once. The functions of `network` read NetworkPolicies. A call whose
 /// kind is no constant is warned of: nobody can watch the cluster for it.
 pub(super) fn of_policy(source: &PolicySource, diagnostics: &mut Diagnostics) -> Vec<ParamKind> {
-    if source.flavour != Flavour::Admission {
+    if !source.flavour.is_own() {
         return Vec::new();
     }
     let mut reads = Vec::new();
@@ -41,12 +41,18 @@ pub(super) fn of_policy(source: &PolicySource, diagnostics: &mut Diagnostics) ->
 fn texts(source: &PolicySource) -> impl Iterator<Item = &Text> {
     let conditions = source.match_conditions.iter().map(|(_, t)| t);
     let variables = source.variables.iter().map(|(_, t)| t);
-    let validations = source.validations.iter().flat_map(|v| [Some(&v.expression), v.message_expression.as_ref()]);
+    let validations = validations(source).flat_map(|v| [Some(&v.expression), v.message_expression.as_ref()]);
     let annotations = source.audit_annotations.iter().map(|(_, t)| t);
     let mutations = source.mutations.iter().map(|m| match m {
         MutationSource::ApplyConfiguration(t) | MutationSource::JsonPatch(t) => t,
     });
     conditions.chain(variables).chain(validations.flatten()).chain(annotations).chain(mutations)
+}
+
+/// Checks of objects, and of attestations.
+fn validations(source: &PolicySource) -> impl Iterator<Item = &ValidationSource> {
+    let of_attestations = source.image.iter().flat_map(|i| &i.attestations).flat_map(|a| &a.validations);
+    source.validations.iter().chain(of_attestations)
 }
 
 /// One call that reads the cluster.
@@ -61,9 +67,21 @@ enum Read {
 pub(super) fn requester(source: &PolicySource) -> bool {
     let conditions = source.match_conditions.iter().map(|(_, t)| t);
     let variables = source.variables.iter().map(|(_, t)| t);
-    let validations = source.validations.iter().map(|v| &v.expression);
+    let validations = validations(source).map(|v| &v.expression);
     let mut judging = conditions.chain(variables).chain(validations);
     judging.any(|text| parse(text.as_str(), Syntax::KUBERNETES).is_ok_and(|ast| names_requester(&ast.root)))
+}
+
+/// Whether an expression of an ImagePolicy names `image`.
+pub(super) fn names_image(source: &PolicySource) -> bool {
+    texts(source).any(|text| parse(text.as_str(), Syntax::KUBERNETES).is_ok_and(|ast| names(&ast.root, "image")))
+}
+
+/// Recursion is bounded by the parser's depth limit.
+fn names(expr: &Expr, wanted: &str) -> bool {
+    let mut found = matches!(&expr.kind, ExprKind::Ident(name) if name == wanted);
+    expr.kind.for_each_child(&mut |child| found |= names(child, wanted));
+    found
 }
 
 /// Recursion is bounded by the parser's depth limit.

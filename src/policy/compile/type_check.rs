@@ -27,7 +27,7 @@ type GroupVersionKind = (&'static str, &'static str, &'static str);
 /// The warnings of a policy; each is also a diagnostic at its place.
 pub(super) fn check(source: &PolicySource, diagnostics: &mut Diagnostics) -> Vec<TypeWarning> {
     // Upstream checks validating policies only: what a mutation constructs has no schema there.
-    if source.flavour == Flavour::Mutating {
+    if !matches!(source.flavour, Flavour::Validating | Flavour::Admission) {
         return Vec::new();
     }
     let texts: Vec<&Text> = source
@@ -93,7 +93,8 @@ fn kind_environment(source: &PolicySource, (group, version, kind): GroupVersionK
         params: source.param_kind.is_some(),
         authorizer: true,
         patch_types: false,
-        host: source.flavour == Flavour::Admission,
+        host: source.flavour.is_own(),
+        attestation: false,
     };
     let mut env = environment(around, &types).structs(Arc::new(object));
     if let Some(params) = params {

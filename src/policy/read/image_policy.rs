@@ -23,7 +23,7 @@
 //!   # description and remediation are those of an AdmissionPolicy
 //! ```
 //!
-//! Globs are those of [`crate::images::ImageGlob`]. A policy needs authorities, attestations or a digest rule.
+//! Globs are those of [`crate::images::ImageGlob`]. A policy without authorities needs a digest rule.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut Members<'_>) -> ImageSour
     let digest_field = spec.get("digest");
     let digest = read_digest(reader, digest_field.as_ref());
     let asks = digest_field.is_some() && (digest.mutate || digest.required);
-    if authorities_field.is_none() && !asks {
+    if authorities_field.is_none() && (!asks || attestations_field.is_some()) {
         reader.missing(spec.field(), "authorities", "who may have signed; only a policy with a digest rule needs none");
     }
     let registries = spec.get("registries").map(|f| registry::read(reader, &f)).unwrap_or_default();
@@ -105,6 +105,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut Members<'_>) -> ImageSour
         attestations: Vec::new(),
         unavailable,
         digest,
+        details: false,
         registries: Vec::new(),
     };
     ImageSource { rules, attestations, registries }
@@ -212,3 +213,6 @@ fn read_digest(reader: &mut Reader<'_>, field: Option<&Field<'_>>) -> DigestRule
     members.finish(reader);
     DigestRules { mutate, required, except }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,7 +108,7 @@ fn a_kind_or_version_with_a_typo_is_never_overlooked() {
     let text = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmisionPolicy\n---\n\
                 apiVersion: admissionregistration.k8s.io/v2\nkind: MutatingAdmissionPolicy\n---\n\
                 apiVersion: admission.k8s.io/v1\nkind: ValidatingAdmissionPolicy\n---\n\
-                apiVersion: stockade.dev/v1alpha1\nkind: ImagePolicy\n---\n\
+                apiVersion: stockade.dev/v1alpha1\nkind: WorkloadPolicy\n---\n\
                 apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\n";
     insta::assert_snapshot!(faults(text), @r#"
     error: kind: unknown kind "ValidatingAdmisionPolicy" in admissionregistration.k8s.io
@@ -132,11 +132,11 @@ fn a_kind_or_version_with_a_typo_is_never_overlooked() {
       |             ^^^^^^^^^^^^^^^^^^^
       = help: this kind belongs to `admissionregistration.k8s.io/v1`
 
-    error: kind: unknown kind "ImagePolicy" in stockade.dev
+    error: kind: unknown kind "WorkloadPolicy" in stockade.dev
       --> p.yaml:11:7
        |
-    11 | kind: ImagePolicy
-       |       ^^^^^^^^^^^
-       = help: kinds that are read: `AdmissionPolicy`, `NamespaceGroup`, `PolicyException`
+    11 | kind: WorkloadPolicy
+       |       ^^^^^^^^^^^^^^
+       = help: kinds that are read: `AdmissionPolicy`, `ImagePolicy`, `NamespaceGroup`, `PolicyException`
     "#);
 }

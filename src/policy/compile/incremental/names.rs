@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::images::Registries;
 use super::super::named;
 use super::{Diagnostic, Diagnostics, MAX_EXCEPTIONS, MAX_POLICIES, PolicySources, Severity};
 
@@ -12,13 +13,14 @@ pub(super) struct Names {
     taken: HashMap<(&'static str, String), String>,
     pub(super) policies: usize,
     exceptions: usize,
+    registries: Registries,
 }
 
 impl Names {
     /// Takes all names of a part, or none of them.
     ///
     /// # Errors
-    /// Names that are taken; more policies than a set may have.
+    /// Names that are taken; more policies than a set may have; other settings of a registry than another policy has.
     pub(super) fn claim(&mut self, sources: &PolicySources) -> Result<(), Diagnostics> {
         let mut conflicts = Diagnostics::default();
         let mut mine: Vec<((&'static str, String), String)> = Vec::new();
@@ -46,6 +48,7 @@ impl Names {
         if conflicts.has_errors() {
             return Err(conflicts);
         }
+        self.registries.claim(sources)?;
         self.policies += sources.policies.len();
         self.exceptions += sources.exceptions.len();
         self.taken.extend(mine);

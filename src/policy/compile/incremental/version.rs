@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::{Options, expressions, references, report_conflicts, type_check};
+use super::super::{Options, expressions, images, references, report_conflicts, type_check};
 use super::{Diagnostics, Policy, PolicySources, Workshop};
 use crate::compiled::Flavour;
 use crate::source::PolicySource;
@@ -38,6 +38,9 @@ impl Version {
     ) -> Result<Self, Diagnostics> {
         let mut diagnostics = sources.diagnostics.clone();
         report_conflicts(sources, &mut diagnostics);
+        if let Err(conflicts) = images::Registries::default().claim(sources) {
+            diagnostics.extend(conflicts);
+        }
         for exception in &sources.exceptions {
             references::check_time(exception, options, &mut diagnostics);
         }

@@ -1,0 +1,74 @@
+//! Which images a request brings in, and what must be known of them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use stockade_cel::Value;
+use stockade_policy::compiled::PolicySet;
+use stockade_policy::images::{ImageReference, ImageRules, RegistrySettings};
+
+use super::{Credentials, Wanted};
+use crate::pod_template::{self, ImagePlace};
+use crate::request::{Operation, Request};
+
+/// Most Secrets of one Pod whose credentials are tried; each is one more attempt at the registry.
+const MAX_PULL_SECRETS: usize = 16;
+/// Longest name of an object.
+const MAX_NAME_BYTES: usize = 253;
+
+/// Places of images that are new in a request. On UPDATE those stay out that the old object has in the same place: a
+/// registry that is away must not keep anybody from scaling down, or a finaliser from being removed. What such an object
+/// makes is judged when it is created.
+pub(crate) fn places<'a>(
+    request: &Request<'_>,
+    object: Value<'a>,
+    old_object: Value<'a>,
+) -> impl Iterator<Item = ImagePlace<'a>> {
+    let known: Vec<_> = match request.operation {
+        Operation::Update => pod_template::places(old_object).collect(),
+        _ => Vec::new(),
+    };
+    let judged = matches!(request.operation, Operation::Create | Operation::Update);
+    let is_new =
+        move |place: &ImagePlace<'_>| judged && !place.image.is_empty() && !known.iter().any(|k| k.is_same(place));
+    pod_template::places(object).filter(is_new)
+}
+
+/// What must be known of an image for a policy to judge it.
+pub(crate) fn wanted(
+    reference: &ImageReference,
+    rules: &ImageRules,
+    set: &PolicySet,
+    credentials: &Credentials,
+) -> Wanted {
+    Wanted {
+        reference: reference.clone(),
+        authorities: rules.authorities.clone(),
+        attestations: rules
+            .attestations
+            .iter()
+            .map(|a| (Arc::clone(&a.predicate_type), a.authorities.clone()))
+            .collect(),
+        details: rules.details,
+        registry: registry(reference, rules, set),
+        credentials: credentials.clone(),
+    }
+}
+
+/// What any policy of the set says of a registry: those that say something say the same.
+fn registry(reference: &ImageReference, rules: &ImageRules, set: &PolicySet) -> Option<Arc<RegistrySettings>> {
+    let all = || set.policies.iter().filter_map(|p| p.image_rules.as_ref()?.registry(reference));
+    rules.registry(reference).or_else(|| all().next()).cloned()
+}
+
+/// On whose behalf registries are asked: the Pod's, or that of the Pods which an object makes.
+pub(crate) fn credentials(namespace: &str, object: Value<'_>) -> Credentials {
+    let spec = pod_template::of(object).get("spec").unwrap_or(Value::Null);
+    let is_name = |name: &&str| !name.is_empty() && name.len() <= MAX_NAME_BYTES;
+    let mut seen = HashSet::new();
+    let secrets = spec.get("imagePullSecrets").and_then(Value::as_list).unwrap_or(&[]).iter();
+    let names = secrets.filter_map(|s| s.get("name").and_then(Value::as_str)).filter(is_name);
+    let pull_secrets = names.filter(|n| seen.insert(*n)).take(MAX_PULL_SECRETS).map(Arc::from).collect();
+    let account = spec.get("serviceAccountName").and_then(Value::as_str).filter(is_name).unwrap_or("default");
+    Credentials { namespace: namespace.into(), pull_secrets, service_account: account.into() }
+}
