@@ -117,15 +117,7 @@ impl Webhook {
 
     /// Status and text of `livez`, `readyz` or `metrics`.
     pub fn health(&self, path: &str) -> Option<(u16, String)> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .timeout_global(Some(WITHIN))
-            .build()
-            .into();
-        let mut response = agent.get(format!("http://127.0.0.1:{}/{path}", self.health_port)).call().ok()?;
-        let text = response.body_mut().read_to_string().ok()?;
-        Some((response.status().as_u16(), text))
+        plain(self.health_port, path)
     }
 
     /// The number of a metric that has no labels, or exactly those that `name` ends with; 0 while there is none.
@@ -197,6 +189,19 @@ impl Drop for Webhook {
         let _ = child.kill();
         let _ = child.wait();
     }
+}
+
+/// Status and text of what a plain HTTP listener on loopback says; none while it does not.
+pub fn plain(port: u16, path: &str) -> Option<(u16, String)> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .timeout_global(Some(WITHIN))
+        .build()
+        .into();
+    let mut response = agent.get(format!("http://127.0.0.1:{port}/{path}")).call().ok()?;
+    let text = response.body_mut().read_to_string().ok()?;
+    Some((response.status().as_u16(), text))
 }
 
 /// Writes a certificate as the webhook's folder holds it; the last file is renamed into place.

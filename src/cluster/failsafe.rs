@@ -5,7 +5,10 @@
 //! gives a replica up only by a fresh list; time in which the API server did not answer counts for nobody. Since when
 //! nobody is ready is kept in a Lease, so that a restart does not begin anew. The switch keeps in an annotation which
 //! entries failed closed; the leader, which writes the whole registration, takes it back as well.
+//!
+//! Whether the API server reaches those that are ready is told as well, and nothing is switched by it: `reach` says why.
 
+mod reach;
 mod switch;
 
 use std::time::Duration;
@@ -21,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::access::{Access, FIELD_MANAGER};
 use crate::replicas::{self, NAME_LABEL, Times};
+use reach::Reach;
 use switch::Switch;
 
 pub use switch::{ANNOTATION, Engaged};
@@ -42,6 +46,8 @@ pub struct FailSafeMetrics {
     engaged: Gauge,
     /// Seconds since some replica was ready.
     silent: Gauge,
+    /// Seconds since the API server reached the webhook.
+    unanswered: Gauge,
 }
 
 /// Since when nobody is ready, and when that was last seen.
@@ -68,13 +74,20 @@ pub async fn run(access: &Access, after: Duration, metrics: FailSafeMetrics) {
     let watchdog = async {
         let leases: Api<Lease> = Api::namespaced(access.client.clone(), &access.namespace);
         let switch = Switch::new(access);
+        let mut reach = Reach::new(access, after);
         let mut silence = remembered(&leases).await;
+        let mut is_known = false;
         // A Lease seen for the first time counts for its whole term, also one of a replica that died before.
         let mut settled = None;
         loop {
             tokio::time::sleep(LOOK.min(after)).await;
             if !answers(&leases).await {
                 continue;
+            }
+            // An earlier process may have switched.
+            if !is_known && let Ok(engaged) = switch.is_engaged().await {
+                metrics.engaged.set(engaged.into());
+                is_known = true;
             }
             let now = Instant::now();
             if now < *settled.get_or_insert(now + Times::default().lease + LOOK) {
@@ -83,6 +96,7 @@ pub async fn run(access: &Access, after: Duration, metrics: FailSafeMetrics) {
             let ready = view.borrow().iter().any(|replica| replica.ready);
             let verdict = judge(ready, silence, Timestamp::now(), after);
             silence = act(verdict, silence, &leases, &switch, &metrics).await;
+            reach.look(&switch, &metrics).await;
         }
     };
     tokio::select! {
@@ -191,7 +205,16 @@ impl FailSafeMetrics {
             "Seconds since some replica was ready, 0 while one is",
             metrics.silent.clone(),
         );
+        registry.register(
+            "stockade_fail_safe_unanswered_seconds",
+            "Seconds since the API server, asked now and then, last reached the webhook; 0 while it does",
+            metrics.unanswered.clone(),
+        );
         metrics
+    }
+
+    fn is_engaged(&self) -> bool {
+        self.engaged.get() == 1
     }
 }
 

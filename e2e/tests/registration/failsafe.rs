@@ -1,17 +1,70 @@
 //! The watchdog, and the end of it all.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Child, Command};
 
 use serde_json::{Value, json};
 use stockade_cluster::policies::Observed;
 use stockade_cluster::replicas::{self, Inputs, Times};
 use stockade_e2e::certificates::Authority;
 use stockade_e2e::cluster::{Cluster, free_ports, logged};
-use stockade_e2e::webhook::{binary, eventually};
+use stockade_e2e::webhook::{binary, eventually, plain};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{CONFIGURATIONS, NAMESPACE, Scene, USERS, asks, can_be_had, refuses};
+use super::{CONFIGURATIONS, NAMESPACE, Scene, USERS, asks, can_be_had, refuses, serve_at};
+
+/// `stockade failsafe` as a process.
+struct Watchdog<'c> {
+    cluster: &'c Cluster,
+    health: u16,
+    child: Child,
+}
+
+impl<'c> Watchdog<'c> {
+    fn start(cluster: &'c Cluster, after: u32, health: u16) -> Watchdog<'c> {
+        Watchdog { cluster, health, child: spawn(cluster, after, health) }
+    }
+
+    fn restart(&mut self, after: u32) {
+        self.end();
+        self.child = spawn(self.cluster, after, self.health);
+    }
+
+    /// `stockade_fail_safe_NAME`; none while it does not answer.
+    fn gauge(&self, name: &str) -> Option<u64> {
+        let (_, text) = plain(self.health, "metrics")?;
+        text.lines().find_map(|l| l.strip_prefix(&format!("stockade_fail_safe_{name} "))?.parse().ok())
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.cluster.reaper.forget(&self.child);
+    }
+}
+
+impl Drop for Watchdog<'_> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn spawn(cluster: &Cluster, after: u32, health: u16) -> Child {
+    let mut command = logged(Command::new(binary().unwrap()), cluster.folder(), "failsafe");
+    command.args([
+        "failsafe",
+        "--after",
+        &after.to_string(),
+        "--log",
+        "json",
+        "--namespace",
+        NAMESPACE,
+        "--kubeconfig",
+    ]);
+    command.arg(cluster.kubeconfig()).args(["--listen-health", &format!("127.0.0.1:{health}")]);
+    cluster.reaper.spawn(&mut command)
+}
 
 #[test]
 fn the_fail_safe_opens_when_nobody_is_ready_and_closes_when_somebody_is() {
@@ -20,24 +73,30 @@ fn the_fail_safe_opens_when_nobody_is_ready_and_closes_when_somebody_is() {
     }
     let cluster = Cluster::with_default_apis();
     let [port, health] = free_ports();
-    let scene = Scene::start(&cluster, &Authority::mint("failsafe"), port, &refuses("pods", "''", "pods", "CREATE"));
+    let (authority, policies) = (Authority::mint("failsafe"), refuses("pods", "''", "pods", "CREATE"));
+    let scene = Scene::start(&cluster, &authority, port, &policies);
     scene.leads.send_replace(false);
     let refused = || !asks(&cluster, USERS, &json!({})).ok();
     eventually(refused, |refused| *refused);
 
-    let mut command = logged(Command::new(binary().unwrap()), cluster.folder(), "failsafe");
-    command.args(["failsafe", "--after", "2", "--log", "json", "--namespace", NAMESPACE, "--kubeconfig"]);
-    command.arg(cluster.kubeconfig()).args(["--listen-health", &format!("127.0.0.1:{health}")]);
-    let mut child = cluster.reaper.spawn(&mut command);
+    let kinds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/crds");
+    assert_eq!(cluster.kubectl(&["apply", "-f", kinds.to_str().unwrap()], "").code, 0);
+
+    let mut watchdog = Watchdog::start(&cluster, 2, health);
     eventually(refused, |refused| !*refused);
     let opened = cluster.client.get(CONFIGURATIONS[0]).expect_ok();
-    let policies: Vec<&Value> = opened["webhooks"].as_array().unwrap().iter().map(|w| &w["failurePolicy"]).collect();
-    assert_eq!(policies, ["Ignore", "Ignore", "Ignore"]);
+    let modes: Vec<&Value> = opened["webhooks"].as_array().unwrap().iter().map(|w| &w["failurePolicy"]).collect();
+    assert_eq!(modes, ["Ignore", "Ignore", "Ignore"]);
     let told = opened["metadata"]["annotations"]["stockade.dev/fail-safe"].as_str().unwrap();
     let told: Value = serde_json::from_str(told).unwrap();
     assert_eq!(told["fail"], json!(["own.stockade.dev", "validate.stockade.dev"]));
     let events = || cluster.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"], "").stdout;
     eventually(events, |reasons| reasons.contains("FailSafeEngaged"));
+
+    // One that starts meanwhile knows.
+    watchdog.restart(86_400);
+    eventually(|| watchdog.gauge("engaged"), |engaged| *engaged == Some(1));
+    watchdog.restart(2);
 
     // A replica is ready again.
     let ((_ready, ready), (_observed, observed)) = (watch::channel(true), watch::channel(Observed::default()));
@@ -49,6 +108,15 @@ fn the_fail_safe_opens_when_nobody_is_ready_and_closes_when_somebody_is() {
     assert_eq!(closed["webhooks"][0]["failurePolicy"], "Fail");
     assert!(closed["metadata"]["annotations"]["stockade.dev/fail-safe"].is_null());
     eventually(events, |reasons| reasons.contains("FailSafeReleased"));
+
+    // Nobody listens: that the API server gets no answer is told, and opens nothing.
+    eventually(|| watchdog.gauge("unanswered_seconds"), |seconds| seconds.is_some_and(|s| s > 2));
+    eventually(events, |reasons| reasons.contains("WebhookNotReached"));
+    assert_eq!(cluster.client.get(CONFIGURATIONS[0]).expect_ok()["webhooks"][0]["failurePolicy"], "Fail");
+    let webhook = serve_at(&cluster, &authority, port, &policies);
+    eventually(|| watchdog.gauge("unanswered_seconds"), |seconds| *seconds == Some(0));
+    eventually(events, |reasons| reasons.contains("WebhookReached"));
+    drop(webhook);
 
     // An API server that is away for longer than `--after` says nothing of the replicas.
     cluster.stop_server();
@@ -62,9 +130,6 @@ fn the_fail_safe_opens_when_nobody_is_ready_and_closes_when_somebody_is() {
     assert_eq!(reasons.matches("FailSafeEngaged").count(), 1, "{reasons}");
     assert_eq!(cluster.client.get(CONFIGURATIONS[0]).expect_ok()["webhooks"][0]["failurePolicy"], "Fail");
     replica.abort();
-    let _ = child.kill();
-    let _ = child.wait();
-    cluster.reaper.forget(&child);
 }
 
 #[test]

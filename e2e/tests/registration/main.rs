@@ -18,7 +18,7 @@ use stockade_cluster::policies::{Generation, SourceKind};
 use stockade_cluster::registration::{self, Address, Inputs, RegistrationMetrics, Settings};
 use stockade_e2e::certificates::Authority;
 use stockade_e2e::client::Answer;
-use stockade_e2e::cluster::Cluster;
+use stockade_e2e::cluster::{Cluster, free_ports};
 use stockade_e2e::webhook::{self, Webhook, eventually, pod, write_certificate};
 use stockade_engine::Engine;
 use stockade_policy::compile::{Options as CompileOptions, UnboundPolicy, compile};
@@ -116,6 +116,11 @@ fn refuses(name: &str, groups: &str, resources: &str, operations: &str) -> Strin
 
 /// The real webhook on these policies.
 fn serve(cluster: &Cluster, authority: &Authority, policies: &str) -> Webhook {
+    serve_at(cluster, authority, free_ports::<1>()[0], policies)
+}
+
+/// The same at a port that is registered already.
+fn serve_at(cluster: &Cluster, authority: &Authority, port: u16, policies: &str) -> Webhook {
     let folder = cluster.folder().join("webhook");
     let [certs, sources, state] = ["certs", "policies", "state"].map(|sub| folder.join(sub));
     for folder in [&certs, &sources, &state] {
@@ -124,7 +129,7 @@ fn serve(cluster: &Cluster, authority: &Authority, policies: &str) -> Webhook {
     write_certificate(&certs, authority, &authority.server());
     write_state(&state);
     std::fs::write(sources.join("policies.yaml"), policies).unwrap();
-    Webhook::start(cluster, "webhook", &certs, &[&sources], &state)
+    Webhook::start_at(cluster, "webhook", port, &certs, &[&sources], &state)
 }
 
 /// Stands in for the cluster of a webhook that judges by folders.

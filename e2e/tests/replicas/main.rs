@@ -7,6 +7,7 @@ mod certificates;
 mod leases;
 mod processes;
 mod rollouts;
+mod saturation;
 
 use std::time::{Duration, Instant};
 

@@ -92,6 +92,25 @@ impl Switch {
         Ok(())
     }
 
+    /// Whether either is switched.
+    pub(super) async fn is_engaged(&self) -> Result<bool, SwitchError> {
+        for (_, api) in &self.apis {
+            let annotations = get(api).await?.and_then(|object| object.metadata.annotations);
+            if annotations.is_some_and(|all| all.contains_key(ANNOTATION)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Tells something about the registration where people look for it.
+    pub(super) async fn announce(&self, type_: EventType, reason: &str, note: String) {
+        let [(side, api), _] = &self.apis;
+        if let Ok(Some(object)) = get(api).await {
+            self.tell(*side, &object, type_, reason, note).await;
+        }
+    }
+
     async fn tell(&self, side: Side, object: &DynamicObject, type_: EventType, reason: &str, note: String) {
         let mut reference = object.object_ref(&side.resource());
         reference.resource_version = None;
