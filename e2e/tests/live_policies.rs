@@ -115,7 +115,7 @@ fn an_exception_waives_from_when_it_is_applied_until_it_is_deleted() {
 fn a_rollout_that_denies_too_much_stops_says_so_and_goes_on_with_the_next_edit() {
     let Some(scene) = Scene::new("rollout") else { return };
     let rollout = "  rollout: {deny: {}, budget: {maxDenyPercentage: 50, windowSeconds: 600, minRequests: 4}}\n";
-    let prefix = "!object.metadata.name.startsWith('first')";
+    let prefix = "object.metadata.name.startsWith('first') == false";
     let policy = refuses("names", "first").replace("object.metadata.name != 'first'", prefix) + rollout;
     scene.cluster.kubectl(&["apply", "-f", "-"], &policy);
     // What is only tried does not count towards the budget, and what is tried again and again counts once.

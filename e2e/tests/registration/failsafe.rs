@@ -1,6 +1,5 @@
 //! The watchdog, and the end of it all.
 
-use std::path::Path;
 use std::process::{Child, Command};
 
 use serde_json::{Value, json};
@@ -8,6 +7,7 @@ use stockade_cluster::policies::Observed;
 use stockade_cluster::replicas::{self, Inputs, Times};
 use stockade_e2e::certificates::Authority;
 use stockade_e2e::cluster::{Cluster, free_ports, logged};
+use stockade_e2e::installed_kinds;
 use stockade_e2e::webhook::{binary, eventually, plain};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -79,8 +79,7 @@ fn the_fail_safe_opens_when_nobody_is_ready_and_closes_when_somebody_is() {
     let refused = || !asks(&cluster, USERS, &json!({})).ok();
     eventually(refused, |refused| *refused);
 
-    let kinds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/crds");
-    assert_eq!(cluster.kubectl(&["apply", "-f", kinds.to_str().unwrap()], "").code, 0);
+    installed_kinds::own(&cluster);
 
     let mut watchdog = Watchdog::start(&cluster, 2, health);
     eventually(refused, |refused| !*refused);

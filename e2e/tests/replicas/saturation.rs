@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +13,8 @@ use serde_json::{Value, json};
 use stockade_e2e::cluster::Cluster;
 use stockade_e2e::documents::text;
 use stockade_e2e::load::{Expected, Load, Shot};
-use stockade_e2e::tools;
 use stockade_e2e::webhook::{self, Webhook};
+use stockade_e2e::{installed_kinds, tools};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -88,8 +87,7 @@ fn a_flood_beside_an_api_server_that_is_frozen_takes_no_replica_its_duty_and_adm
     for name in [NAMESPACE, "judged"] {
         make_namespace(&cluster, name);
     }
-    let kinds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade/crds");
-    assert_eq!(cluster.kubectl(&["apply", "-f", kinds.to_str().unwrap()], "").code, 0);
+    installed_kinds::own(&cluster);
     let replica = Webhook::start_in(&cluster, NAMESPACE, "s0", &[]);
     replica.wait_until_ready(&cluster, "s0");
     assert_eq!(cluster.kubectl(&["apply", "-f", "-"], POLICY).code, 0);
