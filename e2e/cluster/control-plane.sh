@@ -23,13 +23,21 @@ start_api_server() {
         --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true
 }
 
+# start_kept NAME COMMAND...: starts it on the control plane, and again whenever it ends, as the kubelet does with a
+# static Pod. The scheduler relies on that: it exits when its cache and the API server differ after an outage.
+start_kept() {
+    local name=$1
+    shift
+    start cp "$name" bash -c 'while true; do "$@"; sleep 1; done' "$name" "$@"
+}
+
 start_controllers() {
-    start cp kube-controller-manager kube-controller-manager --kubeconfig="$state/kube-controller-manager.kubeconfig" \
+    start_kept kube-controller-manager kube-controller-manager --kubeconfig="$state/kube-controller-manager.kubeconfig" \
         --leader-elect=false --use-service-account-credentials=true \
         --service-account-private-key-file="$state/account.key" --root-ca-file="$state/ca.crt" \
         --cluster-signing-cert-file="$state/ca.crt" --cluster-signing-key-file="$state/ca.key" \
         --cert-dir="$state/cp" --flex-volume-plugin-dir=/var/lib/kubelet/volume-plugins
-    start cp kube-scheduler kube-scheduler --kubeconfig="$state/kube-scheduler.kubeconfig" --leader-elect=false \
+    start_kept kube-scheduler kube-scheduler --kubeconfig="$state/kube-scheduler.kubeconfig" --leader-elect=false \
         --cert-dir="$state/cp"
 }
 
