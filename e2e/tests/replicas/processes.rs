@@ -1,5 +1,6 @@
 //! Replicas as processes: they wait for an API server, share a certificate, and say goodbye when they are asked to end.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -76,4 +77,32 @@ fn processes_wait_for_the_api_server_share_a_certificate_and_say_goodbye() {
         );
         assert!(gone < Duration::from_secs(2) && took >= Duration::from_secs(3));
     });
+}
+
+/// Metrics that a text of Prometheus expressions names, without what a type adds to the name.
+fn metrics(text: &str) -> BTreeSet<&str> {
+    let is_part = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with("stockade_"));
+    words.map(|word| ["_total", "_bucket"].into_iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word)).collect()
+}
+
+#[test]
+fn what_alerts_and_the_dashboard_ask_for_is_measured() {
+    if !tools::present() || webhook::binary().is_none() {
+        return;
+    }
+    let cluster = Cluster::start();
+    make_namespace(&cluster, NAMESPACE);
+    installed_kinds::own(&cluster);
+    let replica = Webhook::start_in(&cluster, NAMESPACE, "measured", &[]);
+    until("it leads", WITHIN, || leader(&cluster) == "measured");
+    let answer = replica.health("metrics").unwrap().1;
+    let told: String = answer.lines().filter(|line| line.starts_with("# TYPE ")).map(|line| line.to_owned() + "\n").collect();
+    let told = metrics(&told);
+    let alerts = metrics(include_str!("../../../charts/stockade/templates/prometheusrule.yaml"));
+    let dashboard = metrics(include_str!("../../../charts/stockade/files/dashboard.json"));
+    let missing: Vec<&str> = alerts.union(&dashboard).filter(|name| !told.contains(*name)).copied().collect();
+    // The watchdog's is in its own process: see the fail-safe's test.
+    assert_eq!(missing, ["stockade_fail_safe_engaged"]);
+    assert!(dashboard.len() > 5 && alerts.len() > 3);
 }
