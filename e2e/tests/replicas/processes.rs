@@ -97,7 +97,8 @@ fn what_alerts_and_the_dashboard_ask_for_is_measured() {
     let replica = Webhook::start_in(&cluster, NAMESPACE, "measured", &[]);
     until("it leads", WITHIN, || leader(&cluster) == "measured");
     let answer = replica.health("metrics").unwrap().1;
-    let told: String = answer.lines().filter(|line| line.starts_with("# TYPE ")).map(|line| line.to_owned() + "\n").collect();
+    let told: String =
+        answer.lines().filter(|line| line.starts_with("# TYPE ")).map(|line| line.to_owned() + "\n").collect();
     let told = metrics(&told);
     let alerts = metrics(include_str!("../../../charts/stockade/templates/prometheusrule.yaml"));
     let dashboard = metrics(include_str!("../../../charts/stockade/files/dashboard.json"));

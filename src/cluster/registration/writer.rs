@@ -23,6 +23,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
+use stockade_engine::Engine;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -86,7 +87,7 @@ struct KindLabel {
 pub async fn write(access: Access, settings: Settings, inputs: Inputs, metrics: RegistrationMetrics) {
     let keep = |side| {
         let (settings, inputs) = (settings.clone(), inputs.clone());
-        Keeper { side, api: side.api(&access.client), settings, inputs, metrics: metrics.clone() }.run()
+        Keeper { side, api: side.api(&access.client), settings, inputs, metrics: metrics.clone(), computed: None }.run()
     };
     tokio::join!(keep(Side::Validating), keep(Side::Mutating));
 }
@@ -98,6 +99,7 @@ struct Keeper {
     settings: Settings,
     inputs: Inputs,
     metrics: RegistrationMetrics,
+    computed: Option<Computed>,
 }
 
 /// The object as far as it is known.
@@ -113,6 +115,14 @@ enum Seen {
 struct Desired {
     webhooks: Value,
     observed: Observed,
+}
+
+/// What policies and a bundle come to. A generation is also published when nothing but its `observed` is new, fifty times
+/// a second while the status of many objects is written: that looks at no policy again.
+struct Computed {
+    engine: Arc<Engine>,
+    bundle: Arc<str>,
+    webhooks: Value,
 }
 
 /// What a keeper remembers.
@@ -131,6 +141,14 @@ struct State {
 struct Repairs {
     last: Option<Instant>,
     pause: Duration,
+}
+
+// === impl Computed ===
+
+impl Computed {
+    fn is_of(&self, engine: &Arc<Engine>, bundle: &Arc<str>) -> bool {
+        Arc::ptr_eq(&self.engine, engine) && Arc::ptr_eq(&self.bundle, bundle)
+    }
 }
 
 // === impl Keeper ===
@@ -206,8 +224,14 @@ impl Keeper {
         if generation.number == 0 {
             return None;
         }
-        let configurations = Configurations::of(generation.engine.set(), &self.settings, bundle.as_bytes());
-        Some(Desired { webhooks: self.side.webhooks(&configurations), observed: generation.observed.clone() })
+        let known = self.computed.take().filter(|computed| computed.is_of(&generation.engine, &bundle));
+        let computed = known.unwrap_or_else(|| {
+            let configurations = Configurations::of(generation.engine.set(), &self.settings, bundle.as_bytes());
+            let engine = Arc::clone(&generation.engine);
+            Computed { engine, bundle, webhooks: self.side.webhooks(&configurations) }
+        });
+        let webhooks = self.computed.insert(computed).webhooks.clone();
+        Some(Desired { webhooks, observed: generation.observed.clone() })
     }
 
     /// What is stored then; none when it could not be written, or somebody else wrote before.
