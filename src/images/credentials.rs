@@ -110,7 +110,7 @@ impl fmt::Debug for Credential {
 ///
 /// # Errors
 /// A source could not be asked.
-pub async fn find(
+pub(crate) async fn find(
     sources: &[Arc<dyn CredentialSource>],
     asked: &Credentials,
     repository: &str,

@@ -118,7 +118,6 @@ impl<K: Hash + Eq + Clone, V: Clone> Expiring<K, V> {
     }
 
     /// Puts a value there.
-    #[cfg(test)]
     pub(crate) fn insert(&self, key: K, Made { value, holds, bytes }: Made<V>) {
         let made = Instant::now();
         self.cache.insert(key, Entry { value, made, until: made + holds, bytes });

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use stockade_policy::images::{Digest, RegistrySettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::registry::content::sha256;
@@ -32,6 +33,8 @@ pub(crate) struct Answer {
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) fault: Fault,
+    /// Nothing comes until it is open.
+    pub(crate) gate: Option<watch::Receiver<bool>>,
 }
 
 /// What goes wrong on the way.
@@ -60,7 +63,7 @@ pub(crate) struct FakeRegistry {
 
 impl Answer {
     pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
-        Self { status: 200, headers: Vec::new(), body: body.into(), fault: Fault::None }
+        Self { status: 200, headers: Vec::new(), body: body.into(), fault: Fault::None, gate: None }
     }
 
     pub(crate) fn status(status: u16) -> Self {
@@ -131,7 +134,10 @@ async fn serve(
 ) -> std::io::Result<()> {
     let Some(seen) = request(&mut stream).await? else { return Ok(()) };
     log.lock().unwrap().push(seen.clone());
-    let answer = answer(&seen);
+    let mut answer = answer(&seen);
+    if let Some(gate) = &mut answer.gate {
+        let _ = gate.wait_for(|open| *open).await;
+    }
     match answer.fault {
         Fault::Hang => return std::future::pending().await,
         Fault::Reset => return Ok(()),

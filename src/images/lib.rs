@@ -4,5 +4,8 @@ pub mod credentials;
 mod expiring;
 #[cfg(test)]
 mod fake;
+pub mod gather;
 pub mod registry;
 pub mod verify;
+
+pub use gather::Images;

@@ -244,6 +244,15 @@ impl Repository {
     }
 }
 
+/// The same repository, seen as the same.
+impl PartialEq for Repository {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id() && self.credential_hash == other.credential_hash
+    }
+}
+
+impl Eq for Repository {}
+
 impl std::fmt::Debug for Repository {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Repository")

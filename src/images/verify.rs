@@ -40,6 +40,7 @@ pub use classic::SignatureAnnotations;
 pub use keys::{KeyError, PublicKey};
 pub use notation::SignedDescriptor;
 pub use root::{TrustRoot, TrustRootError};
+pub(crate) use statement::COSIGN_SIGN;
 
 /// What holds: who signed, and what was stated, if more than "this image".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +165,7 @@ impl Verified {
     /// Whether this says that the image is signed: a bare signature, or the statement that cosign writes for one. Any
     /// other statement is an attestation, which does not vouch for the image by itself.
     pub fn is_signature(&self) -> bool {
-        self.statement.as_ref().is_none_or(|statement| statement.predicate_type == statement::COSIGN_SIGN)
+        self.statement.as_ref().is_none_or(|statement| statement.predicate_type == COSIGN_SIGN)
     }
 }
 

@@ -8,7 +8,7 @@ use sigstore_verify::types::DsseEnvelope;
 use super::{Digest, Rejected, Stated};
 
 /// What cosign states when it signs into a bundle.
-pub(super) const COSIGN_SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+pub(crate) const COSIGN_SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// The payload type of every envelope that holds a statement.
 const IN_TOTO: &str = "application/vnd.in-toto+json";

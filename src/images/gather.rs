@@ -1,0 +1,294 @@
+//! Evidence about images: gathered over the network, remembered, and given without any I/O.
+//!
+//! ```text
+//! engine ── evidence(wanted)? ── remembered ──────────────────────────────────────────────── answer
+//!              │ nobody has looked
+//!              └── gather(wanted, deadline) ── a task for each image:
+//!                     resolve ── reference → digest, at a mirror or the registry, as whom
+//!                     verdict ── listing → contents → verify, for each authority, all at once
+//!                     details ── platforms, configurations
+//! ```
+//!
+//! Each arrow goes through a cache that makes a value once however many ask (`caches`). The work runs in tasks of its
+//! own: a caller that gives up, or whose time is over, leaves it running, and the next one finds what it found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use prometheus_client::registry::Registry;
+use stockade_engine::images::{Answer, Evidence, ImageFacts, Platform, Resolved, Statement, Wanted};
+use stockade_policy::images::Authority;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+pub mod authorities;
+mod caches;
+mod details;
+mod judge;
+mod listing;
+mod metrics;
+mod resolve;
+
+#[cfg(test)]
+mod tests;
+
+pub use authorities::{MemberSource, NoCluster, NoMember};
+
+use self::caches::{Caches, EVIDENCE_HOLDS, Key, KeyOf, LATE_HOLDS, Verdict};
+use self::judge::{MAX_ALL_IN_HAND_KIB, Sought};
+use self::metrics::Metrics;
+use self::resolve::Image;
+use crate::credentials::CredentialSource;
+use crate::expiring::{Held, Made};
+use crate::registry::{RegistryClient, parse_manifest};
+
+/// Most images that are looked at, or waited for, at a time. Of more, requests are told at once that nobody knows.
+const MAX_TASKS: usize = 1_024;
+/// Longest that one image is looked at, also when nobody waits any more. What came by then is remembered.
+const MAX_WORK: Duration = Duration::from_secs(30);
+/// Most bytes of statements in the evidence about one image; it must fit into its cache.
+const MAX_STATEMENT_BYTES: usize = 8 << 20;
+
+/// Looks at images, and remembers. Clones share what is remembered.
+#[derive(Clone)]
+pub struct Images(Arc<Inner>);
+
+struct Inner {
+    client: RegistryClient,
+    credentials: Vec<Arc<dyn CredentialSource>>,
+    members: Arc<dyn MemberSource>,
+    caches: Caches,
+    tasks: Arc<Semaphore>,
+    /// KiB of signatures and attestations.
+    in_hand: Semaphore,
+    metrics: Metrics,
+}
+
+// === impl Images ===
+
+impl Images {
+    /// Asks registries with the credentials of these sources, best first. Registers its metrics.
+    pub fn new(
+        credentials: Vec<Arc<dyn CredentialSource>>,
+        members: Arc<dyn MemberSource>,
+        registry: &mut Registry,
+    ) -> Self {
+        let metrics = Metrics::register(registry);
+        Self(Arc::new(Inner {
+            client: RegistryClient::new(),
+            credentials,
+            members,
+            caches: Caches::new(&metrics),
+            tasks: Arc::new(Semaphore::new(MAX_TASKS)),
+            in_hand: Semaphore::new(MAX_ALL_IN_HAND_KIB),
+            metrics,
+        }))
+    }
+
+    /// Finds out what is wanted, all images at once. Ends at the deadline at the latest; from then on
+    /// [`ImageFacts::evidence`] has an answer for each, for some seconds at least. Must run on a Tokio runtime.
+    pub async fn gather(&self, wanted: Vec<Wanted>, deadline: Instant) {
+        let all = wanted.into_iter().map(|wanted| self.gather_one(wanted, deadline));
+        join_all(all).await;
+    }
+
+    async fn gather_one(&self, wanted: Wanted, deadline: Instant) {
+        let (key, wanted) = (key(&wanted), Arc::new(wanted));
+        let why = match Arc::clone(&self.0.tasks).try_acquire_owned() {
+            Err(_) => "too many images are looked at right now".to_owned(),
+            Ok(permit) => {
+                let (inner, wanted) = (Arc::clone(&self.0), Arc::clone(&wanted));
+                let task = tokio::spawn(async move {
+                    inner.caches.evidence.get_or(&key, None, |_| inner.look(&wanted)).await;
+                    drop(permit);
+                });
+                match tokio::time::timeout_at(deadline, task).await {
+                    Ok(Ok(())) => return,
+                    Ok(Err(broken)) => format!("looking at it broke off: {broken}"),
+                    Err(_) => {
+                        "the registry did not tell within the time of the request; it is still being asked".into()
+                    }
+                }
+            }
+        };
+        self.0.metrics.late();
+        self.0
+            .caches
+            .late
+            .insert(key, Made { value: Arc::new(unavailable(&wanted, &why)), holds: LATE_HOLDS, bytes: 2 << 10 });
+    }
+}
+
+impl ImageFacts for Images {
+    fn evidence(&self, wanted: &Wanted) -> Option<Arc<Evidence>> {
+        let key = key(wanted);
+        let caches = &self.0.caches;
+        caches.evidence.get(&key).or_else(|| caches.late.get(&key)).map(|held| held.value)
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    async fn look(&self, wanted: &Wanted) -> Made<Arc<Evidence>> {
+        let started = Instant::now();
+        let (evidence, until) = match tokio::time::timeout(MAX_WORK, self.find_out(wanted)).await {
+            Ok(found) => found,
+            Err(_) => (unavailable(wanted, "the registry did not tell in time"), started),
+        };
+        self.metrics.gathered(started.elapsed().as_secs_f64());
+        // What just came holds for a moment, or whoever waited for it would have to ask again.
+        let holds = until.saturating_duration_since(Instant::now()).clamp(Duration::from_secs(1), EVIDENCE_HOLDS);
+        let bytes = evidence_bytes(&evidence);
+        Made { value: Arc::new(evidence), holds, bytes }
+    }
+
+    /// The evidence, and until when it holds.
+    async fn find_out(&self, wanted: &Wanted) -> (Evidence, Instant) {
+        let resolution = self.resolve(wanted).await;
+        let mut until = resolution.until;
+        let image = match resolution.image {
+            Ok(image) => image,
+            Err(digest) => return (without_image(wanted, digest), until),
+        };
+        let manifest = parse_manifest(&image.places[0], &image.fetched.digest, &image.fetched.content);
+        let manifest = &manifest;
+        let image = &image;
+        let signatures = wanted.authorities.iter().map(|authority| async move {
+            (authority.id, self.verdict(image, manifest, authority, &Sought::Signature).await)
+        });
+        let pairs =
+            wanted.attestations.iter().flat_map(|(kind, all)| all.iter().map(move |authority| (kind, authority)));
+        let attestations = pairs.map(|(kind, authority)| async move {
+            let sought = Sought::Statement(Arc::clone(kind));
+            (Arc::clone(kind), authority.id, self.verdict(image, manifest, authority, &sought).await)
+        });
+        let details = async { if wanted.details { Some(self.details(image, manifest).await) } else { None } };
+        let (signatures, attestations, details) = tokio::join!(join_all(signatures), join_all(attestations), details);
+        if matches!(details, Some(Answer::Unavailable(_))) {
+            until = Instant::now();
+        }
+        let mut taken = |held: Held<Verdict>| {
+            until = until.min(held.until);
+            held.value.answer
+        };
+        let signatures = signatures.into_iter().map(|(id, held)| (id, signers(taken(held)))).collect();
+        let attestations =
+            attestations.into_iter().map(|(kind, id, held)| (kind, id, statements(taken(held)))).collect();
+        let mut evidence = self.evidence_of(wanted, image, details);
+        evidence.signatures = signatures;
+        evidence.attestations = attestations;
+        bound_statements(&mut evidence);
+        (evidence, until)
+    }
+
+    fn evidence_of(&self, wanted: &Wanted, image: &Image, details: Option<Answer<Vec<Platform>>>) -> Evidence {
+        Evidence {
+            reference: wanted.reference.clone(),
+            digest: Resolved::Known(image.fetched.digest.clone()),
+            signatures: Vec::new(),
+            attestations: Vec::new(),
+            details,
+        }
+    }
+}
+
+fn signers(answer: Answer<Vec<crate::verify::Verified>>) -> Answer<Vec<stockade_engine::images::Signer>> {
+    map(answer, |verified| Some(verified.signer))
+}
+
+fn statements(answer: Answer<Vec<crate::verify::Verified>>) -> Answer<Vec<Statement>> {
+    map(answer, |verified| verified.statement.map(|stated| Statement { json: stated.json, signer: verified.signer }))
+}
+
+fn map<T, U>(answer: Answer<Vec<T>>, each: impl Fn(T) -> Option<U>) -> Answer<Vec<U>> {
+    match answer {
+        Answer::Verified(all) => Answer::Verified(all.into_iter().filter_map(each).collect()),
+        Answer::NotSigned(found) => Answer::NotSigned(found),
+        Answer::Invalid(why) => Answer::Invalid(why),
+        Answer::Unavailable(why) => Answer::Unavailable(why),
+    }
+}
+
+/// Evidence that says the same for all that is wanted.
+fn uniform(wanted: &Wanted, digest: Resolved, invalid: bool, why: &str) -> Evidence {
+    fn answer<T>(invalid: bool, why: &str) -> Answer<T> {
+        if invalid { Answer::Invalid(why.to_owned()) } else { Answer::Unavailable(why.to_owned()) }
+    }
+    let of = |authority: &Arc<Authority>| authority.id;
+    let attested = |(kind, all): &(Arc<str>, Vec<Arc<Authority>>)| {
+        let kind = Arc::clone(kind);
+        all.iter().map(move |a| (Arc::clone(&kind), a.id, answer(invalid, why))).collect::<Vec<_>>()
+    };
+    Evidence {
+        reference: wanted.reference.clone(),
+        digest,
+        signatures: wanted.authorities.iter().map(|a| (of(a), answer(invalid, why))).collect(),
+        attestations: wanted.attestations.iter().flat_map(attested).collect(),
+        details: wanted.details.then(|| answer(invalid, why)),
+    }
+}
+
+fn unavailable(wanted: &Wanted, why: &str) -> Evidence {
+    uniform(wanted, Resolved::Unavailable(why.to_owned()), false, why)
+}
+
+/// Of an image without a digest nothing else is known.
+fn without_image(wanted: &Wanted, digest: Resolved) -> Evidence {
+    let (invalid, why) = match &digest {
+        Resolved::Invalid(why) | Resolved::NotFound(why) => (true, why.clone()),
+        Resolved::Unavailable(why) => (false, why.clone()),
+        Resolved::Known(_) => (false, String::new()),
+    };
+    uniform(wanted, digest, invalid, &why)
+}
+
+/// Statements of one image are told only when they are not too long together.
+fn bound_statements(evidence: &mut Evidence) {
+    if statement_bytes(evidence) > MAX_STATEMENT_BYTES {
+        for (_, _, answer) in &mut evidence.attestations {
+            if let Answer::Verified(_) = answer {
+                *answer =
+                    Answer::Invalid(format!("its statements have more than {MAX_STATEMENT_BYTES} bytes together"));
+            }
+        }
+    }
+}
+
+fn statement_bytes(evidence: &Evidence) -> usize {
+    let of = |answer: &Answer<Vec<Statement>>| match answer {
+        Answer::Verified(all) => all.iter().map(|s| s.json.len()).sum(),
+        _ => 0,
+    };
+    evidence.attestations.iter().map(|(_, _, answer)| of(answer)).sum()
+}
+
+/// About what evidence has on the heap.
+fn evidence_bytes(evidence: &Evidence) -> usize {
+    let platform = |p: &Platform| {
+        let texts = p.entrypoint.iter().chain(&p.command).map(String::len).sum::<usize>();
+        512 + texts + p.labels.iter().map(|(k, v)| 64 + k.len() + v.len()).sum::<usize>()
+    };
+    let details = match &evidence.details {
+        Some(Answer::Verified(all)) => all.iter().map(platform).sum(),
+        _ => 0,
+    };
+    let answers = evidence.signatures.len() + evidence.attestations.len();
+    512 + answers * 512 + details + statement_bytes(evidence)
+}
+
+/// All that decides what evidence says. Settings of registries are left out: see `caches`.
+fn key(wanted: &Wanted) -> Key {
+    let authorities = |key: KeyOf, all: &[Arc<Authority>]| all.iter().fold(key.count(all.len()), |k, a| k.and(a.id.0));
+    let Wanted { reference, authorities: signers, attestations, details, registry: _, credentials } = wanted;
+    let mut key = authorities(KeyOf::new().and(reference.as_str()), signers).count(attestations.len());
+    for (kind, all) in attestations {
+        key = authorities(key.and(&**kind), all);
+    }
+    let mut key = key.count(usize::from(*details)).and(&*credentials.namespace).and(&*credentials.service_account);
+    for secret in &credentials.pull_secrets {
+        key = key.and(&**secret);
+    }
+    key.finish()
+}

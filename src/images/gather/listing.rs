@@ -1,0 +1,220 @@
+//! Which signatures and attestations there are of a manifest: referrers, cosign's `.sig` and `.att` tags. What each is
+//! is told by its own manifest, never by the list that names it.
+
+use std::sync::Arc;
+
+use stockade_policy::images::Digest;
+use tokio::time::Instant;
+
+use super::Inner;
+use super::caches::{CONTENT_HOLDS, Kept, content_key};
+use super::resolve::outcome;
+use crate::expiring::Held;
+use crate::registry::error::{Fault, Place};
+use crate::registry::manifest::{Descriptor, ImageManifest, Manifest};
+use crate::registry::{MAX_MANIFEST_BYTES, RegistryError, Repository, parse_manifest};
+
+/// Most signatures and attestations of one manifest that are looked at.
+pub(super) const MAX_CANDIDATES: usize = 128;
+
+/// cosign's payload, beside which the signature is an annotation.
+const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// An envelope with a statement.
+const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+/// A Sigstore bundle of any version.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+/// A signature of the Notary Project.
+const NOTATION: &str = "application/vnd.cncf.notary.signature";
+/// Where cosign says what a bundle states, in the manifest.
+const BUNDLE_PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+/// Where cosign says what an envelope states, in the layer.
+const ENVELOPE_PREDICATE: &str = "predicateType";
+
+/// What was found, at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// Where.
+    pub(super) place: Repository,
+    pub(super) candidates: Vec<Candidate>,
+}
+
+/// Something that may be a signature or an attestation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) format: Format,
+    /// Names the content; its annotations may belong to the signature.
+    pub(super) content: Descriptor,
+    /// The type of its predicate as somebody wrote beside it. Whoever could write it wrongly could as well remove the
+    /// whole; what counts is what was signed.
+    pub(super) predicate: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    SimpleSigning,
+    Dsse,
+    Bundle,
+    Notation,
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// What there is of a manifest, made at this time or later. Mirrors often lack signatures: where one has none, the
+    /// places after it are asked.
+    ///
+    /// A later place counts when it has something, or when it cannot be asked; that one has nothing is known only of the
+    /// last one.
+    pub(super) async fn listing(
+        &self,
+        places: &[Repository],
+        subject: &Digest,
+        not_before: Option<Instant>,
+    ) -> Held<Kept<Arc<Listing>>> {
+        let mut at = 0;
+        loop {
+            let held = self.listing_at(&places[at], subject, not_before).await;
+            let next = places[at + 1..].iter().position(|p| is_next(&places[at], p, &held.value.result));
+            match next {
+                Some(skipped) => at += 1 + skipped,
+                None => return held,
+            }
+        }
+    }
+
+    async fn listing_at(
+        &self,
+        place: &Repository,
+        subject: &Digest,
+        not_before: Option<Instant>,
+    ) -> Held<Kept<Arc<Listing>>> {
+        let key = content_key(&place.id(), subject);
+        let make = |old| async move {
+            let result = self.list(place, subject).await.map(Arc::new);
+            let bytes = result.as_ref().map_or(0, |listing| listing.candidates.iter().map(Candidate::bytes).sum());
+            Kept::after(old, result, CONTENT_HOLDS, bytes)
+        };
+        self.caches.listings.get_or(&key, not_before, make).await
+    }
+
+    async fn list(&self, place: &Repository, subject: &Digest) -> Result<Listing, RegistryError> {
+        let tag = |kind: &str| format!("{}-{}.{kind}", subject.algorithm(), subject.hex());
+        let (sig, att) = (tag("sig"), tag("att"));
+        let (referrers, signatures, attestations) =
+            tokio::join!(self.referrers(place, subject), self.by_tag(place, &sig), self.by_tag(place, &att));
+        let mut candidates = referrers?;
+        candidates.extend(signatures?);
+        candidates.extend(attestations?);
+        if candidates.len() > MAX_CANDIDATES {
+            let fault = Fault::TooMany { limit: MAX_CANDIDATES, of: "signatures and attestations" };
+            return Err(RegistryError::hostile(&Place::of_host(&format!("{}@{subject}", place.id())), fault));
+        }
+        Ok(Listing { place: place.clone(), candidates })
+    }
+
+    async fn referrers(&self, place: &Repository, subject: &Digest) -> Result<Vec<Candidate>, RegistryError> {
+        let found = self.client.referrers(place, subject).await;
+        self.metrics.request(outcome(&found));
+        let manifests = found?.into_iter().map(|d| async move {
+            let content = self.manifest(place, &d.digest).await?;
+            parse_manifest(place, &d.digest, &content)
+        });
+        let mut candidates = Vec::new();
+        for manifest in futures_util::future::join_all(manifests).await {
+            // A list of lists refers to nothing that could be a signature.
+            if let Manifest::Image(image) = manifest? {
+                candidates.extend(Candidate::of(&image));
+            }
+        }
+        Ok(candidates)
+    }
+
+    async fn by_tag(&self, place: &Repository, tag: &str) -> Result<Vec<Candidate>, RegistryError> {
+        let found = self.client.tagged(place, tag).await;
+        self.metrics.request(outcome(&found));
+        let fetched = match found {
+            Err(RegistryError::NotFound { .. }) => return Ok(Vec::new()),
+            other => other?,
+        };
+        match parse_manifest(place, &fetched.digest, &fetched.content)? {
+            Manifest::Image(image) => Ok(Candidate::of(&image).collect()),
+            Manifest::Index(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// A manifest that something names. That it is not there is no answer: what names it is there.
+    pub(super) async fn manifest(&self, place: &Repository, digest: &Digest) -> Result<Arc<[u8]>, RegistryError> {
+        self.content(place, digest, || self.client.manifest(place, digest), MAX_MANIFEST_BYTES).await
+    }
+
+    /// A blob that something names.
+    pub(super) async fn blob(
+        &self,
+        place: &Repository,
+        of: &Descriptor,
+        limit: usize,
+    ) -> Result<Arc<[u8]>, RegistryError> {
+        self.content(place, &of.digest, || self.client.blob(place, of, limit), limit).await
+    }
+
+    /// Content by its digest, out of memory when it is there and not longer than wanted.
+    async fn content<F>(
+        &self,
+        place: &Repository,
+        digest: &Digest,
+        fetch: impl FnOnce() -> F,
+        limit: usize,
+    ) -> Result<Arc<[u8]>, RegistryError>
+    where
+        F: Future<Output = Result<Arc<[u8]>, RegistryError>>,
+    {
+        let key = content_key(&place.id(), digest);
+        let make = |old| async move {
+            let result = fetch().await;
+            self.metrics.request(outcome(&result));
+            let bytes = result.as_ref().map_or(0, |content| content.len());
+            Kept::after(old, result, CONTENT_HOLDS, bytes)
+        };
+        let content = self.caches.contents.get_or(&key, None, make).await.value.result?;
+        if content.len() > limit {
+            let at = Place::of_host(&format!("{}@{digest}", place.id()));
+            return Err(RegistryError::hostile(&at, Fault::TooLarge { limit }));
+        }
+        Ok(content)
+    }
+}
+
+/// Whether to go on to a place after what another one said: to another host after one that has nothing, and to the next
+/// credential when one was not enough.
+fn is_next(from: &Repository, to: &Repository, said: &Result<Arc<Listing>, RegistryError>) -> bool {
+    match said {
+        Ok(listing) => listing.candidates.is_empty() && to.id() != from.id(),
+        Err(RegistryError::Unauthorized { .. }) => true,
+        Err(_) => to.id() != from.id(),
+    }
+}
+
+// === impl Candidate ===
+
+impl Candidate {
+    fn of(manifest: &ImageManifest) -> impl Iterator<Item = Self> {
+        let is_notation = manifest.kind() == NOTATION;
+        manifest.layers.iter().filter_map(move |layer| {
+            let (format, predicate) = match layer.media_type.as_str() {
+                _ if is_notation => (Format::Notation, None),
+                SIMPLE_SIGNING => (Format::SimpleSigning, None),
+                DSSE => (Format::Dsse, layer.annotation(ENVELOPE_PREDICATE)),
+                other if other.starts_with(BUNDLE) => {
+                    (Format::Bundle, manifest.annotations.get(BUNDLE_PREDICATE).map(String::as_str))
+                }
+                _ => return None,
+            };
+            Some(Self { format, content: layer.clone(), predicate: predicate.map(str::to_owned) })
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        let annotations: usize = self.content.annotations.iter().map(|(k, v)| 64 + k.len() + v.len()).sum();
+        512 + annotations
+    }
+}
