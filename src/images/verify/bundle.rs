@@ -1,8 +1,9 @@
 //! Bundles, read and taken apart; every other way in which Sigstore's tools store a signature becomes one.
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use sigstore_verify::types::bundle::{VerificationMaterialContent, X509Certificate};
-use sigstore_verify::types::{Bundle, SignatureBytes, SignatureContent, TimestampToken};
+use sigstore_verify::types::{Bundle, MediaType, SignatureBytes, SignatureContent, TimestampToken};
 
 use super::authority::Trusted;
 use super::certificate::Certificate;
@@ -36,6 +37,13 @@ pub(super) enum Artifact<'a> {
     Bytes(&'a [u8]),
 }
 
+/// What every bundle has.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(rename = "mediaType")]
+    _media_type: MediaType,
+}
+
 /// Log entries and timestamps of one bundle: tools write one of each, two when they write to two logs.
 const MAX_EVIDENCE: usize = 8;
 
@@ -53,6 +61,8 @@ impl Signed<'_> {
         let unreadable =
             |reason: &dyn std::fmt::Display| Rejected::invalid(format!("its bundle cannot be read: {reason}"));
         let text = std::str::from_utf8(json).map_err(|error| unreadable(&error))?;
+        // The library takes a bundle that does not say its version for one of the oldest, which need least.
+        let _: Versioned = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         let bundle = Bundle::from_json(text).map_err(|error| unreadable(&error))?;
         let timestamps = &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
         let timestamps = timestamps.iter().map(|timestamp| timestamp.signed_timestamp.clone()).collect();

@@ -32,6 +32,8 @@ pub(super) struct Certificate {
     /// DER of the names of subject and issuer, by which chains are linked.
     pub(super) subject_name: Vec<u8>,
     pub(super) issuer_name: Vec<u8>,
+    /// Whether its extended key usage names the signing of code.
+    pub(super) signs_code: bool,
     /// The subject's own key identifier.
     pub(super) key_identifier: Option<Vec<u8>>,
 }
@@ -88,6 +90,7 @@ impl Certificate {
             authority: None,
             subject_name: parsed.subject().as_raw().to_vec(),
             issuer_name: parsed.issuer().as_raw().to_vec(),
+            signs_code: false,
             key_identifier: None,
         };
         certificate.read_extensions(&parsed)?;
@@ -128,6 +131,7 @@ impl Certificate {
                 ParsedExtension::AuthorityKeyIdentifier(id) => {
                     self.authority = id.key_identifier.as_ref().map(|id| id.0.to_vec());
                 }
+                ParsedExtension::ExtendedKeyUsage(usage) => self.signs_code = usage.code_signing,
                 ParsedExtension::SubjectKeyIdentifier(id) => self.key_identifier = Some(id.0.to_vec()),
                 ParsedExtension::ParseError { .. } => return Err(malformed("an extension cannot be read")),
                 _ => {}

@@ -80,36 +80,31 @@ impl Roots {
         false
     }
 
-    /// Checks the chain of `leaf` at a time: every signature, every validity, constraints of authorities, and that the
-    /// certificate is for signing code. With `eku_required` the extension that says so must be there; without it, a
-    /// certificate without any extended key usage is taken too.
-    pub(super) fn verify(
-        &self,
-        leaf: &Certificate,
-        brought: &[Certificate],
-        at: Timestamp,
-        eku_required: bool,
-    ) -> Result<(), String> {
+    /// Whether this very certificate is one of the roots.
+    pub(super) fn contain(&self, certificate: &Certificate) -> bool {
+        self.roots.iter().any(|root| root.der == certificate.der)
+    }
+
+    /// Checks the chain of `leaf` at a time: every signature, every validity, constraints of authorities, and that no
+    /// certificate is for something else than signing code. That the leaf says so is for the caller to ask.
+    pub(super) fn verify(&self, leaf: &Certificate, brought: &[Certificate], at: Timestamp) -> Result<(), String> {
         let der = CertificateDer::from(leaf.der.as_slice());
         let end = EndEntityCert::try_from(&der).map_err(|error| error.to_string())?;
         let between: Vec<CertificateDer<'_>> =
             brought.iter().chain(&self.intermediates).map(|c| CertificateDer::from(c.der.as_slice())).collect();
         let time = u64::try_from(at.as_second()).map_err(|_| "the time is before 1970".to_owned())?;
-        let usage =
-            if eku_required { KeyUsage::required(CODE_SIGNING) } else { KeyUsage::required_if_present(CODE_SIGNING) };
+        let usage = KeyUsage::required_if_present(CODE_SIGNING);
         let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
         let time = UnixTime::since_unix_epoch(Duration::from_secs(time));
         let path = end
             .verify_for_usage(algorithms, &self.anchors, &between, time, usage, None, None)
             .map_err(|error| told(&error, leaf, at))?;
         // Anchors are names and keys to the verifier: that a root is still valid is looked at here.
-        let anchor = path.anchor();
-        let root = self.roots.iter().find(|root| is_anchor(root, anchor));
-        match root {
-            Some(root) if root.not_before <= at && at <= root.not_after => Ok(()),
-            Some(root) => Err(format!("the root certificate {:?} is not valid at {at}", root.name)),
-            None => Err("the chain ends at no root".to_owned()),
+        let mut roots = self.roots.iter().filter(|root| is_anchor(root, path.anchor()));
+        if roots.any(|root| root.not_before <= at && at <= root.not_after) {
+            return Ok(());
         }
+        Err(format!("the root certificate of its chain is not valid at {at}"))
     }
 }
 

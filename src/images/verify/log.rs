@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use sigstore_verify::bundle::{ValidationOptions, validate_bundle_with_options};
 use sigstore_verify::crypto::Checkpoint;
 use sigstore_verify::rekor::body::{HashValue, HashedRekordV002Data, IntotoV002Content, RekorEntryBody};
 use sigstore_verify::types::bundle::InclusionProof;
@@ -46,6 +47,9 @@ pub(super) fn verify(
     if entries.is_empty() {
         return Err("it has no entry of a transparency log".to_owned());
     }
+    // Bundles of version 0.1 may have a promise alone, newer ones not.
+    let options = ValidationOptions::new().with_require_inclusion_proof(true);
+    validate_bundle_with_options(bundle, &options).map_err(|error| error.to_string())?;
     let mut earliest: Option<Timestamp> = None;
     for entry in entries {
         tells_of(entry, &bundle.content, artifact, signer)?;

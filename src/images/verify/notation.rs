@@ -214,9 +214,12 @@ fn check_headers(protected: &Protected, now: Timestamp) -> Result<Option<Timesta
 /// Checks chain and leaf; every certificate must be valid, also those that the envelope brings up to its root.
 fn check_chain(store: &Roots, leaf: &Certificate, above: &[Certificate], at: Timestamp) -> Result<(), Rejected> {
     let does_not_hold = |reason: &str| Rejected::invalid(format!("its certificate chain does not hold: {reason}"));
-    store.verify(leaf, above, at, false).map_err(|reason| does_not_hold(&reason))?;
+    store.verify(leaf, above, at).map_err(|reason| does_not_hold(&reason))?;
     if let Some(expired) = above.iter().find(|certificate| at < certificate.not_before || certificate.not_after < at) {
         return Err(does_not_hold(&format!("the certificate {:?} is not valid at {at}", expired.name)));
+    }
+    if !above.last().is_none_or(|root| store.contain(root)) {
+        return Err(does_not_hold("it ends at a root that is not in the trust store"));
     }
     check_leaf(leaf).map_err(does_not_hold)
 }
