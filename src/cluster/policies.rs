@@ -26,6 +26,7 @@ pub use self::holds::write_holds;
 pub use self::kind::SourceKind;
 pub use self::observed::Observed;
 pub use self::publish::publish;
+pub use self::shadows::write_shadows;
 
 pub mod admission;
 mod facts;
@@ -36,6 +37,7 @@ mod objects;
 mod observed;
 mod publish;
 mod render;
+mod shadows;
 mod sources;
 
 /// Label of the ConfigMaps in Stockade's own namespace whose keys are policy files.

@@ -33,10 +33,22 @@ pub struct Decision {
     /// `Rollouts::record`.
     #[serde(skip)]
     pub budgeted: Vec<Budgeted>,
+    /// Shadows that judged this request; empty for a dry run. For `Shadows::record`.
+    #[serde(skip)]
+    pub compared: Vec<Compared>,
     /// Images that had to be looked at first: have what is wanted gathered and decide again. When there are any, the
     /// request is refused, and nothing else here is a verdict.
     #[serde(skip)]
     pub wanted: Vec<Wanted>,
+}
+
+/// What a shadow made of a request beside the policy in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    /// Position of the shadow in its engine's set.
+    pub policy: u32,
+    /// None when both end alike.
+    pub differs: Option<Differs>,
 }
 
 /// One request on which a policy and its shadow do not agree.

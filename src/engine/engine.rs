@@ -25,6 +25,7 @@ use crate::mutate::{Mutated, mutate};
 use crate::outcome::Outcome;
 use crate::request::{Operation, Request, labels};
 use crate::rollout::Rollouts;
+use crate::shadow::Shadows;
 use crate::validate::validate;
 
 /// A policy set ready to decide. Immutable; swap the whole behind an `Arc` when policies change.
@@ -59,6 +60,7 @@ pub struct Engine {
     matchers: Vec<PolicyMatchers>,
     equivalents: Arc<Equivalents>,
     rollouts: Rollouts,
+    shadows: Shadows,
     pub(crate) own_namespace: Arc<str>,
     /// Whether some policy turns tags into digests.
     pins: bool,
@@ -140,6 +142,7 @@ impl Engine {
             matchers: set.policies.iter().map(matchers).collect(),
             equivalents,
             rollouts: Rollouts::new(&set.policies),
+            shadows: Shadows::new(&set.policies),
             pins: set.policies.iter().any(|p| p.image_rules.as_ref().is_some_and(|r| r.digest.mutate)),
             own_namespace: exceptions::OWN_NAMESPACE.into(),
             essentials: None,
@@ -166,12 +169,18 @@ impl Engine {
     #[must_use]
     pub fn continuing(mut self, before: &Engine) -> Self {
         self.rollouts.inherit(&before.rollouts);
+        self.shadows.inherit(&before.shadows);
         self
     }
 
     /// Counts towards the budgets of rollouts.
     pub fn rollouts(&self) -> &Rollouts {
         &self.rollouts
+    }
+
+    /// What shadows have come to.
+    pub fn shadows(&self) -> &Shadows {
+        &self.shadows
     }
 
     /// The policies.
@@ -330,6 +339,7 @@ fn decision(mut out: Outcome, patch: &[PatchOperation<'_>], mutated: &Mutated<'_
         object,
         shadow: std::mem::take(&mut out.shadow),
         budgeted: std::mem::take(&mut out.budgeted),
+        compared: std::mem::take(&mut out.compared),
         wanted: std::mem::take(&mut out.wanted),
         findings: out.into_findings(),
     }

@@ -32,7 +32,7 @@ mod params;
 mod pod_template;
 pub mod request;
 pub mod rollout;
-mod shadow;
+pub mod shadow;
 pub mod source_object;
 mod validate;
 

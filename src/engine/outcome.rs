@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stockade_policy::compiled::{Actions, Binding, Policy};
 
-use crate::decision::{Budgeted, Finding, FindingAction, FindingResult, ShadowDifference, Status};
+use crate::decision::{Budgeted, Compared, Finding, FindingAction, FindingResult, ShadowDifference, Status};
 use crate::images::{MAX_WANTED, Wanted};
 
 /// Most findings of one request; what is beyond is counted in a last one.
@@ -32,6 +32,7 @@ pub(crate) struct Outcome {
     pub(crate) findings: Vec<Finding>,
     pub(crate) shadow: Vec<ShadowDifference>,
     pub(crate) budgeted: Vec<Budgeted>,
+    pub(crate) compared: Vec<Compared>,
     pub(crate) wanted: Vec<Wanted>,
     suppressed: usize,
 }

@@ -56,7 +56,7 @@ pub struct Source {
 pub struct Hold {
     /// The policy.
     pub policy: Arc<str>,
-    /// [`Rollout::revision`]
+    /// [`Policy::revision`]
     pub revision: u64,
     /// Sources that it denied within the window.
     pub denied: u64,
@@ -77,8 +77,8 @@ impl Rollouts {
             let rollout = policy.rollout.as_ref()?;
             let budget = rollout.budget?;
             let sources = Sources::new(budget.window_seconds);
-            let (policy, held) = (policy.name.clone(), AtomicBool::new(false));
-            Some((number as u32, Arc::new(DenyRate { policy, revision: rollout.revision, budget, sources, held })))
+            let (revision, policy, held) = (policy.revision, policy.name.clone(), AtomicBool::new(false));
+            Some((number as u32, Arc::new(DenyRate { policy, revision, budget, sources, held })))
         };
         Self { rates: policies.iter().enumerate().filter_map(rate).collect() }
     }

@@ -63,7 +63,8 @@ pub(crate) fn validate<'c>(
             Some(of) => {
                 let mut silent = Outcome::default();
                 let judged = judge(consequence, &mut silent);
-                shadows.push(Shadow::new(policy, of, silent));
+                let has_judged = judged.as_ref().is_ok_and(|judged| *judged);
+                shadows.push(Shadow::new((policy, prepared.number), of, has_judged, silent));
                 judged
             }
         };
@@ -72,21 +73,21 @@ pub(crate) fn validate<'c>(
             return;
         }
     }
-    shadow::compare(shadows, out);
+    shadow::compare(shadows, !request.dry_run, out);
 }
 
-/// Judges one policy with all its bindings.
-fn judge<'c>(consequence: Consequence<'c, '_>, out: &mut Outcome) -> Result<(), Refused> {
+/// Judges one policy with all its bindings. Whether any expression of it was asked.
+fn judge<'c>(consequence: Consequence<'c, '_>, out: &mut Outcome) -> Result<bool, Refused> {
     let Consequence { prepared, request, context, .. } = consequence;
     let policy = prepared.policy;
     let place = Place { policy, binding: None };
     let before = out.findings.len();
     let matched = match prepared.matches(request, context) {
         Ok(Some(matched)) => matched,
-        Ok(None) => return Ok(()),
+        Ok(None) => return Ok(false),
         Err(error) => {
             cannot_judge(consequence, place, "matchConstraints", &error, out);
-            return Ok(());
+            return Ok(false);
         }
     };
     let mut audit = Vec::new();
@@ -117,7 +118,7 @@ fn judge<'c>(consequence: Consequence<'c, '_>, out: &mut Outcome) -> Result<(), 
         let denied = out.findings[before..].iter().any(|f| f.action == FindingAction::Deny);
         out.budgeted.push(Budgeted { policy: prepared.number, source: Source::of(request), denied });
     }
-    Ok(())
+    Ok(judged)
 }
 
 /// An error before any expression was evaluated.

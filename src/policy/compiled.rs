@@ -63,6 +63,9 @@ pub struct Policy {
     pub rollout: Option<Rollout>,
     /// `shadowOf`: judged silently beside this policy, only differences are counted.
     pub shadow_of: Option<Arc<str>>,
+    /// Tells one spec from another where something is counted, which is of one revision: for a rollout and a shadow. 0
+    /// for other policies.
+    pub revision: u64,
     /// Kinds that `cluster.get` and `cluster.list` are called with as constants, sorted: what a watch must hold.
     pub reads: Vec<ParamKind>,
     /// Whether a verdict can depend on who sends the request: what exists already cannot be judged by it.
@@ -372,8 +375,6 @@ pub struct Rollout {
     pub budget: Option<DenyBudget>,
     /// It has stopped: Deny only warns until the policy is edited.
     pub held: bool,
-    /// Tells one spec from another: a hold, and what was counted towards it, are those of one revision.
-    pub revision: u64,
 }
 
 /// One stage of a rollout: both must hold.

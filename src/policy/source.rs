@@ -54,6 +54,8 @@ pub struct PolicySource {
     pub rollout: Option<Rollout>,
     /// Name of the AdmissionPolicy beside which it is judged silently.
     pub shadow_of: Option<Reference>,
+    /// See [`crate::compiled::Policy::revision`].
+    pub revision: u64,
     /// What an ImagePolicy decides.
     pub image: Option<Box<ImageSource>>,
 }

@@ -76,6 +76,7 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     let (tell_holds, writing_holds) = policies::write_holds(&access);
     in_force.tell_holds(tell_holds);
     tasks.spawn(writing_holds);
+    tasks.spawn(policies::write_shadows(&access, generations.clone()));
     let (tell_usage, audited) = watch::channel(None);
     let (usage, used) = UsageInputs::new(audited);
     in_force.tell_used(used);

@@ -35,6 +35,7 @@ impl Reviewer for PolicyReviewer {
                 admission::review(request, judge.engine.set(), self.max_exception_seconds, decision);
             }
             self.in_force.metrics.record(decision);
+            judge.engine.shadows().record(decision);
             holds::count(&judge.engine, decision, &self.in_force);
             denials::tell(self.in_force.events(), request, decision);
             waivers::tell(self.in_force.used(), request, decision);

@@ -1,5 +1,5 @@
-//! A policy on two replicas: both have it in force, one that lags is counted out, and what one replica stops the other
-//! stops too.
+//! A policy on two replicas: both have it in force, one that lags is counted out, what one replica stops the other stops
+//! too, and what both count is added up.
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,12 @@ fn policy(message: &str) -> String {
          rollout: {{deny: {{}}, budget: {{maxDenyPercentage: 50, windowSeconds: 600, minRequests: 4}}}}\n"
     )
 }
+
+/// Would refuse Pods named `new`, and no others.
+const SHADOW: &str = "apiVersion: stockade.dev/v1alpha1\nkind: AdmissionPolicy\nmetadata: {name: shadow}\nspec:\n  \
+                      matchConstraints: {resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], \
+                      resources: [pods]}]}\n  validations: [{expression: \"object.metadata.name != 'new'\"}]\n  \
+                      shadowOf: budgeted\n";
 
 /// A replica, asked as the API server would ask it.
 struct Replica {
@@ -90,8 +96,8 @@ fn enforced(cluster: &Cluster, generation: i64, replicas: &str) -> [Value; 2] {
     [condition["status"].clone(), condition["reason"].clone()]
 }
 
-fn apply(cluster: &Cluster, message: &str) {
-    let applied = cluster.kubectl(&["apply", "-f", "-"], &policy(message));
+fn apply(cluster: &Cluster, policy: &str) {
+    let applied = cluster.kubectl(&["apply", "-f", "-"], policy);
     assert_eq!(applied.code, 0, "{}", applied.stderr);
 }
 
@@ -104,14 +110,14 @@ fn a_replica_that_lags_is_counted_out_and_a_rollout_that_one_stops_is_stopped_on
     installed_kinds::own(&cluster);
     make_namespace(&cluster, NAMESPACE);
     let replicas = start(&cluster);
-    apply(&cluster, "first");
+    apply(&cluster, &policy("first"));
     assert_eq!(enforced(&cluster, 1, "2/2"), ["True", "AllReplicas"]);
 
     // One that does not look is still there for the term of its Lease, and enforces the version before.
     let leads = eventually(|| leader(&cluster), |leader| !leader.is_empty());
     let [leading, following] = if leads == NAMES[0] { [0, 1] } else { [1, 0] };
     replicas[following].webhook.pause();
-    apply(&cluster, "second");
+    apply(&cluster, &policy("second"));
     assert_eq!(enforced(&cluster, 2, "1/2"), ["False", "Progressing"]);
     replicas[following].webhook.resume();
     assert_eq!(enforced(&cluster, 2, "2/2"), ["True", "AllReplicas"]);
@@ -136,10 +142,33 @@ fn a_replica_that_lags_is_counted_out_and_a_rollout_that_one_stops_is_stopped_on
     assert!(took < Duration::from_secs(5));
 
     // An edit lets it go on everywhere.
-    apply(&cluster, "third");
+    apply(&cluster, &policy("third"));
     assert_eq!(enforced(&cluster, 3, "2/2"), ["True", "AllReplicas"]);
     for replica in &replicas {
         let told = replica.asked("bad");
         assert!(matches!(&told, Told::Denied(message) if message.contains("third")), "{told:?}");
     }
+}
+
+#[test]
+fn what_a_shadow_differs_in_on_each_replica_is_added_up_in_its_status() {
+    if !tools::present() || webhook::binary().is_none() {
+        return;
+    }
+    let cluster = Cluster::with_default_apis();
+    installed_kinds::own(&cluster);
+    make_namespace(&cluster, NAMESPACE);
+    let replicas = start(&cluster);
+    apply(&cluster, &policy("first"));
+    apply(&cluster, SHADOW);
+    let shadow = || cluster.client.get("/apis/stockade.dev/v1alpha1/admissionpolicies/shadow").expect_ok();
+    eventually(shadow, |policy| policy["status"]["enforced"] == "2/2");
+    for (replica, names) in replicas.iter().zip([["new", "good"], ["bad", "good"]]) {
+        for name in names {
+            replica.asked(name);
+        }
+    }
+    let counted =
+        json!({ "observedGeneration": 1, "judged": 4, "differences": 2, "newlyFails": 1, "noLongerFails": 1 });
+    eventually(|| shadow()["status"]["shadow"].take(), |status| *status == counted);
 }

@@ -367,12 +367,19 @@ pub struct ShadowStatus {
     /// metadata.generation that this is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Objects that both policies judged.
+    /// Requests that both policies judged, of this generation, by all replicas; those of a replica that ends without
+    /// notice are missed for half a minute at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judged: Option<i64>,
-    /// Objects on which their verdicts differ.
+    /// Requests on which their verdicts differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differences: Option<i64>,
+    /// Of these, requests that only this policy fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newly_fails: Option<i64>,
+    /// Of these, requests that only the policy in shadowOf fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_longer_fails: Option<i64>,
 }
 
 fn deny() -> Vec<Action> {

@@ -126,6 +126,7 @@ mod tests {
             findings: Vec::new(),
             shadow: Vec::new(),
             budgeted: Vec::new(),
+            compared: Vec::new(),
             wanted: Vec::new(),
         };
         super::review(&Request::from_review(review).unwrap(), &PolicySet::default(), None, &mut decision);

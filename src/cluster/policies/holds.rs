@@ -63,7 +63,8 @@ async fn write_until_done(api: &Api<DynamicObject>, hold: &Hold) {
 async fn write(api: &Api<DynamicObject>, hold: &Hold) -> Result<(), RequestError> {
     let name = &*hold.policy;
     let object = bounded(api.get(name)).await?;
-    let Some(generation) = object.metadata.generation.filter(|_| revision(&object) == Some(hold.revision)) else {
+    let Some(generation) = object.metadata.generation.filter(|_| render::revision(&object) == Some(hold.revision))
+    else {
         return Ok(());
     };
     let before = object.data.pointer("/status/rollout").cloned().unwrap_or_default();
@@ -93,12 +94,6 @@ fn status(hold: &Hold, generation: i64) -> RolloutStatus {
         denied: i64::try_from(hold.denied).ok(),
         judged: i64::try_from(hold.judged).ok(),
     }
-}
-
-/// That of the spec as it is now, as the compiler sees it.
-fn revision(object: &DynamicObject) -> Option<u64> {
-    let files = render::files_of(SourceKind::AdmissionPolicy, "AdmissionPolicy", object).ok()?;
-    render::read(&files).policies.first()?.rollout.as_ref().map(|r| r.revision)
 }
 
 #[cfg(test)]

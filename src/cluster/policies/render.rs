@@ -80,6 +80,12 @@ pub(super) fn unread(id: &str, why: &str) -> PolicySources {
     sources
 }
 
+/// [`stockade_policy::compiled::Policy::revision`] of an AdmissionPolicy as it is now, as the compiler sees it.
+pub(super) fn revision(object: &DynamicObject) -> Option<u64> {
+    let files = files_of(SourceKind::AdmissionPolicy, "AdmissionPolicy", object).ok()?;
+    read(&files).policies.first().map(|policy| policy.revision)
+}
+
 fn within_bounds(files: Vec<File>) -> Result<Vec<File>, String> {
     let bytes: usize = files.iter().map(|f| f.text.len()).sum();
     if bytes > MAX_BYTES { Err(format!("is larger than {MAX_BYTES} bytes")) } else { Ok(files) }

@@ -43,6 +43,7 @@ fn policy(groups: &str, resources: &str, operations: &str) -> Policy {
         namespace_groups: vec![],
         rollout: None,
         shadow_of: None,
+        revision: 0,
         reads: vec![],
         reads_requester: false,
         image_rules: None,

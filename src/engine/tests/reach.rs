@@ -48,6 +48,12 @@ fn pod() -> Json {
         "spec": {"containers": [{"name": "c", "image": "registry.example.com/web:1"}]}})
 }
 
+fn named(name: &str) -> Json {
+    let mut object = pod();
+    object["metadata"]["name"] = json!(name);
+    object
+}
+
 fn namespace(name: &str, labels: &Json) -> Json {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 }

@@ -92,6 +92,7 @@ impl Compiler<'_> {
             namespace_groups: source.namespace_groups.iter().map(|g| g.name.as_str().into()).collect(),
             rollout: source.rollout.clone(),
             shadow_of: source.shadow_of.as_ref().map(|s| s.name.as_str().into()),
+            revision: source.revision,
             reads,
             reads_requester: reads::requester(source),
             image_rules: image_rules.map(Arc::new),

@@ -39,6 +39,7 @@ use crate::compiled::{
 };
 use crate::matching::MatchResources;
 use crate::source::{InlineBinding, PolicySource};
+use crate::stable_hash::stable_hash;
 
 /// Most groups that a policy names.
 const MAX_GROUPS: usize = 32;
@@ -85,6 +86,7 @@ pub(crate) fn read(
         namespace_groups: Vec::new(),
         rollout: None,
         shadow_of: None,
+        revision: 0,
         image: None,
     };
     let choices = [("Fail", FailurePolicy::Fail), ("Ignore", FailurePolicy::Ignore)];
@@ -175,8 +177,11 @@ fn read_reach(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut Poli
     if let (Some(rollout), Some(_)) = (&rollout, &shadow) {
         reader.forbidden(rollout, "not beside shadowOf: a shadow never denies");
     }
+    if rollout.is_some() || shadow.is_some() {
+        policy.revision = stable_hash(&[&spec.field().node.to_json().to_string()]);
+    }
     if let Some(field) = &rollout {
-        policy.rollout = rollout::read(reader, field, spec.field().node);
+        policy.rollout = rollout::read(reader, field);
         if policy.inline.as_ref().is_some_and(|i| !i.actions.deny) {
             reader.forbidden(field, "needs the action Deny: the stages say where it denies already");
         }

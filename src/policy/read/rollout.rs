@@ -12,7 +12,6 @@
 
 use super::{Field, Reader, labels};
 use crate::compiled::{DenyBudget, Rollout, Stage};
-use crate::stable_hash::stable_hash;
 use crate::tree::{Content, Node};
 
 /// Shortest and longest window of a budget in seconds: what is counted is kept in memory, and a day is a working day.
@@ -20,15 +19,14 @@ const WINDOW_SECONDS: std::ops::RangeInclusive<u32> = 10..=86_400;
 /// Fewest requests that a budget may say something about.
 const MIN_REQUESTS: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 
-/// Reads a rollout; `spec` is that of its policy.
-pub(crate) fn read(reader: &mut Reader<'_>, field: &Field<'_>, spec: &Node) -> Option<Rollout> {
+/// Reads a rollout.
+pub(crate) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Rollout> {
     let mut members = reader.members(field)?;
     let deny = members.get("deny").and_then(|f| read_stage(reader, &f));
     let warn = members.get("warn").and_then(|f| read_stage(reader, &f));
     let budget = members.get("budget").and_then(|f| read_budget(reader, &f));
     members.finish(reader);
-    let revision = stable_hash(&[&spec.to_json().to_string()]);
-    Some(Rollout { deny, warn, budget, held: false, revision })
+    Some(Rollout { deny, warn, budget, held: false })
 }
 
 fn read_stage(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Stage> {

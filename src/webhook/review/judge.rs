@@ -103,6 +103,7 @@ mod tests {
             findings: Vec::new(),
             shadow: Vec::new(),
             budgeted: Vec::new(),
+            compared: Vec::new(),
             wanted: Vec::new(),
         }
     }

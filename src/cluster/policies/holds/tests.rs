@@ -38,7 +38,7 @@ fn hold_of(policy: &Value) -> Hold {
     let object: DynamicObject = serde_json::from_value(policy.clone()).unwrap();
     Hold {
         policy: "p".into(),
-        revision: revision(&object).unwrap(),
+        revision: render::revision(&object).unwrap(),
         denied: 7,
         judged: 10,
         budget: DenyBudget { max_percentage: 5, window_seconds: 60, min_requests: 10 },

@@ -11,12 +11,6 @@ fn staged(rollout: &str) -> String {
     never("p", &format!("rollout: {{{rollout}}}"))
 }
 
-fn named(name: &str) -> Json {
-    let mut object = pod();
-    object["metadata"]["name"] = json!(name);
-    object
-}
-
 /// What a refusal has become, of many objects.
 fn actions(rollout: &str) -> [usize; 3] {
     let engine = kit::engine(&staged(rollout));
@@ -113,7 +107,7 @@ fn a_rollout_that_denies_more_than_its_budget_stops_and_warns_until_the_policy_i
         assert_eq!(send(&engine, "bad", 1_000), (false, vec![]), "who tries again and again is one");
     }
     let budget = DenyBudget { max_percentage: 50, window_seconds: 160, min_requests: 4 };
-    let revision = engine.set().policies[0].rollout.as_ref().unwrap().revision;
+    let revision = engine.set().policies[0].revision;
     let hold = Hold { policy: Arc::from("p"), revision, denied: 3, judged: 4, budget, at: 1_001 };
     assert_eq!(send(&engine, "bad-3", 1_001), (false, vec![hold]));
 
