@@ -374,9 +374,13 @@ pub(crate) struct StaticArgs {
     /// Where the API server finds the webhook.
     #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:8443")]
     pub(crate) url: String,
-    /// Certificates of the authorities that the API server is to trust (PEM).
+    /// Certificates of the authorities that the API server is to trust (PEM); all of them are written. A webhook must not
+    /// serve what a new one signed before the API server has read the files that hold it, a minute after they are written.
     #[arg(long, value_name = "FILE", default_value = "certs/ca.crt")]
     pub(crate) ca: PathBuf,
+    /// Stay, and write anew whenever policies or authorities change; while they cannot be used the last files stay.
+    #[arg(long)]
+    pub(crate) watch: bool,
     /// What is asked about, and what happens without an answer.
     #[command(flatten)]
     pub(crate) registration: RegistrationArgs,

@@ -21,19 +21,27 @@ const MAX_INPUT_BYTES: u64 = stockade_policy::source_file::MAX_FILE_BYTES as u64
 /// Folder of policies that is used when the user names none.
 const DEFAULT_POLICIES: &str = "policies";
 
-/// Reads the policies a command line names, the built-in Pod Security Standards among them when asked for.
+/// Files and folders of the policies that a command line names; none when it names the Pod Security Standards alone.
 ///
 /// # Errors
 /// When the user named nothing and there is nothing by default.
-pub(crate) fn policy_sources(source: &PolicySource, bindings: &[PathBuf]) -> Result<PolicySources> {
-    let mut paths = source.policies.clone();
-    if paths.is_empty() && source.pod_security.is_none() {
-        let default = Path::new(DEFAULT_POLICIES);
-        if !default.exists() {
-            bail!("no policies: name some with --policies PATH, or use --pod-security LEVEL");
-        }
-        paths.push(default.to_owned());
+pub(crate) fn policy_paths(source: &PolicySource) -> Result<Vec<PathBuf>> {
+    if !source.policies.is_empty() || source.pod_security.is_some() {
+        return Ok(source.policies.clone());
     }
+    let default = Path::new(DEFAULT_POLICIES);
+    if !default.exists() {
+        bail!("no policies: name some with --policies PATH, or use --pod-security LEVEL");
+    }
+    Ok(vec![default.to_owned()])
+}
+
+/// Reads the policies a command line names, the built-in Pod Security Standards among them when asked for.
+///
+/// # Errors
+/// As [`policy_paths`].
+pub(crate) fn policy_sources(source: &PolicySource, bindings: &[PathBuf]) -> Result<PolicySources> {
+    let mut paths = policy_paths(source)?;
     paths.extend_from_slice(bindings);
     let mut sources = load_paths(&paths);
     if let Some(level) = &source.pod_security {

@@ -5,6 +5,10 @@
 //! `--admission-control-config-file` with the file written here. It looks at the two folders once a minute. Its rules:
 //! names end in `.static.k8s.io`, the address is a `url`, one folder holds one kind. Unlike those in etcd, such webhooks
 //! are also asked about webhook configurations and the API server's own policies.
+//!
+//! Nothing in the cluster writes them anew. Whoever writes them does so with each change of the policies, and of the
+//! authorities before the webhook serves what a new one signed: they hold all that are handed over, so a bundle of the old
+//! one and the new is trusted on both sides of the change.
 
 use std::io;
 use std::path::{Path, PathBuf};

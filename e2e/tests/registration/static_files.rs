@@ -1,8 +1,11 @@
 //! The registration as files of a control-plane host.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
 use stockade_e2e::certificates::Authority;
 use stockade_e2e::cluster::Cluster;
 use stockade_e2e::webhook::{Webhook, binary, eventually, write_certificate};
@@ -70,4 +73,41 @@ fn an_api_server_asks_from_its_files_with_nothing_registered_in_it() {
     });
     let answer = cluster.client.post(CONFIGURATIONS[0].trim_end_matches("/stockade"), &registration);
     assert!(answer.message().contains("told to refuse"), "{} {}", answer.code, answer.message());
+}
+
+#[test]
+fn files_that_are_watched_follow_authorities_and_policies_and_stay_while_these_cannot_be_used() {
+    if !can_be_had() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [policies, ca, host] = ["policies.yaml", "ca.crt", "host"].map(|name| folder.path().join(name));
+    let [old, new] = ["old", "new"].map(Authority::mint);
+    let pods = refuses("pods", "''", "pods", "CREATE");
+    std::fs::write(&policies, &pods).unwrap();
+    std::fs::write(&ca, &old.pem).unwrap();
+    let mut command = Command::new(binary().unwrap());
+    command.args(["static", "--watch", "--quiet", "--policies"]).arg(&policies).arg("--ca").arg(&ca).arg(&host);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+
+    // The bundle and the resources of the first entry; nothing while there is no file yet.
+    let written = || {
+        let text = std::fs::read(host.join("validating/stockade.json")).ok()?;
+        let webhook = serde_json::from_slice::<Value>(&text).unwrap()["webhooks"][0].take();
+        let bundle = BASE64_STANDARD.decode(webhook["clientConfig"]["caBundle"].as_str().unwrap()).unwrap();
+        Some((String::from_utf8(bundle).unwrap(), webhook["rules"][0]["resources"].clone()))
+    };
+    eventually(written, |w| *w == Some((old.pem.clone(), json!(["pods"]))));
+    let both = format!("{}{}", new.pem, old.pem);
+    std::fs::write(&ca, &both).unwrap();
+    eventually(written, |w| *w == Some((both.clone(), json!(["pods"]))));
+    std::fs::write(&policies, pods.replace("object.metadata", "objct.metadata")).unwrap();
+    let mut told = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut told).unwrap();
+    assert!(told.contains("error: the last files stay:"), "{told}");
+    assert_eq!(written(), Some((both.clone(), json!(["pods"]))));
+    std::fs::write(&policies, refuses("pods", "''", "services", "CREATE")).unwrap();
+    eventually(written, |w| *w == Some((both.clone(), json!(["services"]))));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
