@@ -9,6 +9,9 @@ use stockade_e2e::documents::text;
 use stockade_e2e::webhook::{self, Webhook, eventually};
 use stockade_e2e::{installed_kinds, tools};
 
+#[path = "live_policies/native.rs"]
+mod native;
+
 const OWN_KINDS: [&str; 3] = ["admissionpolicies", "policyexceptions", "namespacegroups"];
 const POLICIES: &str = "/apis/stockade.dev/v1alpha1/admissionpolicies";
 
