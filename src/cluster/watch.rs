@@ -122,3 +122,86 @@ impl Listing {
         matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 400 | 422))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::{Request, Response};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An API server with one ConfigMap; to a streamed list it answers this. Gives the queries that it was asked.
+    fn server(streamed: fn() -> (u16, Value)) -> (Api<ConfigMap>, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let queries = Arc::clone(&asked);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let (is_watch, is_streamed) = (query.contains("watch=true"), query.contains("sendInitialEvents=true"));
+            queries.lock().unwrap().push(query);
+            async move {
+                let map = json!({ "metadata": { "name": "a", "resourceVersion": "7" } });
+                let (code, body) = match (is_streamed, is_watch) {
+                    (true, _) => streamed(),
+                    (false, true) => return std::future::pending().await,
+                    (false, false) => (200, json!({ "metadata": { "resourceVersion": "7" }, "items": [map] })),
+                };
+                let response = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+                Ok::<_, std::io::Error>(response.unwrap())
+            }
+        });
+        (Api::default_namespaced(Client::new(service, "default")), asked)
+    }
+
+    /// The first events, as many as are asked for.
+    async fn first_events(api: Api<ConfigMap>, count: usize) -> Vec<String> {
+        let events = watch(api, watcher::Config::default());
+        let names = events.map(|event| match event {
+            Event::Init => "init".to_owned(),
+            Event::InitApply(map) | Event::Apply(map) => map.metadata.name.unwrap_or_default(),
+            Event::InitDone => "done".to_owned(),
+            Event::Delete(_) => "deleted".to_owned(),
+        });
+        tokio::time::timeout(Duration::from_secs(3_600), names.take(count).collect()).await.unwrap_or_default()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_may_not_be_streamed_comes_in_pages() {
+        let (api, asked) = server(|| {
+            let message = "sendInitialEvents: Forbidden: not allowed unless the WatchList feature gate is enabled";
+            (
+                422,
+                json!({ "kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422, "message": message }),
+            )
+        });
+        assert_eq!(first_events(api, 3).await, ["init", "a", "done"]);
+        let asked = asked.lock().unwrap().clone();
+        assert!(asked[0].contains("sendInitialEvents=true") && asked[1].contains("limit=500"), "{asked:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_streamed_list_that_never_says_that_it_ended_comes_in_pages_too() {
+        let (api, _) = server(|| {
+            let map = json!({ "metadata": { "name": "a", "resourceVersion": "7" } });
+            (200, json!({ "type": "ADDED", "object": map }))
+        });
+        // The second list is the one in pages; what came before is listed again.
+        assert_eq!(first_events(api, 5).await, ["init", "a", "init", "a", "done"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_was_interrupted_is_streamed_again() {
+        let mut listing = Listing::Streamed { is_under_way: false };
+        let interrupted = watcher::Error::NoResourceVersion;
+        let init = Event::<ConfigMap>::Init;
+        assert!(!listing.stays_open(&init));
+        assert!(!listing.is_refused(&interrupted));
+        assert!(!listing.stays_open(&init) && !listing.stays_open(&Event::<ConfigMap>::InitDone));
+        assert!(!listing.stays_open(&init) && listing.stays_open(&init));
+        assert!(!Listing::Paged.stays_open(&init));
+    }
+}
