@@ -1,10 +1,11 @@
-//! The kinds that the chart installs, from its own files.
+//! The kinds that the tests need: those that the chart installs, from its own files, and those of others.
 
 use std::path::{Path, PathBuf};
 
 use crate::client::Answer;
 use crate::cluster::Cluster;
 use crate::documents::{self, text};
+use crate::helm;
 use crate::webhook::eventually;
 
 /// Serves Stockade's own kinds.
@@ -12,7 +13,7 @@ use crate::webhook::eventually;
 /// # Panics
 /// When the API server does not take them, or does not serve them in time.
 pub fn own(cluster: &Cluster) {
-    install(cluster, "crds");
+    install(cluster, &helm::chart().join("crds"));
 }
 
 /// Serves the kinds of OpenReports.
@@ -20,15 +21,18 @@ pub fn own(cluster: &Cluster) {
 /// # Panics
 /// As [`own`].
 pub fn reports(cluster: &Cluster) {
-    install(cluster, "files/reports");
+    install(cluster, &helm::chart().join("files/reports"));
 }
 
-/// Applies the definitions of a folder of the chart and waits until their objects can be listed.
-fn install(cluster: &Cluster, folder: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/stockade").join(folder);
+/// Applies the definitions of a folder and waits until their objects can be listed.
+///
+/// # Panics
+/// As [`own`].
+pub fn install(cluster: &Cluster, folder: &Path) {
     let applied = cluster.kubectl(&["apply", "--server-side", "-f", folder.to_str().unwrap()], "");
     assert_eq!(applied.code, 0, "{}", applied.stderr);
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let files = files.filter(|file| file.extension().is_some());
     for definition in files.flat_map(|file: PathBuf| documents::read(&file).unwrap()) {
         let [group, version, plural] = ["/spec/group", "/spec/versions/0/name", "/spec/names/plural"]
             .map(|pointer| text(&definition, pointer).to_owned());

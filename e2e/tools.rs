@@ -17,6 +17,16 @@ pub fn path(name: &str) -> PathBuf {
     folder().join(name)
 }
 
+/// Folder of the definitions that the project of OpenReports publishes.
+///
+/// # Panics
+/// When it is not there: the tools are older than this.
+pub fn openreports() -> PathBuf {
+    let definitions = folder().with_file_name("openreports");
+    assert!(definitions.is_dir(), "{} is not there: run e2e/tools/build (or make e2e)", definitions.display());
+    definitions
+}
+
 /// Whether the tests of this crate can run here: all tools are built.
 ///
 /// # Panics

@@ -72,10 +72,15 @@ impl Webhook {
     /// Starts the replica of this name that judges by the policies of the cluster, which it does not wait for to be
     /// ready. The namespace is its own: there its certificate is.
     pub fn start_in(cluster: &Cluster, namespace: &str, name: &str, policies: &[&Path]) -> Webhook {
+        Self::start_with(cluster, namespace, name, policies, &[])
+    }
+
+    /// As [`Webhook::start_in`], with further flags.
+    pub fn start_with(cluster: &Cluster, namespace: &str, name: &str, policies: &[&Path], more: &[&str]) -> Webhook {
         let kubeconfig = cluster.kubeconfig();
         let port = free_ports::<1>()[0];
         let url = format!("https://127.0.0.1:{port}");
-        let flags: [&OsStr; 9] = [
+        let mut flags: Vec<&OsStr> = vec![
             "--cluster".as_ref(),
             "--kubeconfig".as_ref(),
             kubeconfig.as_os_str(),
@@ -86,6 +91,7 @@ impl Webhook {
             "--url".as_ref(),
             url.as_ref(),
         ];
+        flags.extend(more.iter().map(OsStr::new));
         Self::spawn(&binary().unwrap(), cluster, name, port, policies, &flags)
     }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "audit/definitions.rs"]
+mod definitions;
 #[path = "audit/exceptions.rs"]
 mod exceptions;
 
@@ -65,14 +67,19 @@ struct Scene {
 }
 
 impl Scene {
-    /// None when it cannot be had here.
+    /// With the definitions of reports that the chart has. None when it cannot be had here.
     fn new() -> Option<Scene> {
+        Self::with_reports(installed_kinds::reports)
+    }
+
+    /// With others' definitions of reports.
+    fn with_reports(install: impl FnOnce(&Cluster)) -> Option<Scene> {
         if !tools::present() || webhook::binary().is_none() {
             return None;
         }
         let cluster = Cluster::with_default_apis();
         installed_kinds::own(&cluster);
-        installed_kinds::reports(&cluster);
+        install(&cluster);
         webhook::namespace(&cluster, "stockade-system");
         Some(Scene { cluster })
     }
