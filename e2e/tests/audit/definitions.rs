@@ -36,7 +36,9 @@ impl Scene {
 fn expected(report: &Value, cluster_report: &Value, in_report: &Value, in_result: &Value) -> [Value; 2] {
     let object = |kind: &str, namespace: Option<&str>, name: &str| {
         let mut object = json!({ "apiVersion": "v1", "kind": kind, "name": name, "uid": null });
-        namespace.map(|namespace| object["namespace"] = json!(namespace));
+        if let Some(namespace) = namespace {
+            object["namespace"] = json!(namespace);
+        }
         object
     };
     let with = |mut object: Value, more: &Value| {
