@@ -354,3 +354,52 @@ fn a_secret_of_somebody_else_is_followed_and_never_written() {
     assert_eq!(cluster.client.get(&path).expect_ok()["metadata"]["resourceVersion"], version);
     runtime.shutdown_background();
 }
+
+#[test]
+fn who_starts_when_somebody_else_has_changed_the_authority_keeps_the_registered_one_and_serves_when_both_are() {
+    if !tools::present() {
+        return;
+    }
+    let (cluster, runtime) = (Cluster::with_default_apis(), runtime());
+    make_namespace(&cluster, NAMESPACE);
+    let [old, new] = ["old", "new"].map(stockade_e2e::certificates::Authority::mint);
+    let configuration = |bundle: &str| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": { "name": "restarted" },
+            "webhooks": [{
+                "name": "a.restarted.stockade.dev", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+                "clientConfig": { "url": "https://127.0.0.1:1", "caBundle": BASE64_STANDARD.encode(bundle) },
+            }],
+        })
+    };
+    cluster.client.post(REGISTRATION, &configuration(&old.pem)).expect_ok();
+    let leaf = new.server();
+    let texts = [("tls.crt", &leaf.certificate_pem), ("tls.key", &leaf.key_pem), ("ca.crt", &new.pem)];
+    let data: serde_json::Map<String, Value> =
+        texts.iter().map(|(key, text)| ((*key).to_owned(), json!(BASE64_STANDARD.encode(text)))).collect();
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "restarted-tls" },
+        "type": "kubernetes.io/tls", "data": data });
+    cluster.client.post(&format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &secret).expect_ok();
+
+    let (_leading, leadership) = watch::channel(true);
+    let access = runtime.block_on(access_as(&cluster, "kubeconfig", "restarted"));
+    let metrics = CertificateMetrics::register(&mut Registry::default());
+    let options = Options { registration: "restarted".to_owned(), ..options("restarted-tls", Ownership::Foreign) };
+    let (issued, keep) = certificates::run(&access, leadership, options, metrics);
+    runtime.spawn(keep);
+    let trusted = |authorities: &[&str]| {
+        let bundle = issued.bundle.borrow().clone().unwrap_or_default();
+        let wanted = authorities.concat();
+        certificate_blocks(&bundle).collect::<Vec<_>>() == certificate_blocks(&wanted).collect::<Vec<_>>()
+    };
+    until("both are to be registered", WITHIN, || trusted(&[&new.pem, &old.pem]));
+    assert!(issued.serving.borrow().is_none(), "nobody would trust it yet");
+    let both = format!("{}{}", new.pem, old.pem);
+    cluster.client.merge(&format!("{REGISTRATION}/restarted"), &configuration(&both)).expect_ok();
+    let serves = || issued.serving.borrow().as_ref().is_some_and(|pair| pair.certificate == leaf.certificate_pem);
+    until("it serves", WITHIN, serves);
+    assert!(trusted(&[&new.pem, &old.pem]), "others may serve the one before");
+    until("the old one has left", WITHIN, || trusted(&[&new.pem]));
+    runtime.shutdown_background();
+}
