@@ -175,8 +175,8 @@ fn the_columns_tell_what_matters() {
     );
     assert_eq!(
         ok(cluster.kubectl(&["get", "polex", "node-agent-shown"], "")),
-        "NAME               POLICIES   EXPIRES                INUSE   OWNER\n\
-         node-agent-shown   checks     2099-01-31T00:00:00Z   False   team-observability\n"
+        "NAME               POLICIES   EXPIRES                INUSE   WAIVES   OWNER\n\
+         node-agent-shown   checks     2099-01-31T00:00:00Z   False            team-observability\n"
     );
     let all = ok(cluster.kubectl(&["get", "stockade", "-o", "name"], ""));
     for name in [

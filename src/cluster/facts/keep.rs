@@ -123,7 +123,7 @@ async fn follow(keeper: &Keeper, resource: &ApiResource, writer: &mut Writer) ->
         }
         if let Some(size) = writer.size() {
             keeper.metrics.ready(size);
-            again = again.or_else(|| (size.cut > 0).then(|| Instant::now() + CUT_PAUSE));
+            again = (size.cut > 0).then(|| again.unwrap_or_else(|| Instant::now() + CUT_PAUSE));
         }
     }
 }
