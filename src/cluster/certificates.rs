@@ -32,6 +32,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use stockade_webhook::certs::Pair;
+use stockade_webhook::registered;
 use tokio::sync::watch;
 
 use crate::access::Access;
@@ -150,23 +151,22 @@ impl Default for Times {
 impl CertificateMetrics {
     /// Registers them under their `stockade_` names.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics =
-            Self { authority_expiry: Gauge::default(), unusable: Gauge::default(), writes: Family::default() };
-        registry.register(
-            "stockade_ca_certificate_expiry_timestamp_seconds",
-            "When the authority that signs the serving certificate expires",
-            metrics.authority_expiry.clone(),
-        );
-        registry.register(
-            "stockade_certificate_secret_unusable",
-            "1 while the certificate Secret is absent or cannot be used; the last good certificate goes on serving",
-            metrics.unusable.clone(),
-        );
-        registry.register(
-            "stockade_certificate_secret_writes",
-            "Writes of the certificate Secret by this replica, by the step taken",
-            metrics.writes.clone(),
-        );
-        metrics
+        Self {
+            authority_expiry: registered(
+                registry,
+                "stockade_ca_certificate_expiry_timestamp_seconds",
+                "When the authority that signs the serving certificate expires",
+            ),
+            unusable: registered(
+                registry,
+                "stockade_certificate_secret_unusable",
+                "1 while the certificate Secret is absent or cannot be used; the last good certificate goes on serving",
+            ),
+            writes: registered(
+                registry,
+                "stockade_certificate_secret_writes",
+                "Writes of the certificate Secret by this replica, by the step taken",
+            ),
+        }
     }
 }

@@ -20,6 +20,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use stockade_webhook::registered;
 use tokio::time::Instant;
 
 use crate::access::{Access, FIELD_MANAGER};
@@ -194,23 +195,23 @@ async fn forget(leases: &Api<Lease>) {
 impl FailSafeMetrics {
     /// Registers them under their `stockade_` names.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register(
-            "stockade_fail_safe_engaged",
-            "1 while the registration is switched to failurePolicy Ignore because no replica is ready",
-            metrics.engaged.clone(),
-        );
-        registry.register(
-            "stockade_fail_safe_silent_seconds",
-            "Seconds since some replica was ready, 0 while one is",
-            metrics.silent.clone(),
-        );
-        registry.register(
-            "stockade_fail_safe_unanswered_seconds",
-            "Seconds since the API server, asked now and then, last reached the webhook; 0 while it does",
-            metrics.unanswered.clone(),
-        );
-        metrics
+        Self {
+            engaged: registered(
+                registry,
+                "stockade_fail_safe_engaged",
+                "1 while the registration is switched to failurePolicy Ignore because no replica is ready",
+            ),
+            silent: registered(
+                registry,
+                "stockade_fail_safe_silent_seconds",
+                "Seconds since some replica was ready, 0 while one is",
+            ),
+            unanswered: registered(
+                registry,
+                "stockade_fail_safe_unanswered_seconds",
+                "Seconds since the API server, asked now and then, last reached the webhook; 0 while it does",
+            ),
+        }
     }
 
     fn is_engaged(&self) -> bool {

@@ -139,10 +139,33 @@ impl Configurations {
 }
 
 fn validating(entry: Entry, settings: &Settings, ca_bundle: &[u8]) -> ValidatingWebhook {
+    webhook(entry, "/validate", settings, ca_bundle)
+}
+
+/// As a validating webhook: the API's types share no part, but all fields of that one.
+fn mutating(entry: Entry, settings: &Settings, ca_bundle: &[u8], reinvoke: bool) -> MutatingWebhook {
+    let as_validating = webhook(entry, "/mutate", settings, ca_bundle);
+    MutatingWebhook {
+        admission_review_versions: as_validating.admission_review_versions,
+        client_config: as_validating.client_config,
+        failure_policy: as_validating.failure_policy,
+        match_conditions: as_validating.match_conditions,
+        match_policy: as_validating.match_policy,
+        name: as_validating.name,
+        namespace_selector: as_validating.namespace_selector,
+        object_selector: as_validating.object_selector,
+        reinvocation_policy: Some(if reinvoke { "IfNeeded" } else { "Never" }.to_owned()),
+        rules: as_validating.rules,
+        side_effects: as_validating.side_effects,
+        timeout_seconds: as_validating.timeout_seconds,
+    }
+}
+
+fn webhook(entry: Entry, path: &str, settings: &Settings, ca_bundle: &[u8]) -> ValidatingWebhook {
     ValidatingWebhook {
         admission_review_versions: vec!["v1".to_owned()],
-        client_config: settings.address.client_config("/validate", ca_bundle),
-        failure_policy: Some(failure_policy(&entry)),
+        client_config: settings.address.client_config(path, ca_bundle),
+        failure_policy: Some(if entry.fails { "Fail" } else { "Ignore" }.to_owned()),
         match_conditions: (!entry.conditions.is_empty()).then_some(entry.conditions),
         match_policy: Some("Equivalent".to_owned()),
         name: format!("{}.stockade.dev", entry.role),
@@ -152,27 +175,6 @@ fn validating(entry: Entry, settings: &Settings, ca_bundle: &[u8]) -> Validating
         side_effects: "NoneOnDryRun".to_owned(),
         timeout_seconds: Some(settings.timeout(entry.fails)),
     }
-}
-
-fn mutating(entry: Entry, settings: &Settings, ca_bundle: &[u8], reinvoke: bool) -> MutatingWebhook {
-    MutatingWebhook {
-        admission_review_versions: vec!["v1".to_owned()],
-        client_config: settings.address.client_config("/mutate", ca_bundle),
-        failure_policy: Some(failure_policy(&entry)),
-        match_conditions: (!entry.conditions.is_empty()).then_some(entry.conditions),
-        match_policy: Some("Equivalent".to_owned()),
-        name: format!("{}.stockade.dev", entry.role),
-        namespace_selector: Some(entry.namespaces),
-        object_selector: Some(entry.objects),
-        reinvocation_policy: Some(if reinvoke { "IfNeeded" } else { "Never" }.to_owned()),
-        rules: Some(entry.targets.rules(entry.scope)),
-        side_effects: "NoneOnDryRun".to_owned(),
-        timeout_seconds: Some(settings.timeout(entry.fails)),
-    }
-}
-
-fn failure_policy(entry: &Entry) -> String {
-    if entry.fails { "Fail" } else { "Ignore" }.to_owned()
 }
 
 impl Settings {

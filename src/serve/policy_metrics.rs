@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use stockade_engine::decision::{Decision, Differs, FindingAction, FindingResult};
 use stockade_engine::rollout::Hold;
 use stockade_policy::compiled::{Flavour, PolicySet};
-use stockade_webhook::AtomicHistogram;
+use stockade_webhook::{AtomicHistogram, registered};
 
 /// Seconds. A decision takes tens of microseconds; what takes a second has spent its budgets.
 const EXECUTION_BUCKETS: &[f64] =
@@ -64,48 +64,38 @@ struct ReloadLabel {
 impl PolicyMetrics {
     /// Registers them under their `stockade_` names.
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            policies: Family::default(),
-            results: Family::default(),
-            shadow_differences: Family::default(),
-            rollout_holds: Family::default(),
-            reloads: Family::default(),
-            names: Arc::default(),
-            current: Gauge::default(),
-            execution: AtomicHistogram::new(EXECUTION_BUCKETS),
-        };
-        registry.register("stockade_policies", "Policies in force by kind", metrics.policies.clone());
-        registry.register(
-            "stockade_policy_results",
-            "Rules that did not simply pass, by policy, action and result",
-            metrics.results.clone(),
-        );
-        registry.register(
-            "stockade_shadow_differences",
-            "Requests on which a policy with shadowOf ends otherwise than the policy it shadows",
-            metrics.shadow_differences.clone(),
-        );
-        registry.register(
-            "stockade_rollout_holds",
-            "Rollouts that this replica stopped because their policy denied more than its budget",
-            metrics.rollout_holds.clone(),
-        );
-        registry.register(
-            "stockade_policy_reloads",
-            "Attempts to put changed policies in force",
-            metrics.reloads.clone(),
-        );
-        registry.register(
-            "stockade_policies_current",
-            "1 when the newest policies are in force, 0 when they were refused and the last good ones stay",
-            metrics.current.clone(),
-        );
+        let execution = AtomicHistogram::new(EXECUTION_BUCKETS);
         registry.register(
             "stockade_policy_execution_duration_seconds",
             "Time spent in all policies of one request",
-            metrics.execution.clone(),
+            execution.clone(),
         );
-        metrics
+        Self {
+            policies: registered(registry, "stockade_policies", "Policies in force by kind"),
+            results: registered(
+                registry,
+                "stockade_policy_results",
+                "Rules that did not simply pass, by policy, action and result",
+            ),
+            shadow_differences: registered(
+                registry,
+                "stockade_shadow_differences",
+                "Requests on which a policy with shadowOf ends otherwise than the policy it shadows",
+            ),
+            rollout_holds: registered(
+                registry,
+                "stockade_rollout_holds",
+                "Rollouts that this replica stopped because their policy denied more than its budget",
+            ),
+            reloads: registered(registry, "stockade_policy_reloads", "Attempts to put changed policies in force"),
+            current: registered(
+                registry,
+                "stockade_policies_current",
+                "1 when the newest policies are in force, 0 when they were refused and the last good ones stay",
+            ),
+            execution,
+            names: Arc::default(),
+        }
     }
 
     /// A new set is in force.

@@ -66,7 +66,7 @@ mod timeout;
 
 pub use certs::{CertError, CertificateFacts, Certificates, Folder, MintOptions};
 pub use handlers::AdmissionService;
-pub use metrics::{AtomicHistogram, Metrics};
+pub use metrics::{AtomicHistogram, Metrics, registered};
 pub use plain::serve_plain;
 pub use reviewer::{BadReview, Outcome, Readiness, Reviewed, Reviewer, Verb};
 pub use server::{Bound, Builder, Ended, Server};

@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 pub use histogram::AtomicHistogram;
 
@@ -113,8 +113,8 @@ impl Metrics {
     /// Registers everything under its `stockade_` name, and `stockade_build_info` with the version given.
     pub fn register(registry: &mut Registry, version: &'static str) -> Self {
         registry.register("stockade_build", "The running version", Info::new([("version", version)]));
-        let requests = Family::<RequestLabels, Counter>::default();
-        registry.register("stockade_admission_requests", "Admission requests by how they ended", requests.clone());
+        let requests: Family<RequestLabels, Counter> =
+            registered(registry, "stockade_admission_requests", "Admission requests by how they ended");
         let durations =
             Family::<VerbLabel, AtomicHistogram, _>::new_with_constructor(|| AtomicHistogram::new(REVIEW_BUCKETS));
         registry.register(
@@ -122,7 +122,7 @@ impl Metrics {
             "Time from a complete body to its decision",
             durations.clone(),
         );
-        let metrics = Self {
+        Self {
             requests: VERBS.map(|verb| {
                 DECISIONS
                     .map(|decision| requests.get_or_create(&RequestLabels { verb: verb.as_str(), decision }).clone())
@@ -136,23 +136,15 @@ impl Metrics {
                 HANDSHAKE_ERRORS,
             ),
             reloads: reloads(registry),
-            in_flight: Gauge::default(),
-            connections: Gauge::default(),
+            in_flight: registered(registry, "stockade_admission_in_flight", "Requests accepted and not yet answered"),
+            connections: registered(registry, "stockade_connections", "Open connections of the TLS port"),
             plain_connections: Gauge::default(),
-            certificate_expiry: Gauge::default(),
-        };
-        registry.register(
-            "stockade_admission_in_flight",
-            "Requests accepted and not yet answered",
-            metrics.in_flight.clone(),
-        );
-        registry.register("stockade_connections", "Open connections of the TLS port", metrics.connections.clone());
-        registry.register(
-            "stockade_certificate_expiry_timestamp_seconds",
-            "When the serving certificate expires",
-            metrics.certificate_expiry.clone(),
-        );
-        metrics
+            certificate_expiry: registered(
+                registry,
+                "stockade_certificate_expiry_timestamp_seconds",
+                "When the serving certificate expires",
+            ),
+        }
     }
 
     pub(crate) fn request(&self, verb: Verb, decision: Decision) {
@@ -186,14 +178,20 @@ impl Metrics {
     }
 }
 
+/// A metric with its name and what it says, registered. All that is named `stockade_…` is registered by its owner.
+pub fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
 fn reasons<const N: usize>(registry: &mut Registry, name: &str, help: &str, all: [&'static str; N]) -> [Counter; N] {
-    let family = Family::<ReasonLabel, Counter>::default();
-    registry.register(name, help, family.clone());
+    let family: Family<ReasonLabel, Counter> = registered(registry, name, help);
     all.map(|reason| family.get_or_create(&ReasonLabel { reason }).clone())
 }
 
 fn reloads(registry: &mut Registry) -> [Counter; RELOADS.len()] {
-    let family = Family::<ResultLabel, Counter>::default();
-    registry.register("stockade_certificate_reloads", "Changed certificate files, taken or refused", family.clone());
+    let family: Family<ResultLabel, Counter> =
+        registered(registry, "stockade_certificate_reloads", "Changed certificate files, taken or refused");
     RELOADS.map(|result| family.get_or_create(&ResultLabel { result }).clone())
 }

@@ -9,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use stockade_webhook::registered;
 
 /// Most policies with a count of their own; a cluster that has more sees those first by name.
 const MAX_POLICIES: usize = 1_000;
@@ -52,33 +53,28 @@ struct WriteLabels {
 impl AuditMetrics {
     /// Registers them under their `stockade_` names.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        let mut add = |name: &str, help: &str, metric: &dyn Fn(&mut Registry, &str, &str)| metric(registry, name, help);
-        add("stockade_audit_objects_judged", "Existing objects judged, by resource", &|r, n, h| {
-            r.register(n, h, metrics.judged.clone());
-        });
-        add("stockade_audit_requests", "Pages of lists asked for", &|r, n, h| {
-            r.register(n, h, metrics.requests.clone())
-        });
-        add("stockade_audit_violations", "Violations that exist in this replica's share", &|r, n, h| {
-            r.register(n, h, metrics.violations.clone());
-        });
-        add("stockade_audit_unjudged_policies", "1 for each policy that cannot judge what exists", &|r, n, h| {
-            r.register(n, h, metrics.unjudged.clone());
-        });
-        add("stockade_audit_queue_length", "Resources and namespaces to be judged again", &|r, n, h| {
-            r.register(n, h, metrics.queued.clone());
-        });
-        add("stockade_audit_pass_duration_seconds", "Time of the last judgement of everything", &|r, n, h| {
-            r.register(n, h, metrics.pass_seconds.clone());
-        });
-        add("stockade_audit_report_writes", "Reports applied and deleted", &|r, n, h| {
-            r.register(n, h, metrics.writes.clone());
-        });
-        add("stockade_events", "Events written, and left out because there were too many", &|r, n, h| {
-            r.register(n, h, metrics.events.clone());
-        });
-        metrics
+        Self {
+            judged: registered(registry, "stockade_audit_objects_judged", "Existing objects judged, by resource"),
+            requests: registered(registry, "stockade_audit_requests", "Pages of lists asked for"),
+            violations: registered(
+                registry,
+                "stockade_audit_violations",
+                "Violations that exist in this replica's share",
+            ),
+            unjudged: registered(
+                registry,
+                "stockade_audit_unjudged_policies",
+                "1 for each policy that cannot judge what exists",
+            ),
+            queued: registered(registry, "stockade_audit_queue_length", "Resources and namespaces to be judged again"),
+            pass_seconds: registered(
+                registry,
+                "stockade_audit_pass_duration_seconds",
+                "Time of the last judgement of everything",
+            ),
+            writes: registered(registry, "stockade_audit_report_writes", "Reports applied and deleted"),
+            events: registered(registry, "stockade_events", "Events written, and left out because there were too many"),
+        }
     }
 
     pub(crate) fn judged(&self, resource: &str, objects: usize) {

@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use stockade_policy::compiled::ParamKind;
+use stockade_webhook::registered;
 
 use crate::store::Size;
 
@@ -53,35 +54,25 @@ struct KindLabels {
 impl FactsMetrics {
     /// Registers them under their `stockade_` names.
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            objects: Family::default(),
-            bytes: Family::default(),
-            cut: Family::default(),
-            synced: Family::default(),
-            lists: Family::default(),
-        };
-        registry.register("stockade_facts_objects", "Objects kept of each kind", metrics.objects.clone());
-        registry.register(
-            "stockade_facts_bytes",
-            "Memory that the objects of each kind take, about",
-            metrics.bytes.clone(),
-        );
-        registry.register(
-            "stockade_facts_cut_namespaces",
-            "Namespaces that hold too much of a kind: policies that read it there cannot be judged",
-            metrics.cut.clone(),
-        );
-        registry.register(
-            "stockade_facts_synced",
-            "1 when the objects of the kind are known, 0 when policies that read them cannot be judged",
-            metrics.synced.clone(),
-        );
-        registry.register(
-            "stockade_facts_lists",
-            "Full lists of each kind: the first, and one after each interruption that was too long",
-            metrics.lists.clone(),
-        );
-        metrics
+        Self {
+            objects: registered(registry, "stockade_facts_objects", "Objects kept of each kind"),
+            bytes: registered(registry, "stockade_facts_bytes", "Memory that the objects of each kind take, about"),
+            cut: registered(
+                registry,
+                "stockade_facts_cut_namespaces",
+                "Namespaces that hold too much of a kind: policies that read it there cannot be judged",
+            ),
+            synced: registered(
+                registry,
+                "stockade_facts_synced",
+                "1 when the objects of the kind are known, 0 when policies that read them cannot be judged",
+            ),
+            lists: registered(
+                registry,
+                "stockade_facts_lists",
+                "Full lists of each kind: the first, and one after each interruption that was too long",
+            ),
+        }
     }
 
     /// Those of one kind.

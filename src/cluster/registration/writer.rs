@@ -24,6 +24,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use stockade_engine::Engine;
+use stockade_webhook::registered;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -391,18 +392,18 @@ impl Repairs {
 impl RegistrationMetrics {
     /// Registers them under their `stockade_` names.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register(
-            "stockade_registration_writes",
-            "Webhook configurations written, by kind and cause: missing, policies (or certificate), drift",
-            metrics.writes.clone(),
-        );
-        registry.register(
-            "stockade_registration_current",
-            "1 when the webhook configuration is as the policies in force want it",
-            metrics.current.clone(),
-        );
-        metrics
+        Self {
+            writes: registered(
+                registry,
+                "stockade_registration_writes",
+                "Webhook configurations written, by kind and cause: missing, policies (or certificate), drift",
+            ),
+            current: registered(
+                registry,
+                "stockade_registration_current",
+                "1 when the webhook configuration is as the policies in force want it",
+            ),
+        }
     }
 }
 

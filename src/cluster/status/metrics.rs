@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use stockade_engine::exceptions::{Age, age};
+use stockade_webhook::registered;
 
 use super::objects::Objects;
 use super::usage::in_use;
@@ -40,13 +41,19 @@ struct UseLabels {
 
 impl StatusMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register("stockade_status_writes", "Writes of the status of own objects", metrics.writes.clone());
-        let help = "PolicyExceptions by how far they have come; told by the leader";
-        registry.register("stockade_policy_exceptions", help, metrics.exceptions.clone());
-        let help = "PolicyExceptions by whether they are in use; told by the leader";
-        registry.register("stockade_policy_exceptions_in_use", help, metrics.in_use.clone());
-        metrics
+        Self {
+            writes: registered(registry, "stockade_status_writes", "Writes of the status of own objects"),
+            exceptions: registered(
+                registry,
+                "stockade_policy_exceptions",
+                "PolicyExceptions by how far they have come; told by the leader",
+            ),
+            in_use: registered(
+                registry,
+                "stockade_policy_exceptions_in_use",
+                "PolicyExceptions by whether they are in use; told by the leader",
+            ),
+        }
     }
 
     pub(super) fn written(&self, kind: &'static str) {
