@@ -25,6 +25,7 @@ pub mod nodes;
 pub mod oracle;
 pub mod reaper;
 pub mod recorder;
+pub mod registry;
 pub mod service;
 pub mod tools;
 pub mod webhook;

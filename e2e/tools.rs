@@ -32,8 +32,15 @@ pub fn openreports() -> PathBuf {
 /// # Panics
 /// When they are not and `CI` is set: in CI nothing may be skipped.
 pub fn present() -> bool {
-    let missing: Vec<&str> =
-        ["etcd", "kube-apiserver", "kubectl", "helm"].into_iter().filter(|tool| !path(tool).is_file()).collect();
+    all_present(&["etcd", "kube-apiserver", "kubectl", "helm"])
+}
+
+/// Whether these tools are built.
+///
+/// # Panics
+/// When they are not and `CI` is set: in CI nothing may be skipped.
+pub fn all_present(tools: &[&str]) -> bool {
+    let missing: Vec<&&str> = tools.iter().filter(|tool| !path(tool).is_file()).collect();
     if missing.is_empty() {
         return true;
     }

@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{Credential, NoCredentials, helper};
+use super::helper::Helpers;
+use super::{Credential, NoCredentials};
 
 /// Largest configuration: a Secret holds no more (1 MiB).
 pub const MAX_CONFIG_BYTES: usize = 1 << 20;
@@ -23,10 +25,17 @@ const DOCKER_HUB: &str = "docker.io";
 pub struct DockerConfig {
     /// By pattern, the longest first, so that what is said of a repository comes before what is said of its registry.
     entries: Vec<(Pattern, Credential)>,
-    /// Programs that know credentials, by registry; none in a configuration out of a Secret.
-    helpers: BTreeMap<String, String>,
-    /// The program for all other registries.
+    /// None in a configuration out of a Secret.
+    programs: Option<Programs>,
+}
+
+/// Programs that know credentials.
+struct Programs {
+    /// By registry.
+    of: BTreeMap<String, String>,
+    /// The one for all other registries.
     store: Option<String>,
+    helpers: Arc<Helpers>,
 }
 
 /// Why a configuration cannot be read. Nothing of it is repeated.
@@ -85,28 +94,18 @@ impl DockerConfig {
     /// # Errors
     /// It is none.
     pub fn of_secret(json: &[u8]) -> Result<Self, BadConfig> {
-        Ok(Self { helpers: BTreeMap::new(), store: None, ..Self::trusted(json)? })
+        Ok(Self { entries: entries(read(json)?.auths)?, programs: None })
     }
 
     /// Reads a configuration of the operator, with its helpers.
     ///
     /// # Errors
     /// It is none.
-    pub fn trusted(json: &[u8]) -> Result<Self, BadConfig> {
-        if json.len() > MAX_CONFIG_BYTES {
-            return Err(BadConfig::TooLarge);
-        }
-        let wire: Wire =
-            serde_json::from_slice(json).map_err(|e| BadConfig::Json { line: e.line(), column: e.column() })?;
-        let mut entries = Vec::with_capacity(wire.auths.len());
-        // Docker leaves empty entries beside a store that has the secret.
-        for (key, entry) in wire.auths {
-            if let Some(credential) = entry.credential()? {
-                entries.push((Pattern::parse(&key), credential));
-            }
-        }
-        entries.sort_by_key(|(pattern, _)| std::cmp::Reverse((pattern.path.len(), pattern.host.len())));
-        Ok(Self { entries, helpers: wire.cred_helpers, store: wire.creds_store.filter(|s| !s.is_empty()) })
+    pub(super) fn trusted(json: &[u8], helpers: Arc<Helpers>) -> Result<Self, BadConfig> {
+        let wire = read(json)?;
+        let store = wire.creds_store.filter(|s| !s.is_empty());
+        let programs = Programs { of: wire.cred_helpers, store, helpers };
+        Ok(Self { entries: entries(wire.auths)?, programs: Some(programs) })
     }
 
     /// All that is for a repository (`registry.example.com/team/app`), the most special first.
@@ -116,14 +115,42 @@ impl DockerConfig {
     pub(crate) async fn credentials_for(&self, repository: &str) -> Result<Vec<Credential>, NoCredentials> {
         let host = repository.split('/').next().unwrap_or_default();
         let mut found = Vec::new();
-        let named = self.helpers.iter().find(|(key, _)| Pattern::parse(key).is_for(repository));
-        if let Some(program) = named.map(|(_, program)| program).or(self.store.as_ref()) {
-            let server = if host == DOCKER_HUB { "https://index.docker.io/v1/" } else { host };
-            found.extend(helper::get(program, server).await?);
+        if let Some(programs) = &self.programs {
+            found.extend(programs.get(host, repository).await?);
         }
         found.extend(self.entries.iter().filter(|(p, _)| p.is_for(repository)).map(|(_, c)| c.clone()));
         Ok(found)
     }
+}
+
+// === impl Programs ===
+
+impl Programs {
+    async fn get(&self, host: &str, repository: &str) -> Result<Option<Credential>, NoCredentials> {
+        let named = self.of.iter().find(|(key, _)| Pattern::parse(key).is_for(repository));
+        let Some(program) = named.map(|(_, program)| program).or(self.store.as_ref()) else { return Ok(None) };
+        let server = if host == DOCKER_HUB { "https://index.docker.io/v1/" } else { host };
+        self.helpers.get(program, server).await
+    }
+}
+
+fn read(json: &[u8]) -> Result<Wire, BadConfig> {
+    if json.len() > MAX_CONFIG_BYTES {
+        return Err(BadConfig::TooLarge);
+    }
+    serde_json::from_slice(json).map_err(|e| BadConfig::Json { line: e.line(), column: e.column() })
+}
+
+/// Docker leaves empty entries beside a store that has the secret.
+fn entries(auths: BTreeMap<String, Entry>) -> Result<Vec<(Pattern, Credential)>, BadConfig> {
+    let mut entries = Vec::with_capacity(auths.len());
+    for (key, entry) in auths {
+        if let Some(credential) = entry.credential()? {
+            entries.push((Pattern::parse(&key), credential));
+        }
+    }
+    entries.sort_by_key(|(pattern, _)| std::cmp::Reverse((pattern.path.len(), pattern.host.len())));
+    Ok(entries)
 }
 
 impl fmt::Debug for DockerConfig {
@@ -203,7 +230,11 @@ mod tests {
     }
 
     async fn found(config: &str, repository: &str) -> Vec<Credential> {
-        DockerConfig::trusted(config.as_bytes()).unwrap().credentials_for(repository).await.unwrap()
+        DockerConfig::trusted(config.as_bytes(), Arc::new(Helpers::new()))
+            .unwrap()
+            .credentials_for(repository)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]

@@ -9,13 +9,15 @@ use futures_util::future::BoxFuture;
 use stockade_engine::images::Credentials;
 
 use super::docker_config::MAX_CONFIG_BYTES;
+use super::helper::Helpers;
 use super::{CredentialSource, DockerConfig, NoCredentials};
 
 /// `config.json`, read each time that it is asked for: tools refresh tokens in it. It counts for every image, whatever
 /// its namespace.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DockerConfigFile {
     path: PathBuf,
+    helpers: Arc<Helpers>,
 }
 
 // === impl DockerConfigFile ===
@@ -23,7 +25,7 @@ pub struct DockerConfigFile {
 impl DockerConfigFile {
     /// This file. One that is not there holds nothing.
     pub fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, helpers: Arc::new(Helpers::new()) }
     }
 
     fn read(&self) -> Result<Vec<Arc<DockerConfig>>, NoCredentials> {
@@ -36,7 +38,7 @@ impl DockerConfigFile {
         };
         let mut json = Vec::new();
         file.take(MAX_CONFIG_BYTES as u64 + 1).read_to_end(&mut json).map_err(|e| unreadable(e.to_string()))?;
-        let config = DockerConfig::trusted(&json).map_err(|e| unreadable(e.to_string()))?;
+        let config = DockerConfig::trusted(&json, Arc::clone(&self.helpers)).map_err(|e| unreadable(e.to_string()))?;
         Ok(vec![Arc::new(config)])
     }
 }

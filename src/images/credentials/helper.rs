@@ -8,11 +8,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::{Credential, NoCredentials};
+use crate::expiring::{Expiring, Made};
 
 /// Helpers of clouds ask a token service over the network.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Largest answer: a token of some kilobytes.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
+/// How long what a helper said is used. Passwords of clouds hold for hours; a helper may still withdraw one.
+const HOLDS: Duration = Duration::from_secs(300);
+/// How long one that failed is not started again.
+const FAILURE_HOLDS: Duration = Duration::from_secs(2);
+/// All that is kept; a registry has one answer.
+const MAX_SAID_BYTES: usize = 16 << 20;
 /// Names are a word of the operator's choice: letters, digits, `-`, `_` and `.`.
 const MAX_NAME_BYTES: usize = 64;
 /// The name with which a helper says that its secret is an identity token.
@@ -34,11 +41,34 @@ struct Answer {
     secret: String,
 }
 
-/// What a helper has for a server; none when it has nothing.
-///
-/// # Errors
-/// It cannot be started, does not end in time, fails, or says what is no credential.
-pub(super) async fn get(name: &str, server: &str) -> Result<Option<Credential>, NoCredentials> {
+/// Helpers, and what they said. Each is asked once however many want to know.
+pub(super) struct Helpers {
+    /// By helper and server.
+    said: Expiring<(String, String), Result<Option<Credential>, NoCredentials>>,
+}
+
+// === impl Helpers ===
+
+impl Helpers {
+    pub(super) fn new() -> Self {
+        Self { said: Expiring::new(MAX_SAID_BYTES, Default::default()) }
+    }
+
+    /// What a helper has for a server; none when it has nothing.
+    ///
+    /// # Errors
+    /// It cannot be started, does not end in time, fails, or says what is no credential.
+    pub(super) async fn get(&self, name: &str, server: &str) -> Result<Option<Credential>, NoCredentials> {
+        let make = |_| async {
+            let value = get(name, server).await;
+            let holds = if value.is_ok() { HOLDS } else { FAILURE_HOLDS };
+            Made { value, holds, bytes: MAX_ANSWER_BYTES as usize }
+        };
+        self.said.get_or(&(name.to_owned(), server.to_owned()), None, make).await.value
+    }
+}
+
+async fn get(name: &str, server: &str) -> Result<Option<Credential>, NoCredentials> {
     let sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(sound) {
         return Err(NoCredentials::Helper { helper: "".into(), why: "has a name that no program has" });
@@ -122,6 +152,16 @@ mod tests {
         }
         let missing = NoCredentials::Helper { helper: "none-of-this-name".into(), why: "cannot be started" };
         assert_eq!(get("none-of-this-name", "x").await, Err(missing));
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_failed_is_not_started_for_each_image() {
+        let helpers = Helpers::new();
+        let first = helpers.get("none-of-this-name", "a.example").await;
+        assert!(first.is_err());
+        assert_eq!(helpers.get("none-of-this-name", "a.example").await, first);
+        let key = ("none-of-this-name".to_owned(), "a.example".to_owned());
+        assert_eq!(helpers.said.get(&key).map(|held| held.value), Some(first));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use stockade_policy::images::Digest;
 use tokio::time::Instant;
 
 use super::Inner;
-use super::caches::{CONTENT_HOLDS, Kept, KeyOf, TAG_HOLDS};
+use super::caches::{CONTENT_HOLDS, Kept, Key, KeyOf, TAG_HOLDS};
 use crate::credentials;
 use crate::registry::error::Outage;
 use crate::registry::{Fetched, RegistryClient, RegistryError, Repository};
@@ -73,7 +73,7 @@ impl Inner {
     async fn reference(&self, place: &Repository, wanted: &Wanted) -> crate::expiring::Held<Kept<Fetched>> {
         // Beside a digest a tag says nothing.
         let tag_or_digest = wanted.reference.digest().or(wanted.reference.tag()).unwrap_or_default();
-        let key = KeyOf::new().and(place.id()).and(tag_or_digest).and(place.credential_hash()).finish();
+        let key = reference_key(place, tag_or_digest);
         let digest = wanted.reference.digest().and_then(|d| Digest::parse(d).ok());
         let holds = if digest.is_some() { CONTENT_HOLDS } else { TAG_HOLDS };
         let make = |old: Option<Kept<Fetched>>| async move {
@@ -86,10 +86,22 @@ impl Inner {
             };
             self.metrics.request(outcome(&result));
             let bytes = result.as_ref().map_or(0, |fetched| fetched.content.len());
+            if let Ok(fetched) = &result {
+                // Tags become digests, and are asked about as such in the next moment.
+                let by_digest = Kept::after(None, Ok(fetched.clone()), CONTENT_HOLDS, bytes);
+                let of_digest = reference_key(place, fetched.digest.as_str());
+                if of_digest != key {
+                    self.caches.references.insert(of_digest, by_digest);
+                }
+            }
             Kept::after(old, result, holds, bytes)
         };
         self.caches.references.get_or(&key, None, make).await
     }
+}
+
+fn reference_key(place: &Repository, tag_or_digest: &str) -> Key {
+    KeyOf::new().and(place.id()).and(tag_or_digest).and(place.credential_hash()).finish()
 }
 
 /// What a tag means. Where its manifest is known from before, the registry is only asked whether it still is that one:

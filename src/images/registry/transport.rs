@@ -276,33 +276,26 @@ pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
 
 /// What an error of the HTTP client means.
 fn failure(error: &reqwest::Error, at: &Place, call: &Call) -> RegistryError {
-    let mut tls = None;
-    let mut next = error.source();
     let mut last = error.to_string();
-    while let Some(source) = next {
-        if let Some(why) = source.downcast_ref::<Refused>() {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(why) = cause.downcast_ref::<Refused>() {
             return refused(why, &call.url, at);
         }
-        if let Some(error) = source.downcast_ref::<rustls::Error>() {
-            tls = Some(error.to_string());
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return RegistryError::unavailable(at, Outage::Tls(tls.to_string().into()));
         }
-        // An I/O error shows what it wraps in its text, and gives it only on request.
-        if let Some(inner) = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            if let Some(error) = inner.downcast_ref::<rustls::Error>() {
-                tls = Some(error.to_string());
-            }
-            if let Some(why) = inner.downcast_ref::<Refused>() {
-                return refused(why, &call.url, at);
-            }
-        }
-        last = source.to_string();
-        next = source.source();
+        last = cause.to_string();
+        // An I/O error's source is that of what it wraps, which it gives only on request.
+        next = match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => cause.source(),
+        };
     }
-    let outage = match tls {
-        Some(tls) => Outage::Tls(tls.into()),
-        None if error.is_timeout() => Outage::Network("no connection in time".into()),
-        None if error.is_body() || error.is_decode() => Outage::Cut(last.into()),
-        None => Outage::Network(last.into()),
+    let outage = match error {
+        _ if error.is_timeout() => Outage::Network("no connection in time".into()),
+        _ if error.is_body() || error.is_decode() => Outage::Cut(last.into()),
+        _ => Outage::Network(last.into()),
     };
     RegistryError::unavailable(at, outage)
 }
