@@ -18,7 +18,7 @@ use stockade_cluster::reports::Group;
 use stockade_cluster::status::{self, UsageInputs};
 use stockade_policy::diagnostic::Severity;
 use stockade_webhook::Certificates;
-use stockade_webhook::certs::{Pair, serving_names};
+use stockade_webhook::certs::serving_names;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -42,11 +42,11 @@ pub(crate) struct Parts {
     pub(crate) ended: oneshot::Receiver<()>,
 }
 
-/// What the other replicas are told of this one: ready when it has policies and a certificate.
+/// What the other replicas are told of this one: ready when it has policies and answers with a certificate.
 struct Told {
     ready: watch::Sender<bool>,
     observed: watch::Sender<Observed>,
-    serving: watch::Receiver<Option<Arc<Pair>>>,
+    certificates: Arc<Certificates>,
 }
 
 /// Starts all parts. The certificate may come later.
@@ -93,7 +93,7 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     let kept = certificate(&args.cluster, &access);
     let (issued, keeping) = certificates::run(&access, leases.leadership.clone(), kept, metrics);
     tasks.spawn(keeping);
-    let certificates = Arc::new(Certificates::published(issued.serving.clone(), args.client_ca.clone()));
+    let certificates = Arc::new(Certificates::published(issued.serving, args.client_ca.clone()));
 
     let inputs =
         registration::Inputs { leadership: leases.leadership, generations: generations.clone(), bundle: issued.bundle };
@@ -104,7 +104,7 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     let (events, writing) = Events::new(&access, metrics.clone(), stop.clone());
     tasks.spawn(writing);
     in_force.tell_events(events.clone());
-    let told = Told { ready, observed, serving: issued.serving };
+    let told = Told { ready, observed, certificates: Arc::clone(&certificates) };
     tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force, told));
     let inputs = audit::Inputs { generations, facts, replicas: leases.replicas, events, usage: tell_usage };
     tasks.spawn(audit::run(access, inputs, audit_settings(&args.cluster), metrics, stop.clone()));
@@ -135,7 +135,7 @@ fn registered(args: &ClusterArgs, access: &Access) -> registration::Settings {
 }
 
 /// Hands each generation to the reviewer, and tells the other replicas.
-async fn put_in_force(mut generations: Generations, facts: LiveFacts, in_force: Arc<InForce>, mut told: Told) {
+async fn put_in_force(mut generations: Generations, facts: LiveFacts, in_force: Arc<InForce>, told: Told) {
     let facts = Arc::new(facts);
     let mut number = 0;
     loop {
@@ -148,15 +148,12 @@ async fn put_in_force(mut generations: Generations, facts: LiveFacts, in_force: 
         } else if *in_force.refused() != lines {
             in_force.refuse(lines);
         }
-        let has_certificate = told.serving.borrow_and_update().is_some();
+        let has_certificate = told.certificates.facts().is_some();
         told.ready.send_replace(number > 0 && has_certificate);
         told.observed.send_replace(generation.observed.clone());
-        let alive = tokio::select! {
-            changed = generations.changed() => changed,
-            changed = told.serving.changed() => changed,
-        };
-        if alive.is_err() {
-            return;
+        tokio::select! {
+            changed = generations.changed() => if changed.is_err() { return },
+            () = told.certificates.loaded(), if !has_certificate => {}
         }
     }
 }

@@ -367,8 +367,8 @@ pub struct ShadowStatus {
     /// metadata.generation that this is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Requests that both policies judged, of this generation, by all replicas; those of a replica that ends without
-    /// notice are missed for half a minute at most.
+    /// Requests that both policies judged, of this generation, by all replicas. What a replica counted in its last
+    /// minutes is lost when it ends: half a minute of differences at most, five minutes where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judged: Option<i64>,
     /// Requests on which their verdicts differ.

@@ -28,6 +28,7 @@ pub struct Certificates {
     /// What the watch saw last; never touched by a request.
     seen: Mutex<Seen>,
     refused: ArcSwap<Option<String>>,
+    swapped: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -94,15 +95,15 @@ impl Certificates {
         let in_force = sources.read()?;
         let current = ArcSwapOption::from_pointee(build(&in_force, unix_now())?);
         let seen = Mutex::new(Seen { in_force: Some(in_force), refused: None });
-        Ok(Self { sources, current, seen, refused: ArcSwap::default() })
+        Ok(Self { sources, current, seen, refused: ArcSwap::default(), swapped: watch::Sender::default() })
     }
 
     /// The certificate as somebody else last published it, which may be not at all yet: until then connections are
     /// closed, and the server is not ready.
     pub fn published(serving: watch::Receiver<Option<Arc<Pair>>>, client_ca: Option<PathBuf>) -> Self {
         let sources = Sources { serving: Serving::Memory(serving), client_ca };
-        let (current, seen, refused) = Default::default();
-        let certificates = Self { sources, current, seen, refused };
+        let (current, seen, refused, swapped) = Default::default();
+        let certificates = Self { sources, current, seen, refused, swapped };
         certificates.refresh();
         certificates
     }
@@ -110,6 +111,12 @@ impl Certificates {
     /// What is being served; nothing before the first is published.
     pub fn facts(&self) -> Option<CertificateFacts> {
         self.current.load().as_ref().map(|loaded| loaded.facts.clone())
+    }
+
+    /// Waits until there is something to serve. What was served once is never taken back.
+    pub async fn loaded(&self) {
+        let mut swapped = self.swapped.subscribe();
+        while self.current.load().is_none() && swapped.changed().await.is_ok() {}
     }
 
     /// Looks at the sources, by content, and swaps when they hold something new that can be used.
@@ -126,6 +133,7 @@ impl Certificates {
                 Ok(loaded) => {
                     let facts = loaded.facts.clone();
                     self.current.store(Some(Arc::new(loaded)));
+                    self.swapped.send_replace(());
                     self.refused.store(Arc::default());
                     *seen = Seen { in_force: Some(material), refused: None };
                     return Refresh::Swapped(facts);
