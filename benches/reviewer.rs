@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use stockade_engine::{Engine, FolderFacts};
-use stockade_webhook::{AtomicHistogram, BadReview, Readiness, Reviewed, Reviewer, Verb, review};
+use stockade_webhook::{AtomicHistogram, BadReview, Readiness, Review, Reviewer, Verb, review};
 
 /// Judges by one engine and counts the time it takes, as the binary does.
 pub struct Policies {
@@ -23,10 +23,11 @@ impl Policies {
 }
 
 impl Reviewer for Policies {
-    fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Reviewed, BadReview> {
-        review::judge(&self.engine, &self.facts, verb, body, deadline, |_request, _decision, took| {
+    fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Review, BadReview> {
+        let judged = review::judge(&self.engine, &self.facts, verb, body, deadline, |_request, _decision, took| {
             self.took.observe(took.as_secs_f64());
-        })
+        })?;
+        Ok(judged.reviewed.into())
     }
 
     fn readiness(&self) -> Readiness {

@@ -23,9 +23,9 @@ fuzz_target!(|body: &[u8]| {
     let (engine, facts) = &*PACKS;
     for verb in [Verb::Validate, Verb::Mutate] {
         let deadline = Instant::now() + Duration::from_secs(10);
-        match review::judge(engine, facts, verb, body, deadline, |_, _| {}) {
+        match review::judge(engine, facts, verb, body, deadline, |_, _, _| {}) {
             Err(bad) => assert!(!bad.message.is_empty()),
-            Ok(reviewed) => {
+            Ok(review::Judged { reviewed, .. }) => {
                 let answer: serde_json::Value = serde_json::from_slice(&reviewed.body).expect("the answer is JSON");
                 let allowed = answer["response"]["allowed"].as_bool().expect("the answer says so");
                 assert_eq!(allowed, matches!(reviewed.outcome, Outcome::Allowed | Outcome::Mutated));

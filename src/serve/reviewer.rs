@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use stockade_cluster::policies::admission;
-use stockade_webhook::{BadReview, Readiness, Reviewed, Reviewer, Verb, review};
+use stockade_webhook::{BadReview, Readiness, Review, Reviewer, Verb, review};
 
 use super::in_force::InForce;
 use super::{denials, holds, waivers};
@@ -24,12 +24,12 @@ impl PolicyReviewer {
 }
 
 impl Reviewer for PolicyReviewer {
-    fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Reviewed, BadReview> {
+    fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Review, BadReview> {
         let Some(judge) = self.in_force.judge() else {
             // Not an answer but an HTTP error: the failurePolicy of the registration decides.
             return Err(BadReview { message: "no policies are in force yet".to_owned(), uid: None });
         };
-        review::judge(&judge.engine, &*judge.facts, verb, body, deadline, |request, decision, took| {
+        let judged = review::judge(&judge.engine, &*judge.facts, verb, body, deadline, |request, decision, took| {
             self.in_force.metrics.execution.observe(took.as_secs_f64());
             if verb == Verb::Validate {
                 admission::review(request, judge.engine.set(), self.max_exception_seconds, decision);
@@ -39,7 +39,8 @@ impl Reviewer for PolicyReviewer {
             holds::count(&judge.engine, decision, &self.in_force);
             denials::tell(self.in_force.events(), request, decision);
             waivers::tell(self.in_force.used(), request, decision);
-        })
+        })?;
+        Ok(judged.reviewed.into())
     }
 
     fn readiness(&self) -> Readiness {

@@ -25,9 +25,12 @@ use crate::metrics::{Decision, Shed};
 use crate::problem::{JSON, problem};
 use crate::refusal::Refusal;
 use crate::review::{self, AdmissionResponse, Status};
-use crate::reviewer::{BadReview, Outcome, Reviewed, Verb};
+use crate::reviewer::{BadReview, Looking, Outcome, Review, Reviewed, Verb};
 use crate::shared::{Phase, Shared};
 use crate::timeout;
+
+/// Most times that one request is reviewed: policies may change while something is looked at, and want more.
+const MAX_LOOKS: usize = 4;
 
 /// When a request's headers were complete.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +89,7 @@ async fn admit(shared: Arc<Shared>, verb: Verb, request: Request<Body>) -> Respo
     );
     let answer = async {
         let (decision, response) = match receive(&shared, request).await {
-            Ok((body, deadline)) => decide(&shared, verb, &body.bytes, deadline),
+            Ok((body, deadline)) => answer_in_time(&shared, verb, &body.bytes, deadline).await,
             Err(refusal) => refuse(&shared, &refusal),
         };
         shared.metrics.request(verb, decision);
@@ -137,16 +140,52 @@ fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Has the request reviewed, again after what it needs was looked at.
+async fn answer_in_time(shared: &Shared, verb: Verb, body: &[u8], deadline: Instant) -> Answer {
+    for _ in 0..MAX_LOOKS {
+        let looking = match decide(shared, verb, body, deadline) {
+            Step::Answer(answer) => return answer,
+            Step::Look(looking) => looking,
+        };
+        // Who waits for others must not keep all the rest from being answered.
+        let Ok(_permit) = shared.looking.try_acquire() else {
+            return refuse(shared, &Refusal::Shed(Shed::Looking));
+        };
+        if tokio::time::timeout_at(deadline, looking).await.is_err() {
+            break;
+        }
+    }
+    refuse(shared, &Refusal::Shed(Shed::Late))
+}
+
+/// What becomes of a request next.
+enum Step {
+    Answer(Answer),
+    Look(Looking),
+}
+
+impl From<Answer> for Step {
+    fn from(answer: Answer) -> Self {
+        Self::Answer(answer)
+    }
+}
+
 /// Has the request reviewed, here and now.
-fn decide(shared: &Shared, verb: Verb, body: &[u8], deadline: Instant) -> Answer {
+fn decide(shared: &Shared, verb: Verb, body: &[u8], deadline: Instant) -> Step {
     let started = Instant::now();
     if started >= deadline {
-        return refuse(shared, &Refusal::Shed(Shed::Late));
+        return refuse(shared, &Refusal::Shed(Shed::Late)).into();
     }
     // What a panic leaves behind is dropped with the stack; the reviewer's shared state is immutable or its own care.
     let result = catch_unwind(AssertUnwindSafe(|| shared.reviewer.review(verb, body, deadline.into_std())));
+    let result = match result {
+        Ok(Ok(Review::Later(looking))) => return Step::Look(looking),
+        Ok(Ok(Review::Answered(reviewed))) => Ok(Ok(reviewed)),
+        Ok(Err(bad)) => Ok(Err(bad)),
+        Err(panic) => Err(panic),
+    };
     shared.metrics.duration(verb, started.elapsed().as_secs_f64());
-    match result {
+    let answer = match result {
         Ok(Ok(Reviewed { body, outcome })) => (Decision::Reviewed(outcome), json(body)),
         Ok(Err(BadReview { message, uid: None })) => (Decision::Malformed, problem(StatusCode::BAD_REQUEST, &message)),
         Ok(Err(BadReview { message, uid: Some(uid) })) => {
@@ -154,7 +193,8 @@ fn decide(shared: &Shared, verb: Verb, body: &[u8], deadline: Instant) -> Answer
             (Decision::Malformed, json(AdmissionResponse::denied(&uid, status).encode()))
         }
         Err(_panic) => (Decision::Panicked, refuse_after_panic(body)),
-    }
+    };
+    answer.into()
 }
 
 fn refuse_after_panic(body: &[u8]) -> Response<Body> {

@@ -31,15 +31,17 @@
 //! ```
 //! # use std::time::Instant;
 //! # use stockade_engine::{Engine, FolderFacts};
-//! # use stockade_webhook::{BadReview, Readiness, Reviewed, Reviewer, Verb, review};
+//! # use stockade_webhook::{BadReview, Readiness, Review, Reviewer, Verb, review};
 //! struct Policies {
 //!     engine: Engine,
 //!     facts: FolderFacts,
 //! }
 //!
 //! impl Reviewer for Policies {
-//!     fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Reviewed, BadReview> {
-//!         review::judge(&self.engine, &self.facts, verb, body, deadline, |_request, _decision, _took| {})
+//!     fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Review, BadReview> {
+//!         let judged = review::judge(&self.engine, &self.facts, verb, body, deadline, |_request, _decision, _took| {})?;
+//!         // Nobody looks at images here: the engine never asks for any.
+//!         Ok(judged.reviewed.into())
 //!     }
 //!
 //!     fn readiness(&self) -> Readiness {
@@ -68,6 +70,6 @@ pub use certs::{CertError, CertificateFacts, Certificates, Folder, MintOptions};
 pub use handlers::AdmissionService;
 pub use metrics::{AtomicHistogram, Metrics, registered};
 pub use plain::serve_plain;
-pub use reviewer::{BadReview, Outcome, Readiness, Reviewed, Reviewer, Verb};
+pub use reviewer::{BadReview, Looking, Outcome, Readiness, Review, Reviewed, Reviewer, Verb};
 pub use server::{Bound, Builder, Ended, Server};
 pub use shared::Limits;

@@ -22,6 +22,10 @@ pub const MAX_BUFFERED_BYTES: usize = 64 << 20;
 /// who would wait longer is better answered by another replica.
 pub const MAX_IN_FLIGHT: usize = 256;
 
+/// Requests that wait for something to be looked at, a registry for one: half of [`MAX_IN_FLIGHT`], so that one that
+/// hangs leaves the other half to requests that need no registry.
+pub const MAX_LOOKING: usize = MAX_IN_FLIGHT / 2;
+
 /// Open TLS connections. An API server needs one over HTTP/2 and one per concurrent request over HTTP/1.1.
 pub const MAX_CONNECTIONS: usize = 1024;
 

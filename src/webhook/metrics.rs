@@ -69,9 +69,11 @@ pub(crate) enum Shed {
     Late,
     /// Too many connections.
     Connections,
+    /// Too many requests wait for something to be looked at.
+    Looking,
 }
 
-const SHED: [&str; 4] = ["in_flight", "memory", "late", "connections"];
+const SHED: [&str; 5] = ["in_flight", "memory", "late", "connections", "looking"];
 
 /// Why a TLS connection did not come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use bumpalo::Bump;
 
-pub use judge::{answer, judge};
+pub use judge::{Judged, answer, judge};
 pub(crate) use request::bounded;
 pub use request::{decode, peek_uid, record};
 pub use response::{AdmissionResponse, Status, Verdict, truncate_warnings};

@@ -1,5 +1,6 @@
 //! The seam to whoever decides: the server knows bytes and deadlines, not policies.
 
+use std::pin::Pin;
 use std::time::Instant;
 
 /// Which endpoint was called.
@@ -21,10 +22,28 @@ pub trait Reviewer: Send + Sync + 'static {
     ///
     /// # Errors
     /// What is wrong with the request. Never a way to let it pass: the caller gets a refusal.
-    fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Reviewed, BadReview>;
+    fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Review, BadReview>;
 
     /// What `/readyz` shows.
     fn readiness(&self) -> Readiness;
+}
+
+/// What comes of a request.
+pub enum Review {
+    /// It is answered.
+    Answered(Reviewed),
+    /// Something has to be looked at first, which takes its time: await this, outside of any thread's turn, and review
+    /// again. It ends before the deadline, whatever it finds; nothing is admitted meanwhile.
+    Later(Looking),
+}
+
+/// Looks at what a review needs.
+pub type Looking = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl From<Reviewed> for Review {
+    fn from(reviewed: Reviewed) -> Self {
+        Self::Answered(reviewed)
+    }
 }
 
 /// An answered request.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Budget;
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) limits: Limits,
     pub(crate) bodies: Budget,
+    /// Places for requests that wait for something to be looked at.
+    pub(crate) looking: Semaphore,
     pub(crate) lifecycle: Lifecycle,
 }
 

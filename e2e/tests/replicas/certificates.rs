@@ -23,7 +23,7 @@ use stockade_e2e::load::{Expected, Load, Shot};
 use stockade_e2e::tools;
 use stockade_webhook::certs::{certificate_blocks, serving_names};
 use stockade_webhook::{
-    BadReview, Certificates, Limits, Metrics, Outcome, Readiness, Reviewed, Reviewer, Server, Verb,
+    BadReview, Certificates, Limits, Metrics, Outcome, Readiness, Review, Reviewed, Reviewer, Server, Verb,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -49,13 +49,13 @@ const TIMES: Times = Times {
 struct Allow;
 
 impl Reviewer for Allow {
-    fn review(&self, _: Verb, body: &[u8], _: Instant) -> Result<Reviewed, BadReview> {
+    fn review(&self, _: Verb, body: &[u8], _: Instant) -> Result<Review, BadReview> {
         let review: Value = serde_json::from_slice(body).unwrap();
         let answer = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "response": { "uid": review["request"]["uid"], "allowed": true },
         });
-        Ok(Reviewed { body: answer.to_string().into_bytes(), outcome: Outcome::Allowed })
+        Ok(Reviewed { body: answer.to_string().into_bytes(), outcome: Outcome::Allowed }.into())
     }
 
     fn readiness(&self) -> Readiness {

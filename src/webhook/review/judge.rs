@@ -4,14 +4,25 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use stockade_engine::decision::{Decision, Finding, FindingAction, FindingResult};
+use stockade_engine::images::Wanted;
 use stockade_engine::{ClusterFacts, DecideOptions, Engine, Request};
 
 use super::{AdmissionResponse, Status, decode, record, with_arena};
 use crate::reviewer::{BadReview, Outcome, Reviewed, Verb};
 
+/// What the engine made of a request.
+#[derive(Debug)]
+pub struct Judged {
+    /// The answer; a refusal as long as images are wanted.
+    pub reviewed: Reviewed,
+    /// Images that have to be looked at before there is a verdict. Only asked for where the facts know of images.
+    pub wanted: Vec<Wanted>,
+}
+
 /// Decodes a body, has the engine decide it and encodes the answer; what a [`crate::Reviewer`] over an engine does
 /// for each request. `observe` sees the request, the decision and the time it took, for findings and metrics; it may
-/// add to the decision what is not the engine's to judge. The current span gets the request's facts.
+/// add to the decision what is not the engine's to judge. It sees no decision for which images are wanted first. The
+/// current span gets the request's facts.
 ///
 /// # Errors
 /// As [`decode`].
@@ -22,7 +33,7 @@ pub fn judge(
     body: &[u8],
     deadline: Instant,
     observe: impl FnOnce(&Request<'_>, &mut Decision, Duration),
-) -> Result<Reviewed, BadReview> {
+) -> Result<Judged, BadReview> {
     with_arena(|arena| {
         let request = decode(body, arena, engine.symbols())?;
         record(&request, &tracing::Span::current());
@@ -37,8 +48,11 @@ pub fn judge(
             arena,
             &DecideOptions { verb, deadline: Some(deadline), ..DecideOptions::default() },
         );
-        observe(&request, &mut decision, started.elapsed());
-        Ok(answer(request.uid, &decision))
+        let wanted = std::mem::take(&mut decision.wanted);
+        if wanted.is_empty() {
+            observe(&request, &mut decision, started.elapsed());
+        }
+        Ok(Judged { reviewed: answer(request.uid, &decision), wanted })
     })
 }
 

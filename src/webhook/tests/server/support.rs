@@ -5,6 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
@@ -19,8 +21,8 @@ use serde_json::{Value, json};
 use stockade_cel::Symbols;
 use stockade_webhook::review::{self, AdmissionResponse, Status};
 use stockade_webhook::{
-    BadReview, Certificates, Ended, Folder, Limits, Metrics, MintOptions, Outcome, Readiness, Reviewed, Reviewer,
-    Server, Verb,
+    BadReview, Certificates, Ended, Folder, Limits, Metrics, MintOptions, Outcome, Readiness, Review, Reviewed,
+    Reviewer, Server, Verb,
 };
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -30,13 +32,22 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Decides by the object's name: `deny`, `panic`, `mutate`, else allow. `probe-PORT` allows when `/livez` on that port
-/// answers while the review holds its thread.
-pub(crate) struct Scripted(Symbols);
+/// answers while the review holds its thread. `look` wants something looked at first, `blind` what nobody finds.
+pub(crate) struct Scripted {
+    symbols: Symbols,
+    looked: Arc<AtomicBool>,
+}
+
+impl Scripted {
+    fn new() -> Self {
+        Self { symbols: Symbols::new(), looked: Arc::default() }
+    }
+}
 
 impl Reviewer for Scripted {
-    fn review(&self, _: Verb, body: &[u8], _: Instant) -> Result<Reviewed, BadReview> {
+    fn review(&self, _: Verb, body: &[u8], _: Instant) -> Result<Review, BadReview> {
         review::with_arena(|arena| {
-            let request = review::decode(body, arena, &self.0)?;
+            let request = review::decode(body, arena, &self.symbols)?;
             review::record(&request, &tracing::Span::current());
             let mut response = AdmissionResponse::allowed(request.uid);
             let outcome = match request.name {
@@ -48,6 +59,11 @@ impl Reviewer for Scripted {
                     response.audit_annotations = vec![("why", "scripted")];
                     Outcome::Denied
                 }
+                "blind" => return Ok(Review::Later(Box::pin(std::future::pending()))),
+                "look" if !self.looked.load(SeqCst) => {
+                    let looked = Arc::clone(&self.looked);
+                    return Ok(Review::Later(Box::pin(async move { looked.store(true, SeqCst) })));
+                }
                 "mutate" => {
                     response.patch = Some(br#"[{"op":"remove","path":"/spec"}]"#);
                     Outcome::Mutated
@@ -57,7 +73,7 @@ impl Reviewer for Scripted {
                     Some(Err(error)) => panic!("{error}"),
                 },
             };
-            Ok(Reviewed { body: response.encode(), outcome })
+            Ok(Reviewed { body: response.encode(), outcome }.into())
         })
     }
 
@@ -81,7 +97,7 @@ fn probe(port: &str) -> std::io::Result<()> {
 pub(crate) fn server(limits: Limits) -> Server {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry, "1.2.3");
-    Server::builder(Arc::new(Scripted(Symbols::new())), metrics, registry).limits(limits).build()
+    Server::builder(Arc::new(Scripted::new()), metrics, registry).limits(limits).build()
 }
 
 /// A review of a Pod of this name.
@@ -175,7 +191,7 @@ impl Running {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, "1.2.3");
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let bound = Server::builder(Arc::new(Scripted(Symbols::new())), metrics, registry)
+        let bound = Server::builder(Arc::new(Scripted::new()), metrics, registry)
             .limits(limits)
             .bind(any, any, Arc::clone(&certificates))
             .await
