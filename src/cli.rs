@@ -38,6 +38,8 @@ pub(crate) enum Verb {
     Test(TestArgs),
     /// Judge what exists already, in a cluster or a folder.
     Audit(AuditArgs),
+    /// Is this image trusted, by which policy, and why not. Exit code 0 verified, 1 refused, 2 not known.
+    VerifyImage(VerifyImageArgs),
     /// Mint, inspect or rotate the webhook's certificates.
     Certs(CertsArgs),
     /// Whether the webhook of a cluster is registered and answers; exit code 1 when not.
@@ -59,7 +61,7 @@ pub(crate) enum Verb {
 #[derive(Debug, Args)]
 pub(crate) struct PolicySource {
     /// Policy files or folders; repeatable. Default: policies/ when it exists.
-    #[arg(long = "policies", short = 'p', value_name = "PATH")]
+    #[arg(long = "policies", visible_alias = "policy", short = 'p', value_name = "PATH")]
     pub(crate) policies: Vec<PathBuf>,
     /// Judge by the Pod Security Standards at this level, whatever the namespace labels say.
     #[arg(long, value_name = "LEVEL[:VERSION]")]
@@ -97,6 +99,9 @@ pub(crate) struct ServeArgs {
     /// After SIGTERM: seconds in which connections are still accepted, so that endpoints go before the port does.
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(..=300))]
     pub(crate) drain_delay: u16,
+    /// Docker configuration with credentials of registries, beside what Pods bring: a mounted config.json.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) docker_config: Option<PathBuf>,
     /// Require client certificates signed by this CA (PEM), as an API server configured for it sends.
     #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,
@@ -129,6 +134,9 @@ pub(crate) struct ClusterArgs {
     /// URL by which the API server calls instead, for a webhook outside of the cluster.
     #[arg(long, value_name = "URL", requires = "cluster", conflicts_with = "service")]
     pub(crate) url: Option<http::Uri>,
+    /// Read the pull secrets of Pods and of their service accounts, in all namespaces, for images that are verified.
+    #[arg(long, requires = "cluster")]
+    pub(crate) image_pull_secrets: bool,
     /// Secret in the own namespace with the certificate; minted and renewed.
     #[arg(long, value_name = "NAME", default_value = stockade_cluster::certificates::DEFAULT_SECRET)]
     pub(crate) certificate_secret: String,
@@ -186,6 +194,30 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) source: PolicySource,
     /// Folder of objects that already exist (Namespaces, NetworkPolicies, params).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cluster_state: Option<PathBuf>,
+    /// Look at registries for what ImagePolicies ask, with the Docker configuration of whoever runs this. Without it
+    /// they are errors.
+    #[arg(long)]
+    pub(crate) verify_images: bool,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+/// `stockade verify-image`
+#[derive(Debug, Args)]
+pub(crate) struct VerifyImageArgs {
+    /// The image, as a Pod would name it.
+    #[arg(value_name = "REF")]
+    pub(crate) image: String,
+    /// Where policies come from.
+    #[command(flatten)]
+    pub(crate) source: PolicySource,
+    /// Namespace of the Pod that would run it.
+    #[arg(long, short, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Folder of objects that already exist (Namespaces, params).
     #[arg(long, value_name = "DIR")]
     pub(crate) cluster_state: Option<PathBuf>,
     /// Output format.

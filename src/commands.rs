@@ -10,6 +10,7 @@ mod static_files;
 mod status;
 mod test;
 mod uninstall;
+mod verify_image;
 
 use clap::CommandFactory;
 
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Audit(args) => audit::run(&args, quiet),
         Verb::Certs(args) => certs::run(args),
         Verb::Status(args) => status::run(&args),
+        Verb::VerifyImage(args) => verify_image::run(&args, quiet),
         Verb::Failsafe(args) => failsafe::run(&args),
         Verb::Uninstall(args) => uninstall::run(&args, quiet),
         Verb::Static(args) => static_files::run(&args, quiet),

@@ -9,6 +9,8 @@ pub(crate) enum Exit {
     Clean,
     /// 1: something was refused, or a test failed.
     Findings,
+    /// 2: it could not be found out; what was asked is told.
+    Unknown,
 }
 
 /// 2: the tool could not do its job.
@@ -19,6 +21,7 @@ pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
     match result {
         Ok(Exit::Clean) => ExitCode::SUCCESS,
         Ok(Exit::Findings) => ExitCode::from(1),
+        Ok(Exit::Unknown) => ExitCode::from(FAILED),
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             anstream::eprintln!("error: {e:#}");

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod exit;
+mod images_seen;
 mod inputs;
 mod judge;
 mod pod_security;

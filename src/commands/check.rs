@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde_json::Value as Json;
 use stockade_engine::engine::Engine;
+use stockade_engine::facts::ClusterFacts;
 use stockade_engine::request::RequestBuilder;
 use stockade_policy::objects::LoadedObject;
 use stockade_report::{CheckReport, Judged, Subject};
@@ -12,6 +13,7 @@ use stockade_schema::normalise::normalise;
 
 use crate::cli::CheckArgs;
 use crate::exit::Exit;
+use crate::images_seen::Looker;
 use crate::{inputs, judge};
 
 /// Judges every object as if it were created, beside all the others and what exists already.
@@ -33,12 +35,18 @@ pub(crate) fn run(args: &CheckArgs, quiet: bool) -> Result<Exit> {
     let facts = inputs::facts(args.cluster_state.as_deref(), beside)?;
     let engine = Engine::new(Arc::new(compiled.set));
 
+    let looker = args.verify_images.then(Looker::new).transpose()?;
     let mut judged = Vec::with_capacity(objects.len());
     for object in objects {
         let subject = subject(&object);
         let place = || format!("{}:{}", object.origin.file, object.origin.line);
         let review = RequestBuilder::new().object(normalise(object.value.clone())).review().with_context(place)?;
-        let decision = judge::judge(&engine, &facts, &review).with_context(place)?;
+        let judge = |facts: &dyn ClusterFacts| judge::judge(&engine, facts, &review);
+        let decision = match &looker {
+            Some(looker) => looker.decide(&facts, judge).map(|(decision, _)| decision),
+            None => judge(&facts),
+        };
+        let decision = decision.with_context(place)?;
         judged.push(Judged { subject, decision });
     }
     let report = CheckReport::new(judged);

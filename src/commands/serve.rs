@@ -6,12 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use prometheus_client::registry::Registry;
 use stockade_engine::exceptions::OWN_NAMESPACE;
+use stockade_images::gather::NoCluster;
 use stockade_webhook::{Builder, Certificates, Folder, Limits, Metrics, MintOptions, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::cli::ServeArgs;
 use crate::exit::Exit;
+use crate::images_seen::remembered;
 use crate::serve::cluster::Parts;
 use crate::serve::folders::Folders;
 use crate::serve::in_force::InForce;
@@ -54,8 +56,9 @@ async fn serve_cluster(
     mut registry: Registry,
     asked_to_stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
-    let Parts { certificates, mut tasks, stop, ended } = cluster::start(args, in_force.clone(), &mut registry).await?;
-    let reviewer = Arc::new(PolicyReviewer::new(in_force, args.cluster.max_exception_seconds()));
+    let Parts { certificates, mut tasks, stop, ended, images } =
+        cluster::start(args, in_force.clone(), &mut registry).await?;
+    let reviewer = Arc::new(PolicyReviewer::new(in_force, args.cluster.max_exception_seconds(), images));
     let builder = Server::builder(reviewer, metrics, registry);
     // The others are told at once, while requests still come: they take over what only one does.
     let mut broken = None;
@@ -92,7 +95,7 @@ async fn serve_folders(
     args: &ServeArgs,
     in_force: Arc<InForce>,
     metrics: Metrics,
-    registry: Registry,
+    mut registry: Registry,
     asked_to_stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let folder = Folder::new(&args.certs);
@@ -107,7 +110,8 @@ async fn serve_folders(
     let before = folders.snapshot();
     folders.load(&in_force)?;
     let watching = tokio::spawn(folders.watch(in_force.clone(), before));
-    let reviewer = Arc::new(PolicyReviewer::new(in_force, None));
+    let images = remembered(args.docker_config.clone(), Arc::new(NoCluster), Vec::new(), &mut registry);
+    let reviewer = Arc::new(PolicyReviewer::new(in_force, None, images));
     let builder = Server::builder(reviewer, metrics, registry).renew(folder, options);
     listen(args, builder, certificates, asked_to_stop).await?;
     watching.abort();

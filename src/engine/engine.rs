@@ -62,6 +62,8 @@ pub struct Engine {
     rollouts: Rollouts,
     shadows: Shadows,
     pub(crate) own_namespace: Arc<str>,
+    /// Whether some policy is about images.
+    judges_images: bool,
     /// Whether some policy turns tags into digests.
     pins: bool,
     /// None where every request counts as one of users.
@@ -143,6 +145,7 @@ impl Engine {
             equivalents,
             rollouts: Rollouts::new(&set.policies),
             shadows: Shadows::new(&set.policies),
+            judges_images: set.policies.iter().any(|p| p.image_rules.is_some()),
             pins: set.policies.iter().any(|p| p.image_rules.as_ref().is_some_and(|r| r.digest.mutate)),
             own_namespace: exceptions::OWN_NAMESPACE.into(),
             essentials: None,
@@ -171,6 +174,11 @@ impl Engine {
         self.rollouts.inherit(&before.rollouts);
         self.shadows.inherit(&before.shadows);
         self
+    }
+
+    /// Whether some policy is about images: only then [`crate::images::ImageFacts`] are asked.
+    pub fn judges_images(&self) -> bool {
+        self.judges_images
     }
 
     /// Counts towards the budgets of rollouts.

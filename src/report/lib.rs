@@ -7,6 +7,7 @@ mod check;
 mod review;
 mod table;
 mod tests_run;
+pub mod verify_image;
 
 use std::io::{self, Write};
 

@@ -11,11 +11,14 @@ use stockade_cluster::audit::metrics::AuditMetrics;
 use stockade_cluster::certificates::{self, CertificateMetrics, Ownership};
 use stockade_cluster::events::Events;
 use stockade_cluster::facts::LiveFacts;
+use stockade_cluster::images::{OwnMembers, PullSecrets};
 use stockade_cluster::policies::{self, Generation, Generations, Observed, RefusedObject, Settings};
 use stockade_cluster::registration::{self, Address, RegistrationMetrics};
 use stockade_cluster::replicas::Inputs;
 use stockade_cluster::reports::Group;
 use stockade_cluster::status::{self, UsageInputs};
+use stockade_images::Images;
+use stockade_images::credentials::CredentialSource;
 use stockade_policy::diagnostic::Severity;
 use stockade_webhook::Certificates;
 use stockade_webhook::certs::serving_names;
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::in_force::{InForce, Judge};
 use super::leases;
 use crate::cli::{ClusterArgs, Reports, ServeArgs};
+use crate::images_seen::remembered;
 
 /// Most refused sources that `/readyz` lists.
 const MAX_REFUSED_SHOWN: usize = 10;
@@ -40,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) stop: CancellationToken,
     /// Ready when they have been told.
     pub(crate) ended: oneshot::Receiver<()>,
+    /// What is known of images.
+    pub(crate) images: Images,
 }
 
 /// What the other replicas are told of this one: ready when it has policies and answers with a certificate.
@@ -60,6 +66,7 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
         identity: args.cluster.name.clone(),
     };
     let access = Access::new(&options).await.context("access to the API server")?;
+    let images = images(args, &access, registry);
     let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
     let ((ready, ready_in), (observed, observed_in)) = (watch::channel(false), watch::channel(Observed::default()));
     let inputs = Inputs { ready: ready_in, observed: observed_in, pod_uid: args.cluster.pod_uid.clone() };
@@ -108,7 +115,15 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force, told));
     let inputs = audit::Inputs { generations, facts, replicas: leases.replicas, events, usage: tell_usage };
     tasks.spawn(audit::run(access, inputs, audit_settings(&args.cluster), metrics, stop.clone()));
-    Ok(Parts { certificates, tasks, stop, ended: leases.ended })
+    Ok(Parts { certificates, tasks, stop, ended: leases.ended, images })
+}
+
+/// What is known of images, with what the cluster has of keys and credentials.
+fn images(args: &ServeArgs, access: &Access, registry: &mut Registry) -> Images {
+    let pull_secrets = || Arc::new(PullSecrets::new(access.client.clone())) as Arc<dyn CredentialSource>;
+    let sources = args.cluster.image_pull_secrets.then(pull_secrets).into_iter().collect();
+    let members = Arc::new(OwnMembers::new(access.client.clone(), &access.namespace));
+    remembered(args.docker_config.clone(), members, sources, registry)
 }
 
 /// Which certificate is to be kept.

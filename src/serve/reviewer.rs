@@ -1,9 +1,12 @@
 //! What the server calls for each request: bytes to a decision to bytes.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stockade_cluster::policies::admission;
+use stockade_engine::ClusterFacts;
+use stockade_engine::images::WithImages;
+use stockade_images::Images;
 use stockade_webhook::{BadReview, Readiness, Review, Reviewer, Verb, review};
 
 use super::in_force::InForce;
@@ -14,12 +17,18 @@ pub(crate) struct PolicyReviewer {
     in_force: Arc<InForce>,
     /// Longest time that a PolicyException may be for.
     max_exception_seconds: Option<u32>,
+    images: Images,
 }
+
+/// Time kept back of a request's for the decision after its images were looked at.
+const TIME_TO_DECIDE: Duration = Duration::from_millis(250);
+/// Longest that one request waits for registries, whatever its own time.
+const LONGEST_LOOK: Duration = Duration::from_secs(8);
 
 impl PolicyReviewer {
     /// Judges by what is in force at the moment of each request.
-    pub(crate) fn new(in_force: Arc<InForce>, max_exception_seconds: Option<u32>) -> Self {
-        Self { in_force, max_exception_seconds }
+    pub(crate) fn new(in_force: Arc<InForce>, max_exception_seconds: Option<u32>, images: Images) -> Self {
+        Self { in_force, max_exception_seconds, images }
     }
 }
 
@@ -29,7 +38,9 @@ impl Reviewer for PolicyReviewer {
             // Not an answer but an HTTP error: the failurePolicy of the registration decides.
             return Err(BadReview { message: "no policies are in force yet".to_owned(), uid: None });
         };
-        let judged = review::judge(&judge.engine, &*judge.facts, verb, body, deadline, |request, decision, took| {
+        let with_images = WithImages { facts: &*judge.facts, images: &self.images };
+        let facts: &dyn ClusterFacts = if judge.engine.judges_images() { &with_images } else { &*judge.facts };
+        let judged = review::judge(&judge.engine, facts, verb, body, deadline, |request, decision, took| {
             self.in_force.metrics.execution.observe(took.as_secs_f64());
             if verb == Verb::Validate {
                 admission::review(request, judge.engine.set(), self.max_exception_seconds, decision);
@@ -40,7 +51,12 @@ impl Reviewer for PolicyReviewer {
             denials::tell(self.in_force.events(), request, decision);
             waivers::tell(self.in_force.used(), request, decision);
         })?;
-        Ok(judged.reviewed.into())
+        if judged.wanted.is_empty() {
+            return Ok(judged.reviewed.into());
+        }
+        let images = self.images.clone();
+        let until = deadline.checked_sub(TIME_TO_DECIDE).unwrap_or(deadline).min(Instant::now() + LONGEST_LOOK);
+        Ok(Review::Later(Box::pin(async move { images.gather(judged.wanted, until.into()).await })))
     }
 
     fn readiness(&self) -> Readiness {
