@@ -10,17 +10,21 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
 use reqwest::{Response, Url};
 use tokio::sync::Semaphore;
 
+use super::MAX_MANIFEST_BYTES;
 use super::addresses::{Class, Reach, Refused};
 use super::error::{Fault, Outage, Place, RegistryError};
 use super::tls::ClientSet;
 
 /// From a request to the head of its answer.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// A blob comes from a store behind the registry: 16 MiB in this time is 13 Mbit/s.
-pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// From then on to the end of its body. Manifests and tokens have some kilobytes.
+const BODY_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// The same of a body that may be longer than any manifest: 8 MiB in this time are 7 Mbit/s.
+const LONG_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Registries redirect once, to a store.
 const MAX_REDIRECTS: usize = 5;
 /// Tries of one request.
@@ -218,8 +222,9 @@ async fn read(response: Response, call: &Call, at: &Place, reach: Reach) -> Resu
         reply.retry_after = retry_after(&reply.headers);
     }
     if status == StatusCode::OK && call.method != Method::HEAD {
-        let body = tokio::time::timeout(BODY_TIMEOUT, body(response, call, at)).await;
-        reply.body = body.map_err(|_| RegistryError::unavailable(at, Outage::Timeout(BODY_TIMEOUT)))??;
+        let limit = if call.limit > MAX_MANIFEST_BYTES { LONG_BODY_TIMEOUT } else { BODY_TIMEOUT };
+        let body = tokio::time::timeout(limit, body(response, call, at)).await;
+        reply.body = body.map_err(|_| RegistryError::unavailable(at, Outage::Timeout(limit)))??;
     }
     Ok(reply)
 }
@@ -260,10 +265,18 @@ pub(crate) fn is_later(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || is_broken
 }
 
-/// `Retry-After` in seconds (RFC 9110, section 10.2.3). As a date nobody sends it to a program.
+/// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(MAX_QUIET))
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let asked = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?;
+            // What has passed already is now.
+            date.timestamp().duration_since(Timestamp::now()).try_into().unwrap_or_default()
+        }
+    };
+    Some(asked.min(MAX_QUIET))
 }
 
 fn some_pause() -> Duration {
@@ -303,4 +316,23 @@ fn failure(error: &reqwest::Error, at: &Place, call: &Call) -> RegistryError {
 fn refused(why: &Refused, url: &Url, at: &Place) -> RegistryError {
     let host = url.host_str().unwrap_or_default().into();
     RegistryError::hostile(at, Fault::Address { host, address: why.address, class: why.class })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_asked_for_in_seconds_or_as_a_date_and_never_believed_for_long() {
+        let asked = |text: &str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            retry_after(&headers).map(|d| d.as_secs())
+        };
+        assert_eq!(asked("7"), Some(7));
+        assert_eq!(asked("3600"), Some(30));
+        assert_eq!(asked("Wed, 01 Jan 2200 00:00:00 GMT"), Some(30));
+        assert_eq!(asked("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
+        assert_eq!((asked("-1"), asked("soon"), asked("99999999999999999999")), (None, None, None));
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
 }

@@ -16,6 +16,7 @@ fn fault_of(seen: &Seen) -> Answer {
     match seen.target.rsplit('/').next().unwrap() {
         "hangs" => Answer::ok("").fault(Broken::Hang),
         "breaks" => Answer::ok("").fault(Broken::Reset),
+        "hangs-in-body" => Answer::ok(MANIFEST).fault(Broken::HangInBody),
         "half" => Answer::ok(MANIFEST).fault(Broken::Cut),
         "limited" => Answer::status(429).header("retry-after", "3600"),
         "down" => Answer::status(503).header("retry-after", "60"),
@@ -42,6 +43,7 @@ async fn every_fault_has_its_answer_and_its_words() {
     let at = |tag: &str| format!("GET http://HOST/v2/app/manifests/{tag}");
     let table = [
         ("hangs", "unavailable", "no answer within 2500 ms"),
+        ("hangs-in-body", "unavailable", "no answer within 2500 ms"),
         ("breaks", "unavailable", "no answer: connection closed before message completed"),
         ("half", "unavailable", "the answer was cut off: end of file before message length reached"),
         ("limited", "unavailable", "answered 429, too many requests; credentials or a mirror raise the limit"),
