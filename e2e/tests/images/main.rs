@@ -23,6 +23,7 @@ use stockade_policy::images::authority::{HashAlgorithm, KeyAuthority, KeySource,
 use stockade_policy::images::{Authority, AuthorityKind, ImageReference, RegistrySettings};
 use tokio::time::Instant;
 
+mod command_line;
 mod ferro;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -66,10 +67,13 @@ impl Key {
         base64(self.0.sign(&SystemRandom::new(), content).unwrap())
     }
 
-    fn authority(&self) -> Arc<Authority> {
+    fn pem(&self) -> String {
         let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", base64(der.as_ref()));
-        let key = KeyAuthority { source: KeySource::Inline(pem.into()), hash: HashAlgorithm::Sha256 };
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", base64(der.as_ref()))
+    }
+
+    fn authority(&self) -> Arc<Authority> {
+        let key = KeyAuthority { source: KeySource::Inline(self.pem().into()), hash: HashAlgorithm::Sha256 };
         let no = Need::NotRequired;
         Arc::new(Authority::new("release".into(), AuthorityKind::Key(key), no, no, TrustedRoot::PublicGood))
     }
