@@ -15,9 +15,9 @@ fn verify(binary: &Path, folder: &Path, image: &str) -> (i32, Value) {
     command.args(["verify-image", image, "--output", "json", "--policy"]).arg(folder.join("policy.yaml"));
     command.env("DOCKER_CONFIG", folder).current_dir(folder);
     let output = command.output().unwrap();
-    let report = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|e| panic!("{image}: {e}: {}", String::from_utf8_lossy(&output.stderr)));
-    (output.status.code().unwrap(), report)
+    let report = serde_json::from_slice(&output.stdout);
+    assert!(report.is_ok(), "{image}: {}", String::from_utf8_lossy(&output.stderr));
+    (output.status.code().unwrap(), report.unwrap())
 }
 
 #[test]
