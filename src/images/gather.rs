@@ -47,8 +47,9 @@ use crate::registry::{RegistryClient, parse_manifest};
 const MAX_TASKS: usize = 1_024;
 /// Longest that one image is looked at, also when nobody waits any more. What came by then is remembered.
 const MAX_WORK: Duration = Duration::from_secs(30);
-/// Most bytes of statements in the evidence about one image; it must fit into its cache.
-const MAX_STATEMENT_BYTES: usize = 8 << 20;
+/// Most bytes of evidence about one image. A fourth of its cache holds it: what was found out and cannot be remembered
+/// would never be an answer.
+const MAX_BYTES: usize = caches::MAX_EVIDENCE_BYTES / 5;
 
 /// Looks at images, and remembers. Clones share what is remembered.
 #[derive(Clone)]
@@ -179,7 +180,7 @@ impl Inner {
         let mut evidence = self.evidence_of(wanted, image, details);
         evidence.signatures = signatures;
         evidence.attestations = attestations;
-        bound_statements(&mut evidence);
+        bound(&mut evidence);
         (evidence, until)
     }
 
@@ -244,15 +245,17 @@ fn without_image(wanted: &Wanted, digest: Resolved) -> Evidence {
     uniform(wanted, digest, invalid, &why)
 }
 
-/// Statements of one image are told only when they are not too long together.
-fn bound_statements(evidence: &mut Evidence) {
-    if statement_bytes(evidence) > MAX_STATEMENT_BYTES {
-        for (_, _, answer) in &mut evidence.attestations {
-            if let Answer::Verified(_) = answer {
-                *answer =
-                    Answer::Invalid(format!("its statements have more than {MAX_STATEMENT_BYTES} bytes together"));
-            }
+/// Statements and configurations of one image are told only when they are not too long together.
+fn bound(evidence: &mut Evidence) {
+    fn refuse<T>(answer: &mut Answer<T>) {
+        if answer.verified().is_some() {
+            let why = format!("its statements and configurations have more than {MAX_BYTES} bytes together");
+            *answer = Answer::Invalid(why);
         }
+    }
+    if evidence_bytes(evidence) > MAX_BYTES {
+        evidence.attestations.iter_mut().for_each(|(_, _, answer)| refuse(answer));
+        evidence.details.iter_mut().for_each(refuse);
     }
 }
 

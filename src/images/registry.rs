@@ -29,6 +29,7 @@ pub(crate) mod content;
 pub mod error;
 pub mod manifest;
 mod referrers;
+pub(crate) mod spelling;
 mod tls;
 mod tokens;
 mod transport;

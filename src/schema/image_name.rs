@@ -35,6 +35,10 @@ impl<'t> ImageName<'t> {
             Some((first, rest)) if is_registry_like(first) => (Some(first), rest),
             _ => (None, name),
         };
+        // `sha256:12ab` too: containerd takes it for the identifier, or its beginning, of any image that a node has.
+        if registry.is_none() && tag.is_some() && ALGORITHMS.contains(&path) {
+            return None;
+        }
         let sound = registry.is_none_or(is_registry)
             && path.len() <= MAX_PATH_BYTES
             && path.split('/').all(is_component)
@@ -43,6 +47,9 @@ impl<'t> ImageName<'t> {
         sound.then_some(Self { registry, path, tag, digest })
     }
 }
+
+/// Algorithms of digests that runtimes know (`go-digest`).
+const ALGORITHMS: [&str; 3] = ["sha256", "sha384", "sha512"];
 
 /// Whether the first part of a name is a registry.
 fn is_registry_like(part: &str) -> bool {
@@ -160,6 +167,9 @@ mod tests {
             "reg.io./a",
             "http://reg.io/a",
             "ü",
+            "sha256:12ab",
+            "sha512:1",
+            "sha256:12ab@sha256:12ab",
             &id,
             &long,
             &upper,

@@ -61,10 +61,17 @@ fn registry(reference: &ImageReference, rules: &ImageRules, set: &PolicySet) -> 
     rules.registry(reference).or_else(|| all().next()).cloned()
 }
 
+/// Whether an object can have this name (a DNS subdomain, RFC 1123). What has another is not there, and must not become
+/// part of a URL.
+fn is_name(name: &&str) -> bool {
+    let is_in_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    let starts = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= MAX_NAME_BYTES && name.starts_with(starts) && name.ends_with(starts) && name.bytes().all(is_in_name)
+}
+
 /// On whose behalf registries are asked: the Pod's, or that of the Pods which an object makes.
 pub(crate) fn credentials(namespace: &str, object: Value<'_>) -> Credentials {
     let spec = pod_template::of(object).get("spec").unwrap_or(Value::Null);
-    let is_name = |name: &&str| !name.is_empty() && name.len() <= MAX_NAME_BYTES;
     let mut seen = HashSet::new();
     let secrets = spec.get("imagePullSecrets").and_then(Value::as_list).unwrap_or(&[]).iter();
     let names = secrets.filter_map(|s| s.get("name").and_then(Value::as_str)).filter(is_name);

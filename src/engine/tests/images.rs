@@ -207,6 +207,17 @@ fn what_nobody_has_looked_at_is_wanted_and_never_admitted() {
 }
 
 #[test]
+fn a_name_that_no_object_has_is_nobodys_credentials() {
+    let mut pod = pod(&[WEB]);
+    let names = ["../../other/secrets/pull", "pull?x", "Pull", "", "-a", "a.b-1"];
+    pod["spec"]["imagePullSecrets"] = names.iter().map(|name| json!({"name": name})).collect();
+    pod["spec"]["serviceAccountName"] = json!("../runner");
+    let decision = decide(&policy(ANY), RequestBuilder::new().object(pod), &Known::default());
+    let credentials = &decision.wanted[0].credentials;
+    assert_eq!((&credentials.pull_secrets[..], &*credentials.service_account), (&[Arc::from("a.b-1")][..], "default"));
+}
+
+#[test]
 fn without_anybody_who_looks_it_is_an_error_under_failure_policy() {
     let request = || RequestBuilder::new().object(pod(&[WEB]));
     let decision = kit::decide(&policy(ANY), request(), &shop());

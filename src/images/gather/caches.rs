@@ -3,15 +3,15 @@
 //! | of | key | holds for |
 //! |---|---|---|
 //! | references | repository, tag or digest, credential | a tag 30 s, a digest 10 min |
-//! | listings: which signatures there are | repository, digest | 10 min; who finds nothing in one looks at one of the last 30 s |
-//! | contents: manifests, payloads, envelopes | repository, digest | 10 min |
+//! | listings: which signatures there are | repository, digest, credential | 10 min; who finds nothing in one looks at one of the last 30 s |
+//! | contents: manifests, payloads, envelopes | repository, digest, credential | 10 min |
 //! | authorities, with their keys and roots read | id | 1 h; 30 s where a Secret or ConfigMap is named |
-//! | verdicts | image, digest, authority, keys and roots, what was sought | verified 1 h, not signed and invalid 30 s |
+//! | verdicts | image, digest, credentials, authority, keys and roots, what was sought | verified 1 h, not signed and invalid 30 s |
 //! | evidence: what a request asks for, all of it | reference, authorities, attestations, credentials' names | the least of its parts, at most 60 s |
 //! | anything unavailable | | 1 s, 2 s, 4 s, 5 s; as long as the registry asks for, at most 30 s |
 //!
-//! Credentials are in the key of references alone: who may not pull an image learns nothing of it, since nothing else is
-//! looked at before its reference is resolved with credentials of its own. Settings of registries are in no key: all
+//! Credentials are in all keys of what comes from a registry: who may not pull an image learns nothing of it, and what was
+//! told to one who may not, "unauthorized" or that there are no signatures, is told to nobody else. Settings of registries are in no key: all
 //! policies say the same of a host, and a change of that counts within the minute.
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use super::authorities::ReadAuthority;
 use super::listing::Listing;
 use super::metrics::Metrics;
 use crate::expiring::{Expiring, Made};
-use crate::registry::{Fetched, RegistryError};
+use crate::registry::{Fetched, RegistryError, Repository};
 use crate::verify::Verified;
 
 /// How long a tag means what it meant: users wait for a new image no longer than this.
@@ -47,7 +47,7 @@ pub(super) const LATE_HOLDS: Duration = Duration::from_secs(2);
 
 const MIB: usize = 1 << 20;
 /// Bytes of evidence: tens of thousands of images that are signed, hundreds with a bill of materials each.
-const MAX_EVIDENCE_BYTES: usize = 32 * MIB;
+pub(super) const MAX_EVIDENCE_BYTES: usize = 32 * MIB;
 /// Bytes of verdicts, statements included.
 const MAX_VERDICT_BYTES: usize = 32 * MIB;
 /// Bytes of contents.
@@ -168,6 +168,11 @@ impl KeyOf {
         self
     }
 
+    /// A repository, and who asks for it.
+    pub(super) fn place(self, place: &Repository) -> Self {
+        self.and(place.id()).and(place.credential_hash())
+    }
+
     /// A number, such as of the parts that follow.
     pub(super) fn count(self, number: usize) -> Self {
         self.and((number as u64).to_be_bytes())
@@ -180,9 +185,9 @@ impl KeyOf {
     }
 }
 
-/// The key of what a repository has under a digest.
-pub(super) fn content_key(repository: &str, digest: &Digest) -> Key {
-    KeyOf::new().and(repository).and(digest.as_str()).finish()
+/// The key of what a repository has under a digest, for one who asks for it.
+pub(super) fn content_key(place: &Repository, digest: &Digest) -> Key {
+    KeyOf::new().place(place).and(digest.as_str()).finish()
 }
 
 #[cfg(test)]

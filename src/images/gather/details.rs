@@ -10,10 +10,17 @@ use super::judge::{answer_of, platforms};
 use super::resolve::Image;
 use crate::registry::error::Place;
 use crate::registry::manifest::{ImageManifest, Manifest};
+use crate::registry::spelling::Spelling;
 use crate::registry::{RegistryError, Repository, parse_manifest};
 
 /// Largest configuration. Those of images with a long history have some tens of kilobytes.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
+
+/// What is read of a configuration.
+const SPELLING: Spelling = Spelling {
+    fields: &["os", "architecture", "variant", "created", "config", "User", "Labels", "Entrypoint", "Cmd"],
+    free: &["Labels"],
+};
 
 #[derive(Deserialize)]
 struct Wire {
@@ -77,6 +84,9 @@ impl Inner {
     async fn platform(&self, place: &Repository, manifest: &ImageManifest) -> Result<Platform, RegistryError> {
         let content = self.blob(place, &manifest.config, MAX_CONFIG_BYTES).await?;
         let wire: Wire = serde_json::from_slice(&content).map_err(|e| malformed(place, &e.to_string()))?;
+        if let Some(name) = SPELLING.other_in(&content) {
+            return Err(malformed(place, &format!("{name:?} is another spelling of a field")));
+        }
         let config = wire.config.unwrap_or_default();
         Ok(Platform {
             os: wire.os,

@@ -73,7 +73,10 @@ impl Inner {
             ReadAuthority::Unavailable(_) => [1; 32],
             ReadAuthority::Broken(_) => [2; 32],
         };
-        let key = KeyOf::new()
+        let key = image
+            .places
+            .iter()
+            .fold(KeyOf::new().count(image.places.len()), KeyOf::place)
             .and(&*image.name)
             .and(image.fetched.digest.as_str())
             .and(authority.id.0)
@@ -207,8 +210,10 @@ fn tally(
     for (candidate, content) in candidates.iter().zip(contents) {
         match content {
             Ok(content) => tally.add(candidate.verify(&content, subject, authority, now), sought),
-            Err(why @ RegistryError::Hostile { .. }) => tally.invalid = Some(why.to_string()),
-            Err(why) => tally.unavailable = Some(why.to_string()),
+            Err(why) => match answer_of::<()>(&why) {
+                Answer::Invalid(why) => tally.invalid = Some(why),
+                _ => tally.unavailable = Some(why.to_string()),
+            },
         }
     }
     tally.answer()
@@ -254,10 +259,11 @@ fn shortened(text: &str) -> String {
     printable.take(MAX_TOLD_BYTES).collect()
 }
 
-/// An error is an answer too, and never "not signed".
+/// An error is an answer too, and never "not signed". What is named and not there is broken: who pushes an image could
+/// otherwise make it unavailable for good, which a policy may let pass.
 pub(super) fn answer_of<T>(error: &RegistryError) -> Answer<T> {
     match error {
-        RegistryError::Hostile { .. } => Answer::Invalid(error.to_string()),
+        RegistryError::Hostile { .. } | RegistryError::NotFound { .. } => Answer::Invalid(error.to_string()),
         _ => Answer::Unavailable(error.to_string()),
     }
 }

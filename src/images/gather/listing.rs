@@ -88,7 +88,7 @@ impl Inner {
         subject: &Digest,
         not_before: Option<Instant>,
     ) -> Held<Kept<Arc<Listing>>> {
-        let key = content_key(&place.id(), subject);
+        let key = content_key(place, subject);
         let make = |old| async move {
             let result = self.list(place, subject).await.map(Arc::new);
             let bytes = result.as_ref().map_or(0, |listing| listing.candidates.iter().map(Candidate::bytes).sum());
@@ -168,7 +168,7 @@ impl Inner {
     where
         F: Future<Output = Result<Arc<[u8]>, RegistryError>>,
     {
-        let key = content_key(&place.id(), digest);
+        let key = content_key(place, digest);
         let make = |old| async move {
             let result = fetch().await;
             self.metrics.request(outcome(&result));

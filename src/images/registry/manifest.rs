@@ -4,17 +4,43 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use stockade_policy::images::Digest;
+
+use super::spelling::Spelling;
 
 /// Most manifests of one index: an image for every platform has some twenty, each with an attestation of its build.
 pub const MAX_CHILDREN: usize = 256;
 /// Most layers of one manifest: runtimes stop at 127, signatures of an image may be more.
 pub const MAX_LAYERS: usize = 512;
+/// Most characters of a wrong digest or field that are told.
+const MAX_SHOWN: usize = 80;
 
 /// What a registry may answer for a manifest, in the order in which it is liked.
 pub(crate) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                                  application/vnd.docker.distribution.manifest.list.v2+json, \
                                  application/vnd.docker.distribution.manifest.v2+json";
+
+/// What is read of a manifest. Layers of Docker's first schema are not, and must not be there either.
+const SPELLING: Spelling = Spelling {
+    fields: &[
+        "mediaType",
+        "artifactType",
+        "config",
+        "layers",
+        "manifests",
+        "subject",
+        "annotations",
+        "digest",
+        "size",
+        "platform",
+        "os",
+        "architecture",
+        "variant",
+        "fsLayers",
+    ],
+    free: &["annotations"],
+};
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -90,6 +116,9 @@ pub enum BadManifest {
     /// Manifest and index at once, or neither: readers would not agree on what it is (OCI image spec, CVE-2021-41190).
     #[error("it is not exactly one of manifest and index")]
     Ambiguous,
+    /// A field whose name differs in case from one that counts, which runtimes take for that one.
+    #[error("{0:?} is another spelling of a field")]
+    Spelling(String),
     /// A descriptor without a digest that is one.
     #[error("{0:?} is no digest")]
     Digest(String),
@@ -108,6 +137,7 @@ struct Wire {
     manifests: Option<Vec<WireDescriptor>>,
     subject: Option<WireDescriptor>,
     annotations: Option<BTreeMap<String, String>>,
+    fs_layers: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +160,12 @@ impl Manifest {
     /// It is neither, both, or beyond a bound.
     pub fn parse(content: &[u8]) -> Result<Self, BadManifest> {
         let wire: Wire = serde_json::from_slice(content).map_err(|e| BadManifest::Json(e.to_string()))?;
+        if let Some(name) = SPELLING.other_in(content) {
+            return Err(BadManifest::Spelling(name.chars().take(MAX_SHOWN).collect()));
+        }
+        if wire.fs_layers.is_some() {
+            return Err(BadManifest::Ambiguous);
+        }
         match (wire.manifests, wire.config, wire.layers) {
             (Some(manifests), None, None) => Ok(Self::Index(Index {
                 media_type: wire.media_type.unwrap_or_else(|| OCI_INDEX.to_owned()),
@@ -183,7 +219,7 @@ fn descriptors(wire: Vec<WireDescriptor>, limit: usize) -> Result<Vec<Descriptor
 
 fn descriptor(wire: WireDescriptor) -> Result<Descriptor, BadManifest> {
     let digest =
-        Digest::parse(&wire.digest).map_err(|_| BadManifest::Digest(wire.digest.chars().take(80).collect()))?;
+        Digest::parse(&wire.digest).map_err(|_| BadManifest::Digest(wire.digest.chars().take(MAX_SHOWN).collect()))?;
     Ok(Descriptor {
         media_type: wire.media_type,
         digest,
@@ -211,7 +247,11 @@ mod tests {
             (format!(r#"{{"manifests":[],"config":{one}}}"#), "Ambiguous"),
             (r#"{"manifests":[],"layers":[]}"#.into(), "Ambiguous"),
             (r#"{"schemaVersion":1,"fsLayers":[]}"#.into(), "Ambiguous"),
-            (r#"{"manifests":[{"digest":"sha256:0","size":1}]}"#.into(), r#"Digest("sha256:0")"#),
+            (format!(r#"{{"manifests":[{one}],"fsLayers":[]}}"#), "Ambiguous"),
+            // Runtimes would run what the second names.
+            (format!(r#"{{"manifests":[{one}],"Manifests":[]}}"#), r#"Spelling("Manifests")"#),
+            (format!(r#"{{"manifests":[{}]}}"#, one.replacen('{', r#"{"Digest":"","#, 1)), r#"Spelling("Digest")"#),
+            (format!(r#"{{"config":{one},"annotations":{{"Digest":""}}}}"#), "image"),
         ];
         for (text, wanted) in table {
             let got = match Manifest::parse(text.as_bytes()) {

@@ -90,7 +90,7 @@ async fn a_blob_that_is_named_and_not_there_is_not_an_image_that_nobody_signed()
     let image = shelf.image("1", "");
     shelf.sign(&key, &image);
     let blobs: Vec<String> = shelf.0.lock().unwrap().keys().filter(|k| k.starts_with("/blobs")).cloned().collect();
-    for (answer, wanted_answer) in [(Reply::status(404), "unavailable: "), (Reply::ok("other"), "invalid: ")] {
+    for (answer, wanted_answer) in [(Reply::status(404), "invalid: "), (Reply::ok("other"), "invalid: ")] {
         blobs.iter().for_each(|blob| shelf.put(blob, answer.clone()));
         let registry = shelf.registry().await;
         let evidence = gathered(&images(), &wanted(&registry, ":1", &[&key.authority()])).await;
@@ -203,4 +203,36 @@ async fn mirrors_are_asked_first_and_the_registry_where_they_fail_or_lack_signat
     assert_eq!((signed(&evidence).as_str(), &evidence.digest), ("verified", &Resolved::Known(image)));
     assert_eq!(broken.seen().len(), 1);
     assert!(registry.lines().iter().all(|line| !line.ends_with("/manifests/1")), "the mirror had the image");
+}
+
+/// Whoever may push can say so of any image, for as long as they like; a policy that lets pass what cannot be had now must
+/// not be led to it.
+#[tokio::test]
+async fn a_list_that_names_what_is_not_there_is_broken_and_not_out_of_reach() {
+    let (shelf, key) = (Shelf::default(), Key::new());
+    let image = shelf.image("1", "");
+    let nowhere = json!({"manifests": [descriptor("application/vnd.oci.image.manifest.v1+json", "nowhere")]});
+    shelf.manifest(&format!("sha256-{}", image.hex()), &nowhere);
+    let registry = shelf.registry().await;
+    let evidence = gathered(&images(), &wanted(&registry, ":1", &[&key.authority()])).await;
+    assert!(signed(&evidence).starts_with("invalid: "), "{}", signed(&evidence));
+}
+
+/// Runtimes read names of fields without case, and the last of them counts.
+#[tokio::test]
+async fn an_index_that_runtimes_read_as_another_one_is_not_signed_by_its_platforms() {
+    let (shelf, key) = (Shelf::default(), Key::new());
+    let [good, evil] = ["good", "evil"].map(|user| shelf.image(user, user));
+    shelf.sign(&key, &good);
+    let of = |image: &Digest| {
+        json!([{"mediaType": "m", "digest": image.as_str(), "size": 1,
+        "platform": {"os": "linux", "architecture": "amd64"}}])
+    };
+    shelf.manifest("1", &json!({"manifests": of(&good)}));
+    shelf.manifest("2", &json!({"manifests": of(&good), "manife\u{17f}ts": of(&evil)}));
+    let registry = shelf.registry().await;
+    let answer = async |tag| signed(&*gathered(&images(), &wanted(&registry, tag, &[&key.authority()])).await);
+    assert_eq!(answer(":1").await, "verified");
+    let words = answer(":2").await;
+    assert!(words.starts_with("invalid: ") && words.contains("is another spelling of a field"), "{words}");
 }

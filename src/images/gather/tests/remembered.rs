@@ -155,6 +155,49 @@ async fn who_may_not_pull_an_image_learns_nothing_of_it() {
     }
 }
 
+/// A mirror gives the image to everybody; signatures are at the registry, which tells them to one tenant alone.
+#[tokio::test]
+async fn what_one_may_not_see_is_told_to_nobody_else() {
+    let (shelf, key) = (Shelf::default(), Key::new());
+    let image = shelf.image("1", "");
+    let unsigned = Shelf(Arc::new(Mutex::new(shelf.0.lock().unwrap().clone())));
+    let mirror = unsigned.registry().await;
+    shelf.sign(&key, &image);
+    let registry = {
+        let shelf = shelf.clone();
+        FakeRegistry::start(move |seen| match seen.headers.contains_key("authorization") {
+            true => shelf.answer(seen),
+            false => Reply::status(401).header("www-authenticate", "Basic realm=x"),
+        })
+        .await
+    };
+    let settings = RegistrySettings { mirrors: vec![mirror.host().into()], ..registry.settings() };
+    let secret = format!(r#"{{"auths": {{"{}": {{"auth": "bWU6MQ=="}}}}}}"#, registry.host());
+    let images = with_credentials(Secrets([("shop", secret)].into()));
+    let mine = Wanted { registry: Some(Arc::new(settings)), ..wanted(&registry, ":1", &[&key.authority()]) };
+    let other = Wanted { credentials: in_namespace("other"), ..mine.clone() };
+    assert!(signed(&*gathered(&images, &other).await).starts_with("unavailable: "));
+    assert_eq!(signed(&*gathered(&images, &mine).await), "verified");
+}
+
+#[tokio::test]
+async fn an_image_that_has_more_than_can_be_remembered_has_an_answer() {
+    let shelf = Shelf::default();
+    let platforms: Vec<Digest> = (0..32)
+        .map(|number| {
+            let labels = json!({"Labels": {"long": "x".repeat(300 << 10)}, "User": number.to_string()});
+            let config = shelf.blob(&json!({"os": "linux", "architecture": "amd64", "config": labels}).to_string());
+            shelf.manifest(&number.to_string(), &json!({"config": config, "layers": []}))
+        })
+        .collect();
+    let all: Vec<(&str, &Digest)> = platforms.iter().map(|digest| ("amd64", digest)).collect();
+    shelf.index("1", &all);
+    let registry = shelf.registry().await;
+    let evidence = gathered(&images(), &Wanted { details: true, ..wanted(&registry, ":1", &[]) }).await;
+    let Some(Answer::Invalid(why)) = &evidence.details else { panic!("{:?}", evidence.details.is_some()) };
+    assert!(why.starts_with("its statements and configurations have more than "), "{why}");
+}
+
 #[tokio::test]
 async fn a_key_in_a_secret_that_cannot_be_read_is_unavailable_and_a_broken_one_invalid() {
     let shelf = Shelf::default();
