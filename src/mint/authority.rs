@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyUsagePurpose, SanType, SerialNumber,
+    Issuer, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -61,15 +61,15 @@ impl Authority {
     }
 
     /// A certificate for a key.
-    pub fn issue(&self, request: &Request, key: &Key) -> Vec<u8> {
-        request.params().signed_by(&key.pair, &self.issuer()).unwrap().der().to_vec()
+    pub fn issue(&self, request: &Request, key: &impl PublicKeyData) -> Vec<u8> {
+        request.params().signed_by(key, &self.issuer()).unwrap().der().to_vec()
     }
 
     /// A certificate for a key with a log's timestamp in it: issued once without, which is what the log signs, and
     /// again with it as the last extension (RFC 6962, 3.2).
-    pub fn issue_logged(&self, request: &Request, key: &Key, log: &Key) -> Vec<u8> {
+    pub fn issue_logged(&self, request: &Request, key: &impl PublicKeyData, log: &Key) -> Vec<u8> {
         let mut params = request.params();
-        let unlogged = params.signed_by(&key.pair, &self.issuer()).unwrap();
+        let unlogged = params.signed_by(key, &self.issuer()).unwrap();
         let (_, parsed) = X509Certificate::from_der(unlogged.der()).unwrap();
         let tbs = parsed.tbs_certificate.as_ref();
         let millis = request.from.as_millisecond().to_be_bytes();
@@ -81,7 +81,7 @@ impl Authority {
         let list = [&length16(&one)[..], &one].concat();
         let octets = yasna::construct_der(|writer| writer.write_bytes(&list));
         params.custom_extensions.push(CustomExtension::from_oid_content(&CERTIFICATE_TIMESTAMPS, octets));
-        params.signed_by(&key.pair, &self.issuer()).unwrap().der().to_vec()
+        params.signed_by(key, &self.issuer()).unwrap().der().to_vec()
     }
 
     fn issuer(&self) -> Issuer<'_, &rcgen::KeyPair> {

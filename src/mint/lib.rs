@@ -10,6 +10,7 @@ pub mod authority;
 pub mod key;
 pub mod log;
 pub mod notation;
+pub mod server;
 pub mod sigstore;
 pub mod timestamp;
 
@@ -21,6 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 
 pub use key::{Key, Scheme};
 pub use notation::Notary;
+pub use server::Server;
 pub use sigstore::{Evidence, Leaf, Sigstore};
 
 /// One thing that is wrong.

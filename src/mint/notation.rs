@@ -36,7 +36,7 @@ impl Notary {
             (DnType::CommonName, "signer"),
         ];
         request.subject = attributes.map(|(kind, value)| (kind, value.to_owned())).to_vec();
-        let leaf = root.issue(&request, &key);
+        let leaf = root.issue(&request, &key.pair);
         Self { now, root, key, leaf }
     }
 

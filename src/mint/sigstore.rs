@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use rcgen::{DnType, ExtendedKeyUsagePurpose, SanType};
+use rcgen::{DnType, ExtendedKeyUsagePurpose, SanType, SubjectPublicKeyInfo};
 use serde_json::{Value, json};
 
 use crate::authority::{Authority, Request};
@@ -126,27 +126,30 @@ impl Sigstore {
     /// A certificate of ten minutes for an identity: an e-mail address, a URI, or another name. Claims by the last
     /// number of their object identifier.
     pub fn leaf(&self, subject: &str, issuer: &str, claims: &[(u64, &str)], forgery: Option<Forgery>) -> Leaf {
-        let utf8 = |text: &str| yasna::construct_der(|writer| writer.write_utf8_string(text));
-        let oid = |number| vec![1, 3, 6, 1, 4, 1, 57264, 1, number];
         let from = self.signed_at() - SignedDuration::from_secs(5);
-        let mut request = Request::new(from, from + SignedDuration::from_mins(10));
-        request.names = vec![match subject {
-            uri if uri.contains("://") => SanType::URI(uri.try_into().unwrap()),
-            email if email.contains('@') => SanType::Rfc822Name(email.try_into().unwrap()),
-            name => SanType::OtherName((oid(7), name.to_owned().into())),
-        }];
-        request.extensions = vec![(oid(1), issuer.as_bytes().to_vec()), (oid(8), utf8(issuer))];
-        request.extensions.extend(claims.iter().map(|(number, value)| (oid(*number), utf8(value))));
+        let mut request = identity(from, subject, issuer, claims);
         if forgery == Some(Forgery::Usage) {
             request.usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         }
         let key = Key::p256();
         let der = match forgery {
-            Some(Forgery::NoCertificateLog) => self.intermediate.issue(&request, &key),
-            Some(Forgery::CertificateLog) => self.intermediate.issue_logged(&request, &key, &self.stranger),
-            _ => self.intermediate.issue_logged(&request, &key, &self.certificate_log),
+            Some(Forgery::NoCertificateLog) => self.intermediate.issue(&request, &key.pair),
+            Some(Forgery::CertificateLog) => self.intermediate.issue_logged(&request, &key.pair, &self.stranger),
+            _ => self.intermediate.issue_logged(&request, &key.pair, &self.certificate_log),
         };
         Leaf { key, der }
+    }
+
+    /// A certificate for somebody else's key, beginning now; the key is a SubjectPublicKeyInfo in PEM.
+    pub fn certify(&self, public_pem: &str, subject: &str, issuer: &str) -> Vec<u8> {
+        let key = SubjectPublicKeyInfo::from_pem(public_pem).unwrap();
+        let from = Timestamp::now() - SignedDuration::from_secs(5);
+        self.intermediate.issue_logged(&identity(from, subject, issuer, &[]), &key, &self.certificate_log)
+    }
+
+    /// An entry of the log, as bundles hold it, at this moment.
+    pub fn logged(&self, logged: &Logged<'_>) -> Value {
+        self.logs.entry(Entry::V1, logged, Timestamp::now(), None)
     }
 
     /// A certificate as a company's own authority issues it: no log, no issuer of identities, valid from the time of
@@ -157,7 +160,7 @@ impl Sigstore {
         request.names = vec![SanType::Rfc822Name(email.try_into().unwrap())];
         request.subject = vec![(DnType::CommonName, "signer".to_owned())];
         let key = Key::p256();
-        Leaf { der: self.intermediate.issue(&request, &key), key }
+        Leaf { der: self.intermediate.issue(&request, &key.pair), key }
     }
 
     /// The certificates above leaves, in PEM: what cosign stores as their chain.
@@ -290,6 +293,21 @@ impl By<'_> {
             Self::Leaf(leaf) => Signer::Certificate(leaf.der.clone()),
         }
     }
+}
+
+/// A certificate of ten minutes for an identity.
+fn identity(from: Timestamp, subject: &str, issuer: &str, claims: &[(u64, &str)]) -> Request {
+    let utf8 = |text: &str| yasna::construct_der(|writer| writer.write_utf8_string(text));
+    let oid = |number| vec![1, 3, 6, 1, 4, 1, 57264, 1, number];
+    let mut request = Request::new(from, from + SignedDuration::from_mins(10));
+    request.names = vec![match subject {
+        uri if uri.contains("://") => SanType::URI(uri.try_into().unwrap()),
+        email if email.contains('@') => SanType::Rfc822Name(email.try_into().unwrap()),
+        name => SanType::OtherName((oid(7), name.to_owned().into())),
+    }];
+    request.extensions = vec![(oid(1), issuer.as_bytes().to_vec()), (oid(8), utf8(issuer))];
+    request.extensions.extend(claims.iter().map(|(number, value)| (oid(*number), utf8(value))));
+    request
 }
 
 /// An in-toto statement about an image.

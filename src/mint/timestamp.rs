@@ -34,7 +34,7 @@ impl Clock {
         let mut request = Request::new(now - days, now + days);
         request.subject = vec![(DnType::CommonName, "clock".to_owned())];
         request.usages = vec![ExtendedKeyUsagePurpose::TimeStamping];
-        let der = root.issue(&request, &key);
+        let der = root.issue(&request, &key.pair);
         Self { key, der }
     }
 
