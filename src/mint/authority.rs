@@ -98,6 +98,11 @@ impl Request {
         Self { from, until, names: Vec::new(), subject: Vec::new(), usages, extensions: Vec::new() }
     }
 
+    /// A certificate by its own key.
+    pub fn self_signed(&self, key: &Key) -> Vec<u8> {
+        self.params().self_signed(&key.pair).unwrap().der().to_vec()
+    }
+
     fn params(&self) -> CertificateParams {
         let mut params = CertificateParams::default();
         (params.not_before, params.not_after) = (civil(self.from), civil(self.until));

@@ -8,15 +8,14 @@ use serde_json::{Value, json};
 
 use crate::authority::{Authority, Request};
 use crate::key::Kind;
-use crate::{Key, Scheme, base64};
+use crate::{Key, Scheme, base64, pem};
 
-/// A root and a certificate that signs.
+/// A key, and the certificates that vouch for it.
 pub struct Notary {
     now: Timestamp,
-    /// Ends the chain.
-    pub root: Authority,
     key: Key,
-    leaf: Vec<u8>,
+    /// The signing certificate first, its root last.
+    chain: Vec<Vec<u8>>,
 }
 
 // === impl Notary ===
@@ -25,19 +24,21 @@ impl Notary {
     /// A signer with a key of this kind, whose certificate is valid for so long, beginning a day ago. Its subject is
     /// `C=DE, ST=Berlin, O=Shop, CN=signer`.
     pub fn new(now: Timestamp, kind: Kind, valid: SignedDuration) -> Self {
-        let root = Authority::root("notary", now);
-        let key = Key::new(kind);
-        let from = now - SignedDuration::from_hours(24);
-        let mut request = Request::new(from, from + valid);
-        let attributes = [
-            (DnType::CountryName, "DE"),
-            (DnType::StateOrProvinceName, "Berlin"),
-            (DnType::OrganizationName, "Shop"),
-            (DnType::CommonName, "signer"),
-        ];
-        request.subject = attributes.map(|(kind, value)| (kind, value.to_owned())).to_vec();
-        let leaf = root.issue(&request, &key.pair);
-        Self { now, root, key, leaf }
+        let (root, key) = (Authority::root("notary", now), Key::new(kind));
+        let leaf = root.issue(&request(now, valid), &key.pair);
+        Self { now, key, chain: vec![leaf, root.der] }
+    }
+
+    /// A signer whose certificate is its own root, as `notation cert generate-test` makes it.
+    pub fn alone(now: Timestamp, valid: SignedDuration) -> Self {
+        let key = Key::p256();
+        let leaf = request(now, valid).self_signed(&key);
+        Self { now, key, chain: vec![leaf] }
+    }
+
+    /// The root in PEM: the trust store.
+    pub fn trust_store(&self) -> String {
+        pem("CERTIFICATE", self.chain.last().unwrap())
     }
 
     /// The protected headers that `notation sign` writes.
@@ -56,9 +57,23 @@ impl Notary {
         let payload = URL_SAFE_NO_PAD.encode(json!({"targetArtifact": target}).to_string());
         let protected = URL_SAFE_NO_PAD.encode(headers.to_string());
         let signature = self.key.sign(Scheme::Jws, format!("{protected}.{payload}").as_bytes());
+        let chain: Vec<String> = self.chain.iter().map(|der| base64(der)).collect();
         json!({
             "payload": payload, "protected": protected, "signature": URL_SAFE_NO_PAD.encode(signature),
-            "header": {"x5c": [base64(&self.leaf), base64(&self.root.der)], "io.cncf.notary.signingAgent": "mint"},
+            "header": {"x5c": chain, "io.cncf.notary.signingAgent": "mint"},
         })
     }
+}
+
+fn request(now: Timestamp, valid: SignedDuration) -> Request {
+    let from = now - SignedDuration::from_hours(24);
+    let mut request = Request::new(from, from + valid);
+    let attributes = [
+        (DnType::CountryName, "DE"),
+        (DnType::StateOrProvinceName, "Berlin"),
+        (DnType::OrganizationName, "Shop"),
+        (DnType::CommonName, "signer"),
+    ];
+    request.subject = attributes.map(|(kind, value)| (kind, value.to_owned())).to_vec();
+    request
 }

@@ -324,13 +324,7 @@ impl Candidate {
         authority: &ResolvedAuthority,
         now: Timestamp,
     ) -> Result<Verified, Rejected> {
-        let annotations = SignatureAnnotations {
-            signature: self.content.annotation("dev.cosignproject.cosign/signature"),
-            certificate: self.content.annotation("dev.sigstore.cosign/certificate"),
-            chain: self.content.annotation("dev.sigstore.cosign/chain"),
-            bundle: self.content.annotation("dev.sigstore.cosign/bundle"),
-            timestamp: self.content.annotation("dev.sigstore.cosign/rfc3161timestamp"),
-        };
+        let annotations = SignatureAnnotations::of(|name| self.content.annotation(name));
         match self.format {
             Format::SimpleSigning => verify::simple_signing(content, &annotations, &subject.digest, authority, now),
             Format::Dsse => verify::dsse(content, &annotations, &subject.digest, authority, now),

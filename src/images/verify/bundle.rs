@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use sigstore_verify::types::bundle::{VerificationMaterialContent, X509Certificate};
-use sigstore_verify::types::{Bundle, MediaType, SignatureBytes, SignatureContent, TimestampToken};
+use sigstore_verify::types::bundle::{MessageSignature, VerificationMaterialContent, X509Certificate};
+use sigstore_verify::types::{Bundle, HashAlgorithm, MediaType, SignatureBytes, SignatureContent, TimestampToken};
 
 use super::authority::Trusted;
 use super::certificate::Certificate;
@@ -87,6 +87,13 @@ impl<'a> Signed<'a> {
             SignatureContent::DsseEnvelope(envelope) => Some(statement::read(envelope, subject)?),
             _ => None,
         };
+        if let SignatureContent::MessageSignature(MessageSignature { message_digest: Some(named), .. }) =
+            &bundle.content
+            && named.algorithm == HashAlgorithm::Sha2256
+            && named.digest.as_bytes() != artifact.digest()
+        {
+            return Err(Rejected::invalid("its bundle names another image"));
+        }
         let certificates = certificates_of(&bundle.verification_material.content)?;
         Ok(Self { format, bundle, artifact, statement, certificates, timestamps, timestamped })
     }
@@ -115,14 +122,6 @@ impl<'a> Signed<'a> {
         }
     }
 
-    /// SHA-256 of what a bare signature is over.
-    pub(super) fn artifact_digest(&self) -> [u8; 32] {
-        match self.artifact {
-            Artifact::Digest(digest) => digest,
-            Artifact::Bytes(bytes) => sha256(bytes),
-        }
-    }
-
     /// The signing certificate; a signature by a key is by nobody whom a certificate names.
     fn certificate(&self) -> Result<&(Certificate, Vec<Certificate>), Rejected> {
         self.certificates.as_ref().ok_or_else(|| Rejected::NotByThisAuthority(self.key_found()))
@@ -146,6 +145,14 @@ const MAX_HINT: usize = 128;
 // === impl Artifact ===
 
 impl Artifact<'_> {
+    /// SHA-256 of it.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        match self {
+            Artifact::Digest(digest) => *digest,
+            Artifact::Bytes(bytes) => sha256(bytes),
+        }
+    }
+
     /// The bytes that have this digest, by which they are signed.
     pub(super) fn of(digest: &Digest) -> Result<Self, Rejected> {
         let bytes = unhex(digest.hex()).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());

@@ -65,19 +65,8 @@ impl Roots {
     /// Whether the chain of `leaf` leads, by what its certificates say, to one of these roots. If not, somebody else
     /// signed; if so, it must hold.
     pub(super) fn may_have_issued(&self, leaf: &Certificate, brought: &[Certificate]) -> bool {
-        let mut at = leaf;
-        // No chain is longer than the certificates there are, so a ring of them ends too.
-        for _ in 0..=brought.len() + self.intermediates.len() {
-            if self.roots.iter().any(|root| at.names_as_issuer(root) || at.der == root.der) {
-                return true;
-            }
-            match brought.iter().chain(&self.intermediates).find(|next| at.names_as_issuer(next) && next.der != at.der)
-            {
-                Some(next) => at = next,
-                None => return false,
-            }
-        }
-        false
+        let between: Vec<&Certificate> = brought.iter().chain(&self.intermediates).collect();
+        leads_to(leaf, &between, &self.roots)
     }
 
     /// Whether this very certificate is one of the roots.
@@ -106,6 +95,23 @@ impl Roots {
         }
         Err(format!("the root certificate of its chain is not valid at {at}"))
     }
+}
+
+/// Whether a chain leads from a certificate to one of `ends`, by what the certificates between say. Proves nothing: it
+/// tells whose chain must hold.
+pub(super) fn leads_to(leaf: &Certificate, between: &[&Certificate], ends: &[Certificate]) -> bool {
+    let mut at = leaf;
+    // No chain is longer than the certificates there are, so a ring of them ends too.
+    for _ in 0..=between.len() {
+        if ends.iter().any(|end| at.names_as_issuer(end) || at.der == end.der) {
+            return true;
+        }
+        match between.iter().find(|next| at.names_as_issuer(next) && next.der != at.der) {
+            Some(next) => at = next,
+            None => return false,
+        }
+    }
+    false
 }
 
 /// All certificates of a PEM text.

@@ -1,7 +1,5 @@
 //! Cosign's `.sig` and `.att` tags, made into bundles.
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -93,9 +91,9 @@ const SIGNATURE: &str = "cosign container image signature";
 // === impl SignatureAnnotations ===
 
 impl<'a> SignatureAnnotations<'a> {
-    /// Those of a layer.
-    pub fn of(annotations: &'a BTreeMap<String, String>) -> Self {
-        let get = |key: &str| annotations.get(key).map(String::as_str).filter(|value| !value.is_empty());
+    /// Those of a layer, by their names.
+    pub fn of(annotation: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let get = |name: &str| annotation(name).filter(|value| !value.is_empty());
         Self {
             signature: get("dev.cosignproject.cosign/signature"),
             certificate: get("dev.sigstore.cosign/certificate"),

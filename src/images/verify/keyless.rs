@@ -16,12 +16,12 @@ use super::{Found, Rejected, ResolvedAuthority, Signer, own};
 /// Verifies a signature by a certificate of the authority's trusted root.
 pub(super) fn verify(
     signed: &Signed<'_>,
-    (leaf, _): &(Certificate, Vec<Certificate>),
+    (leaf, brought): &(Certificate, Vec<Certificate>),
     authority: &ResolvedAuthority,
     now: Timestamp,
 ) -> Result<Signer, Rejected> {
     let root = authority.root()?;
-    if !root.may_have_issued(leaf) {
+    if !root.may_have_issued(leaf, brought) {
         return Err(Rejected::NotByThisAuthority(Found::Unvouched(identity_of(leaf))));
     }
     // Fulcio writes one name. With several, whom it authenticated would be for the reader to guess.

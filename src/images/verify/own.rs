@@ -100,7 +100,7 @@ fn evidence(
 ) -> Result<Vec<Timestamp>, Rejected> {
     let mut times = Vec::new();
     if authority.authority.transparency_log == Need::Required {
-        let time = log::verify(&signed.bundle, &signed.artifact_digest(), signer, authority.root()?, now);
+        let time = log::verify(&signed.bundle, &signed.artifact.digest(), signer, authority.root()?, now);
         times.extend(time.map_err(Rejected::Invalid)?);
     }
     if authority.authority.timestamp == Need::Required {

@@ -10,6 +10,7 @@ use sigstore_verify::tsa::TsaAuthority;
 use sigstore_verify::types::{SignatureBytes, TimestampToken};
 
 use super::certificate::{Certificate, CertificateError};
+use super::chain::leads_to;
 
 /// A Sigstore instance as its `trusted_root.json` describes it, read once.
 pub struct TrustRoot {
@@ -74,10 +75,10 @@ impl TrustRoot {
         Self::from_json(SIGSTORE_PRODUCTION_TRUSTED_ROOT)
     }
 
-    /// Whether one of the instance's authorities says of itself that it issued the certificate. If not, another
-    /// instance did.
-    pub(super) fn may_have_issued(&self, leaf: &Certificate) -> bool {
-        self.authorities.iter().any(|authority| leaf.names_as_issuer(authority))
+    /// Whether the chain of `leaf` leads, by what its certificates say, to one of the instance's authorities. If not,
+    /// another instance issued it.
+    pub(super) fn may_have_issued(&self, leaf: &Certificate, brought: &[Certificate]) -> bool {
+        leads_to(leaf, &brought.iter().collect::<Vec<_>>(), &self.authorities)
     }
 
     /// The time of a timestamp of RFC 3161 over a signature, by one of the instance's authorities.

@@ -1,6 +1,7 @@
 //! Forgeries, by what they forge. Everything is minted by [`stockade_mint`]; the suite of other people's bundles is in
 //! [`conformance`].
 
+mod authorities;
 mod bundles;
 mod bytes;
 mod conformance;
@@ -8,6 +9,7 @@ mod cosign;
 mod identities;
 mod notation;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
@@ -17,7 +19,7 @@ use stockade_policy::images::authority::{
 };
 use stockade_policy::images::{Authority, AuthorityKind, Digest};
 
-use super::{Rejected, ResolvedAuthority, Texts, Verified};
+use super::{Rejected, ResolvedAuthority, SignatureAnnotations, Texts, Verified};
 
 /// What is signed.
 const IMAGE: &[u8] = b"a manifest";
@@ -75,6 +77,10 @@ fn certificates(identities: Vec<Identity>, log: Need, timestamp: Need) -> Resolv
         identities,
     };
     authority(kind, log, timestamp)
+}
+
+fn beside(annotations: &BTreeMap<String, String>) -> SignatureAnnotations<'_> {
+    SignatureAnnotations::of(|name| annotations.get(name).map(String::as_str))
 }
 
 /// `verified by …`, `not by this authority: …` or `invalid: …`.

@@ -224,6 +224,18 @@ fn a_chain_of_own_roots_holds_now_or_when_it_was_signed() {
 }
 
 #[test]
+fn a_bundle_that_names_another_image_is_no_signature_of_this_one() {
+    let (pair, authority) = (Key::p256(), keyless());
+    let free = key(&pair.public_pem(), Need::NotRequired, Need::NotRequired);
+    let leaf = leaf();
+    let by_key = SIGSTORE.bundle(By::Key(&pair, Scheme::Own), b"another", Evidence::NONE).to_string();
+    let by_leaf = SIGSTORE.bundle(By::Leaf(&leaf), b"another", Evidence::LOG).to_string();
+    let names_another = Err(Rejected::Invalid("its bundle names another image".to_owned()));
+    assert_eq!(bundle(by_key.as_bytes(), &image(), &free, now()), names_another);
+    assert_eq!(bundle(by_leaf.as_bytes(), &image(), &authority, now()), names_another);
+}
+
+#[test]
 fn a_statement_about_another_image_is_no_statement_about_this_one() {
     let (leaf, authority) = (leaf(), keyless());
     let other = format!("sha256:{}", "ab".repeat(32));

@@ -9,8 +9,8 @@ use stockade_mint::{Evidence, Key, Notary, Scheme};
 use stockade_policy::images::AuthorityKind;
 use stockade_policy::images::authority::{Need, TrustedIdentity};
 
-use super::{SIGSTORE, authority, image, image_text, key, keyless, leaf, now};
-use crate::verify::{Rejected, SignatureAnnotations, SignedDescriptor, Verified, bundle, notation, simple_signing};
+use super::{SIGSTORE, authority, beside, image, image_text, key, keyless, leaf, now};
+use crate::verify::{Rejected, SignedDescriptor, Verified, bundle, notation, simple_signing};
 
 /// Each byte is changed so: letters and digits become others.
 const CHANGE: u8 = 0x01;
@@ -36,14 +36,13 @@ fn of_a_payload_and_its_signature_every_byte_counts() {
     let pair = Key::p256();
     let free = key(&pair.public_pem(), Need::NotRequired, Need::NotRequired);
     let (payload, annotations) = SIGSTORE.simple_signing(By::Key(&pair, Scheme::Own), &image_text(), Evidence::NONE);
-    let of_payload = survivors(&payload, |payload| {
-        simple_signing(payload, &SignatureAnnotations::of(&annotations), &image(), &free, now())
-    });
+    let of_payload =
+        survivors(&payload, |payload| simple_signing(payload, &beside(&annotations), &image(), &free, now()));
     let signature = annotations["dev.cosignproject.cosign/signature"].clone();
     let of_signature = survivors(signature.as_bytes(), |signature| {
         let signature = String::from_utf8_lossy(signature).into_owned();
         let annotations = BTreeMap::from([("dev.cosignproject.cosign/signature".to_owned(), signature)]);
-        simple_signing(&payload, &SignatureAnnotations::of(&annotations), &image(), &free, now())
+        simple_signing(&payload, &beside(&annotations), &image(), &free, now())
     });
     assert_eq!((of_payload, of_signature), (0, 0));
 }
@@ -71,7 +70,7 @@ fn of_a_bundle_with_a_certificate_every_byte_counts_but_the_name_beside_the_sign
 #[test]
 fn of_a_notation_envelope_every_byte_counts_but_who_made_it() {
     let notary = Notary::new(now(), Kind::P256, jiff::SignedDuration::from_hours(48));
-    let trust_store = notary.root.pem().into();
+    let trust_store = notary.trust_store().into();
     let kind = AuthorityKind::Notation { trust_store, trusted_identities: vec![TrustedIdentity::Any] };
     let authority = authority(kind, Need::NotRequired, Need::NotRequired);
     let envelope = notary.sign(&notary.headers(), "text/plain", &image_text(), 10).to_string();

@@ -8,20 +8,20 @@ use stockade_mint::sigstore::{By, statement};
 use stockade_mint::{Evidence, Forgery, Key, Scheme};
 use stockade_policy::images::authority::Need;
 
-use super::{SIGSTORE, SUBJECT, assert_told, certificates, image, image_text, key, keyless, leaf, now, told};
+use super::{SIGSTORE, SUBJECT, assert_told, beside, certificates, image, image_text, key, keyless, leaf, now, told};
 use crate::verify::{PublicKey, ResolvedAuthority, SignatureAnnotations, dsse, simple_signing};
 
 const BOTH: Evidence = Evidence { log: Some(Entry::V1), timestamp: true, forgery: None };
 
 fn signed(by: By<'_>, evidence: Evidence, authority: &ResolvedAuthority) -> String {
     let (payload, annotations) = SIGSTORE.simple_signing(by, &image_text(), evidence);
-    told(simple_signing(&payload, &SignatureAnnotations::of(&annotations), &image(), authority, now()))
+    told(simple_signing(&payload, &beside(&annotations), &image(), authority, now()))
 }
 
 fn attested(by: By<'_>, evidence: Evidence, authority: &ResolvedAuthority) -> String {
     let text = statement(&image_text(), "https://slsa.dev/provenance/v1", &serde_json::json!({}));
     let (envelope, annotations) = SIGSTORE.attestation(by, &text, evidence);
-    told(dsse(&envelope, &SignatureAnnotations::of(&annotations), &image(), authority, now()))
+    told(dsse(&envelope, &beside(&annotations), &image(), authority, now()))
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn annotations_that_cannot_be_read_are_invalid_and_end_nothing() {
     let (payload, good) = SIGSTORE.simple_signing(By::Key(&pair, Scheme::Own), &image_text(), BOTH);
     let (_, certified) = SIGSTORE.simple_signing(By::Leaf(&leaf), &image_text(), BOTH);
     let judged = |annotations: &BTreeMap<String, String>| {
-        told(simple_signing(&payload, &SignatureAnnotations::of(annotations), &image(), &all, now()))
+        told(simple_signing(&payload, &beside(annotations), &image(), &all, now()))
     };
     let mut rows = Vec::new();
     for (name, value, wanted) in [

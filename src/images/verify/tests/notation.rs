@@ -20,7 +20,7 @@ fn notary(kind: Kind) -> Notary {
 }
 
 fn trusting(notary: &Notary, identity: TrustedIdentity) -> ResolvedAuthority {
-    let trust_store = notary.root.pem().into();
+    let trust_store = notary.trust_store().into();
     let kind = AuthorityKind::Notation { trust_store, trusted_identities: vec![identity] };
     authority(kind, Need::NotRequired, Need::NotRequired)
 }
@@ -42,6 +42,17 @@ fn every_algorithm_of_the_specification_verifies() {
         (format!("{kind:?}"), judged(&envelope, &trusting(&notary, TrustedIdentity::Any)), "verified by C=DE")
     });
     assert_told(rows.into());
+}
+
+#[test]
+fn a_certificate_may_be_its_own_root_if_it_is_in_the_trust_store() {
+    let [one, other] = [(); 2].map(|()| Notary::alone(now(), SignedDuration::from_hours(48)));
+    let envelope = one.sign(&one.headers(), INDEX, &image_text(), 10);
+    let [mine, foreign] = [&one, &other].map(|notary| judged(&envelope, &trusting(notary, TrustedIdentity::Any)));
+    assert_told(vec![
+        ("mine".into(), mine, "verified by C=DE"),
+        ("foreign".into(), foreign, "invalid: its certificate"),
+    ]);
 }
 
 #[test]
