@@ -41,7 +41,7 @@ fmt: toolchain ## format everything
 	$(CARGO) fmt --all
 
 e2e: toolchain ## against a real kube-apiserver, and a real cluster of two nodes (root), built from Go modules on first use
-	e2e/tools/build cluster
+	e2e/tools/build cluster images
 	$(MAKE) image PROFILE=dev
 	$(CARGO) run --locked --quiet -p stockade-e2e --bin generate -- --check
 	$(CARGO) build --locked

@@ -16,6 +16,7 @@ pub mod client;
 pub mod cluster;
 pub mod conformance;
 pub mod console;
+pub mod cosign;
 pub mod discovery;
 pub mod documents;
 pub mod helm;

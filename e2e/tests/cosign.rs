@@ -1,0 +1,141 @@
+//! What a real `cosign` signs and attests, in a real registry, verifies; what somebody else signed does not.
+
+#![expect(clippy::unwrap_used, reason = "a failed test ends in a panic")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use stockade_e2e::cosign::{Cosign, EMAIL, ISSUER};
+use stockade_e2e::registry::Registry;
+use stockade_e2e::tools;
+use stockade_engine::images::{Answer, Credentials, Evidence, ImageFacts as _, Wanted};
+use stockade_images::Images;
+use stockade_images::credentials::{CredentialSource, DockerConfigFile};
+use stockade_images::gather::NoCluster;
+use stockade_policy::images::authority::{
+    HashAlgorithm, Identity, KeyAuthority, KeySource, Need, TextMatch, TrustedRoot,
+};
+use stockade_policy::images::{Authority, AuthorityKind, ImageReference, RegistrySettings};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+const ATTEST: [&str; 5] = ["attest", "--type", "slsaprovenance1", "--predicate", "predicate.json"];
+
+#[test]
+fn what_a_real_cosign_signed_and_attested_verifies_and_for_nobody_else() {
+    if !tools::all_present(&["docker-registry", "cosign"]) {
+        return;
+    }
+    let registry = Registry::debian();
+    let cosign = Cosign::new(&registry);
+    let stranger = Cosign::new(&registry);
+    let image = |name: &str| push(&registry, name);
+    let [tag, bundle, keyless, foreign, unsigned] = ["tag", "bundle", "keyless", "foreign", "unsigned"].map(image);
+    for (is_bundle, image) in [(false, &tag), (true, &bundle)] {
+        cosign.with_key(&["sign"], is_bundle, image);
+        cosign.with_key(&ATTEST, is_bundle, image);
+    }
+    cosign.keyless(&["sign"], &keyless);
+    cosign.keyless(&ATTEST, &keyless);
+    stranger.with_key(&["sign"], false, &foreign);
+    stranger.keyless(&["sign"], &foreign);
+
+    let key = authority(&cosign, key(&cosign.key_pem), Need::NotRequired);
+    let identity = authority(&cosign, identity(EMAIL), Need::Required);
+    let other = authority(&cosign, identity_of_nobody(), Need::Required);
+    let told = |image: &str, authority: &Arc<Authority>| told(&registry, &cosign, image, authority);
+    let signed = |format: &str| [format!("verified {format}"), "verified 1 statement".to_owned()];
+    assert_eq!(told(&tag, &key), signed("cosign"));
+    assert_eq!(told(&bundle, &key), signed("bundle"));
+    assert_eq!(told(&keyless, &identity), signed("bundle"));
+
+    let none = |answers: [String; 2]| answers.map(|answer| answer.starts_with("not signed"));
+    let all = [true, true];
+    assert_eq!(none(told(&unsigned, &key)), all);
+    assert_eq!(none(told(&foreign, &key)), all);
+    assert_eq!(none(told(&foreign, &identity)), all);
+    assert_eq!(none(told(&keyless, &other)), all);
+    assert_eq!(none(told(&tag, &identity)), all);
+    let [who, _] = told(&keyless, &other);
+    assert!(who.contains(&format!("{EMAIL} (issuer {ISSUER})")), "{who}");
+}
+
+/// Pushes an image that differs from all others by its name, and gives its reference by digest.
+fn push(registry: &Registry, name: &str) -> String {
+    let repository = format!("shop/{name}");
+    let config = json!({"architecture": "amd64", "os": "linux", "config": {"Labels": {"name": name}}}).to_string();
+    let digest = |content: &str| format!("sha256:{}", stockade_mint::hex(&stockade_mint::sha256(content.as_bytes())));
+    let media_type = "application/vnd.oci.image.config.v1+json";
+    let config = registry.blob(&repository, media_type, &digest(&config), config.as_bytes());
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}).to_string();
+    registry.manifest(&repository, &digest(&manifest), MANIFEST, manifest.as_bytes());
+    format!("{}/{repository}@{}", registry.host, digest(&manifest))
+}
+
+fn key(pem: &str) -> AuthorityKind {
+    AuthorityKind::Key(KeyAuthority { source: KeySource::Inline(pem.into()), hash: HashAlgorithm::Sha256 })
+}
+
+fn identity(email: &str) -> AuthorityKind {
+    let exact = |text: &str| Some(TextMatch::Exact(text.into()));
+    let identity = Identity { issuer: exact(ISSUER), subject: exact(email), claims: Vec::new() };
+    AuthorityKind::Keyless { identities: vec![identity] }
+}
+
+fn identity_of_nobody() -> AuthorityKind {
+    identity("nobody@shop.example")
+}
+
+fn authority(cosign: &Cosign, kind: AuthorityKind, log: Need) -> Arc<Authority> {
+    let root = TrustedRoot::Inline(cosign.trusted_root.as_str().into());
+    Arc::new(Authority::new("a".into(), kind, log, Need::NotRequired, root))
+}
+
+/// What is found of an image: its signature, and its provenance.
+fn told(registry: &Registry, cosign: &Cosign, image: &str, authority: &Arc<Authority>) -> [String; 2] {
+    let settings = RegistrySettings {
+        host: registry.host.as_str().into(),
+        mirrors: Vec::new(),
+        ca_bundle: Some(registry.ca_pem.as_str().into()),
+        plain_http: false,
+        allow_private_addresses: true,
+    };
+    let wanted = Wanted {
+        reference: ImageReference::parse(image).unwrap(),
+        authorities: vec![Arc::clone(authority)],
+        attestations: vec![(PROVENANCE.into(), vec![Arc::clone(authority)])],
+        details: false,
+        registry: Some(Arc::new(settings)),
+        credentials: Credentials::default(),
+    };
+    let evidence = gathered(cosign, &wanted);
+    let signature = match evidence.signed_by(authority.id).unwrap() {
+        Answer::Verified(signers) => format!("verified {}", signers[0].format),
+        answer => words(answer),
+    };
+    let statement = match evidence.attested_by(PROVENANCE, authority.id).unwrap() {
+        Answer::Verified(statements) => format!("verified {} statement", statements.len()),
+        answer => words(answer),
+    };
+    [signature, statement]
+}
+
+fn words<T>(answer: &Answer<T>) -> String {
+    match answer {
+        Answer::Verified(_) => "verified".to_owned(),
+        Answer::NotSigned(why) => format!("not signed: {why}"),
+        Answer::Invalid(why) => format!("invalid: {why}"),
+        Answer::Unavailable(why) => format!("unavailable: {why}"),
+    }
+}
+
+fn gathered(cosign: &Cosign, wanted: &Wanted) -> Arc<Evidence> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let file: Arc<dyn CredentialSource> = Arc::new(DockerConfigFile::new(cosign.docker_config()));
+        let images = Images::new(vec![file], Arc::new(NoCluster), &mut Default::default());
+        images.gather(vec![wanted.clone()], tokio::time::Instant::now() + Duration::from_secs(20)).await;
+        images.evidence(wanted).unwrap()
+    })
+}
