@@ -35,11 +35,11 @@ use stockade_policy::images::Digest;
 
 pub use authority::{AuthorityError, ResolvedAuthority, Texts};
 pub use certificate::CertificateError;
-pub use chain::{Roots, RootsError};
+pub use chain::RootsError;
 pub use classic::SignatureAnnotations;
-pub use keys::{KeyError, PublicKey};
+pub use keys::KeyError;
 pub use notation::SignedDescriptor;
-pub use root::{TrustRoot, TrustRootError};
+pub use root::TrustRootError;
 pub(crate) use statement::COSIGN_SIGN;
 
 /// What holds: who signed, and what was stated, if more than "this image".

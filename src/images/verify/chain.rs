@@ -11,7 +11,7 @@ use super::certificate::{Certificate, CertificateError};
 
 /// Roots and the intermediates that the authority gives with them.
 #[derive(Debug, Clone)]
-pub struct Roots {
+pub(super) struct Roots {
     anchors: Vec<TrustAnchor<'static>>,
     roots: Vec<Certificate>,
     intermediates: Vec<Certificate>,
@@ -47,7 +47,7 @@ impl Roots {
     ///
     /// # Errors
     /// When there is no root, or one that cannot be read.
-    pub fn from_pem(roots: &str, intermediates: &str) -> Result<Self, RootsError> {
+    pub(super) fn from_pem(roots: &str, intermediates: &str) -> Result<Self, RootsError> {
         let roots = certificates_of(roots)?;
         if roots.is_empty() {
             return Err(RootsError::NotPem);

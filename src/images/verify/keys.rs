@@ -14,7 +14,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// A public key: ECDSA over P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PublicKey {
+pub(super) struct PublicKey {
     /// The SubjectPublicKeyInfo in DER.
     spki: Vec<u8>,
     /// What the BIT STRING of it holds: an uncompressed point, an `RSAPublicKey`, 32 bytes.
@@ -69,7 +69,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// When there is none, or of a kind that is not supported.
-    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
+    pub(super) fn from_pem(text: &str) -> Result<Self, KeyError> {
         if text.len() > MAX_PEM {
             return Err(KeyError::NotPem);
         }
@@ -81,7 +81,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// When it is none, or of a kind that is not supported.
-    pub fn from_spki(spki: &[u8]) -> Result<Self, KeyError> {
+    pub(super) fn from_spki(spki: &[u8]) -> Result<Self, KeyError> {
         let (rest, info) = SubjectPublicKeyInfo::from_der(spki).map_err(|_| KeyError::Malformed)?;
         if !rest.is_empty() || info.subject_public_key.unused_bits != 0 {
             return Err(KeyError::Malformed);
@@ -92,7 +92,7 @@ impl PublicKey {
     }
 
     /// SHA-256 of the SubjectPublicKeyInfo in hexadecimal, as `openssl pkey -pubin -outform DER | sha256sum` tells it.
-    pub fn fingerprint(&self) -> String {
+    pub(super) fn fingerprint(&self) -> String {
         hex(&sha256(&self.spki))
     }
 

@@ -13,7 +13,7 @@ use super::certificate::{Certificate, CertificateError};
 use super::chain::leads_to;
 
 /// A Sigstore instance as its `trusted_root.json` describes it, read once.
-pub struct TrustRoot {
+pub(super) struct TrustRoot {
     pub(super) verifier: Verifier,
     /// Keys of the transparency logs.
     pub(super) log_keys: Keyring,
@@ -48,7 +48,7 @@ impl TrustRoot {
     ///
     /// # Errors
     /// When anything in it cannot be used: a log's key of an unknown kind must not silently be missing.
-    pub fn from_json(json: &str) -> Result<Self, TrustRootError> {
+    pub(super) fn from_json(json: &str) -> Result<Self, TrustRootError> {
         if json.len() > MAX_TRUSTED_ROOT {
             return Err(TrustRootError::TooLong);
         }
@@ -71,7 +71,7 @@ impl TrustRoot {
     ///
     /// # Errors
     /// Never for the root that is built in; a test holds that.
-    pub fn public_good() -> Result<Self, TrustRootError> {
+    pub(super) fn public_good() -> Result<Self, TrustRootError> {
         Self::from_json(SIGSTORE_PRODUCTION_TRUSTED_ROOT)
     }
 

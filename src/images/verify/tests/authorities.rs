@@ -8,7 +8,8 @@ use stockade_policy::images::authority::{HashAlgorithm, KeyAuthority, KeySource,
 use stockade_policy::images::{Authority, AuthorityKind};
 
 use super::SIGSTORE;
-use crate::verify::{ResolvedAuthority, Texts, TrustRoot};
+use crate::verify::root::TrustRoot;
+use crate::verify::{ResolvedAuthority, Texts};
 
 fn resolved(source: KeySource, root: TrustedRoot, log: Need, texts: Texts<'_>) -> String {
     let kind = AuthorityKind::Key(KeyAuthority { source, hash: HashAlgorithm::Sha256 });

@@ -181,6 +181,21 @@ fn a_signature_by_another_key_or_by_nobody_in_sight_is_not_by_this_authority() {
 }
 
 #[test]
+fn what_was_signed_after_now_does_not_verify_yet() {
+    let (pair, leaf) = (Key::p256(), leaf());
+    let logged = key(&pair.public_pem(), Need::Required, Need::NotRequired);
+    let before = SIGSTORE.signed_at() - jiff::SignedDuration::from_secs(1);
+    let judged = |by, authority: &ResolvedAuthority| {
+        let json = SIGSTORE.bundle(by, IMAGE, Evidence::LOG).to_string();
+        told(bundle(json.as_bytes(), &image(), authority, before))
+    };
+    assert_told(vec![
+        ("identity".into(), judged(By::Leaf(&leaf), &keyless()), "invalid: it was signed at"),
+        ("key".into(), judged(By::Key(&pair, Scheme::Own), &logged), "which is in the future"),
+    ]);
+}
+
+#[test]
 fn a_chain_of_own_roots_holds_now_or_when_it_was_signed() {
     let days = SIGSTORE.plain_leaf("release@shop.example", jiff::SignedDuration::from_hours(48));
     let minutes = SIGSTORE.plain_leaf("release@shop.example", jiff::SignedDuration::from_mins(10));

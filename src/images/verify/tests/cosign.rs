@@ -9,7 +9,8 @@ use stockade_mint::{Evidence, Forgery, Key, Scheme};
 use stockade_policy::images::authority::Need;
 
 use super::{SIGSTORE, SUBJECT, assert_told, beside, certificates, image, image_text, key, keyless, leaf, now, told};
-use crate::verify::{PublicKey, ResolvedAuthority, SignatureAnnotations, dsse, simple_signing};
+use crate::verify::keys::PublicKey;
+use crate::verify::{ResolvedAuthority, SignatureAnnotations, dsse, simple_signing};
 
 const BOTH: Evidence = Evidence { log: Some(Entry::V1), timestamp: true, forgery: None };
 
