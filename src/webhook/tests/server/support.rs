@@ -40,6 +40,7 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     fn new() -> Self {
+        listen();
         Self { symbols: Symbols::new(), looked: Arc::default() }
     }
 }
@@ -91,6 +92,16 @@ fn probe(port: &str) -> std::io::Result<()> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     if answer.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(std::io::Error::other(answer)) }
+}
+
+/// Somebody who hears every event, in every thread. Where nobody listens, an event that is met for the first time while
+/// another test begins to listen is taken for one that nobody ever wants, and that test misses it.
+fn listen() {
+    static LISTENER: std::sync::Once = std::sync::Once::new();
+    LISTENER.call_once(|| {
+        let sink = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(std::io::sink).finish();
+        tracing::subscriber::set_global_default(sink).unwrap();
+    });
 }
 
 /// A server without ports.
