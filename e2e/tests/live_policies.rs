@@ -12,7 +12,7 @@ use stockade_e2e::{installed_kinds, tools};
 #[path = "live_policies/native.rs"]
 mod native;
 
-const OWN_KINDS: [&str; 3] = ["admissionpolicies", "policyexceptions", "namespacegroups"];
+const OWN_KINDS: [&str; 4] = ["admissionpolicies", "imagepolicies", "policyexceptions", "namespacegroups"];
 const POLICIES: &str = "/apis/stockade.dev/v1alpha1/admissionpolicies";
 
 /// A cluster with the own kinds, and a webhook that judges by them, registered by hand.

@@ -1,4 +1,4 @@
-//! The own kinds as the API server knows them: AdmissionPolicy, PolicyException and NamespaceGroup of
+//! The own kinds as the API server knows them: AdmissionPolicy, ImagePolicy, PolicyException and NamespaceGroup of
 //! `stockade.dev/v1alpha1`, their schemas, and the CustomResourceDefinitions that `make generate` writes.
 //!
 //! The schema refuses what it can without reading expressions, so that a typing mistake is refused even while no
@@ -11,11 +11,13 @@
 pub mod admission_policy;
 pub mod definitions;
 pub mod expressions;
+pub mod image_policy;
 pub mod namespace_group;
 pub mod policy_exception;
 pub mod selector;
 
 pub use admission_policy::AdmissionPolicy;
+pub use image_policy::ImagePolicy;
 pub use namespace_group::NamespaceGroup;
 pub use policy_exception::PolicyException;
 

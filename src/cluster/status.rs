@@ -52,7 +52,8 @@ pub use usage::UsageInputs;
 pub const STATUS_MANAGER: &str = "stockade-status";
 
 /// The kinds whose status is written.
-const KINDS: [SourceKind; 3] = [SourceKind::AdmissionPolicy, SourceKind::PolicyException, SourceKind::NamespaceGroup];
+const KINDS: [SourceKind; 4] =
+    [SourceKind::AdmissionPolicy, SourceKind::ImagePolicy, SourceKind::PolicyException, SourceKind::NamespaceGroup];
 
 /// What changes within this time is looked at once.
 const SETTLE: Duration = Duration::from_millis(100);

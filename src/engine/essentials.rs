@@ -35,7 +35,7 @@ const SYSTEM_GROUPS: [&str; 3] = ["system:bootstrappers", "system:masters", "sys
 /// API group of the own kinds.
 pub const OWN_GROUP: &str = "stockade.dev";
 /// Own kinds by plural name. Creating and changing them is essential nowhere: they decide what is refused.
-pub const OWN_KINDS: [&str; 3] = ["admissionpolicies", "policyexceptions", "namespacegroups"];
+pub const OWN_KINDS: [&str; 4] = ["admissionpolicies", "imagepolicies", "policyexceptions", "namespacegroups"];
 
 /// What is essential beside [`BOOT`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -160,7 +160,9 @@ fn report_conflicts(sources: &PolicySources, diagnostics: &mut Diagnostics) {
 
 /// Everything that has a name of its own: kind, name and place.
 fn named(sources: &PolicySources) -> impl Iterator<Item = (&'static str, String, &SourceFile, Span)> {
-    let policies = sources.policies.iter().map(|p| (p.flavour.kind(), p.name.clone(), &p.file, p.name_span));
+    // Exceptions, groups and metrics know policies of the own kinds by name alone.
+    let of = |flavour: Flavour| if flavour.is_own() { Flavour::Admission.kind() } else { flavour.kind() };
+    let policies = sources.policies.iter().map(move |p| (of(p.flavour), p.name.clone(), &p.file, p.name_span));
     let bindings = sources.bindings.iter().map(|b| (binding_kind(b.flavour), b.name.clone(), &b.file, b.name_span));
     let of_exception = |e: &Exception| format!("{}/{}", e.namespace, e.name);
     let exceptions = sources.exceptions.iter();

@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt as _;
 use serde_json::Value;
 
-use super::{AdmissionPolicy, NamespaceGroup, PolicyException};
+use super::{AdmissionPolicy, ImagePolicy, NamespaceGroup, PolicyException};
 
 /// Formats of integers that the API server knows, for those that schemars writes.
 const INTEGER_FORMATS: [(&str, &str); 2] = [("uint8", "int32"), ("uint32", "int64")];
@@ -33,7 +33,10 @@ pub fn files() -> Result<Vec<(String, String)>, DefinitionError> {
 /// # Errors
 /// A definition cannot be written.
 pub fn definitions() -> Result<Vec<Value>, DefinitionError> {
-    [AdmissionPolicy::crd(), NamespaceGroup::crd(), PolicyException::crd()].iter().map(definition).collect()
+    [AdmissionPolicy::crd(), ImagePolicy::crd(), NamespaceGroup::crd(), PolicyException::crd()]
+        .iter()
+        .map(definition)
+        .collect()
 }
 
 fn definition(from: &CustomResourceDefinition) -> Result<Value, DefinitionError> {

@@ -95,7 +95,7 @@ fn the_reader_of_files_knows_exactly_the_fields_of_the_schema() {
 
 #[test]
 fn no_field_is_without_an_example() {
-    for kind in ["AdmissionPolicy", "PolicyException", "NamespaceGroup"] {
+    for kind in ["AdmissionPolicy", "ImagePolicy", "PolicyException", "NamespaceGroup"] {
         let schema = schema(kind);
         let (mut every, mut shown) = (BTreeSet::new(), BTreeSet::new());
         all_fields(&schema["properties"]["spec"], "spec", &mut every);

@@ -17,6 +17,8 @@ pub enum SourceKind {
     /// `stockade.dev`
     AdmissionPolicy,
     /// `stockade.dev`
+    ImagePolicy,
+    /// `stockade.dev`
     PolicyException,
     /// `stockade.dev`
     NamespaceGroup,
@@ -32,9 +34,10 @@ pub enum SourceKind {
 
 impl SourceKind {
     /// Those that are objects, each watched.
-    pub(super) const OBJECTS: [Self; 8] = [
+    pub(super) const OBJECTS: [Self; 9] = [
         Self::ConfigMap,
         Self::AdmissionPolicy,
+        Self::ImagePolicy,
         Self::PolicyException,
         Self::NamespaceGroup,
         Self::ValidatingAdmissionPolicy,
@@ -49,6 +52,7 @@ impl SourceKind {
             Self::Folders => "Folders",
             Self::ConfigMap => "ConfigMap",
             Self::AdmissionPolicy => "AdmissionPolicy",
+            Self::ImagePolicy => "ImagePolicy",
             Self::PolicyException => "PolicyException",
             Self::NamespaceGroup => "NamespaceGroup",
             Self::ValidatingAdmissionPolicy => "ValidatingAdmissionPolicy",
@@ -65,9 +69,12 @@ impl SourceKind {
 
     pub(super) fn scope(self) -> Scope {
         match self {
-            Self::Folders | Self::ConfigMap | Self::AdmissionPolicy | Self::PolicyException | Self::NamespaceGroup => {
-                Scope::Enforced
-            }
+            Self::Folders
+            | Self::ConfigMap
+            | Self::AdmissionPolicy
+            | Self::ImagePolicy
+            | Self::PolicyException
+            | Self::NamespaceGroup => Scope::Enforced,
             Self::ValidatingAdmissionPolicy
             | Self::ValidatingAdmissionPolicyBinding
             | Self::MutatingAdmissionPolicy
@@ -83,7 +90,7 @@ impl SourceKind {
     /// Versions in which it may be served, the newest first. All say the same.
     pub(super) fn versions(self) -> &'static [&'static str] {
         match self {
-            Self::AdmissionPolicy | Self::PolicyException | Self::NamespaceGroup => &["v1alpha1"],
+            Self::AdmissionPolicy | Self::ImagePolicy | Self::PolicyException | Self::NamespaceGroup => &["v1alpha1"],
             // v1 since Kubernetes 1.36.
             Self::MutatingAdmissionPolicy | Self::MutatingAdmissionPolicyBinding => &["v1", "v1beta1", "v1alpha1"],
             Self::Folders
@@ -107,6 +114,7 @@ impl SourceKind {
         let (group, plural) = match self {
             Self::Folders | Self::ConfigMap => ("", "configmaps"),
             Self::AdmissionPolicy => ("stockade.dev", "admissionpolicies"),
+            Self::ImagePolicy => ("stockade.dev", "imagepolicies"),
             Self::PolicyException => ("stockade.dev", "policyexceptions"),
             Self::NamespaceGroup => ("stockade.dev", "namespacegroups"),
             Self::ValidatingAdmissionPolicy => (REGISTRATION, "validatingadmissionpolicies"),

@@ -71,7 +71,7 @@ fn judges(policy: &Policy, verb: Verb) -> bool {
 
 /// Whether it turns tags into digests: again when another webhook adds a container.
 fn pins(policy: &Policy) -> bool {
-    policy.image_rules.as_ref().is_some_and(|rules| rules.digest.mutate) && policy.shadow_of.is_none()
+    policy.image_rules.as_ref().is_some_and(|rules| rules.digest.mutate)
 }
 
 /// Whether a request that the policy could not judge is refused.

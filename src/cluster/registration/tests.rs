@@ -80,7 +80,8 @@ fn shown(configurations: &Configurations) -> Vec<String> {
 
 const USER: &str = "[name NotIn kube-node-lease,kube-public,kube-system,stockade-system]";
 const SYSTEM: &str = "[name In kube-node-lease,kube-public,kube-system]";
-const OWN: &str = "own Fail | CREATE,UPDATE of stockade.dev/* admissionpolicies,namespacegroups,policyexceptions";
+const OWN: &str =
+    "own Fail | CREATE,UPDATE of stockade.dev/* admissionpolicies,imagepolicies,namespacegroups,policyexceptions";
 
 #[test]
 fn an_empty_set_asks_about_the_own_kinds_alone() {
@@ -316,7 +317,7 @@ fn asking(configurations: &Configurations, group: &str, resource: &str, namespac
 #[test]
 fn what_the_registration_asks_about_without_needing_an_answer_the_engine_admits_when_it_cannot_judge_it() {
     let named =
-        [("", "pods"), ("", "namespaces"), (OWN_GROUP, OWN_KINDS[1]), ("rbac.authorization.k8s.io", "clusterroles")];
+        [("", "pods"), ("", "namespaces"), (OWN_GROUP, OWN_KINDS[2]), ("rbac.authorization.k8s.io", "clusterroles")];
     let all: Vec<(&str, &str)> = BOOT.into_iter().chain(named).collect();
     let rule = |(group, resource): &(&str, &str)| rule(&format!("'{group}'"), resource, "CREATE");
     let configurations = of(&policy("named", &rules(&all.iter().map(rule).collect::<Vec<_>>()), ""));

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::NAME;
 use super::stored::{Side, is_ours};
 use crate::access::{Access, FIELD_MANAGER};
-use crate::kinds::{AdmissionPolicy, NamespaceGroup, PolicyException};
+use crate::kinds::{AdmissionPolicy, ImagePolicy, NamespaceGroup, PolicyException};
 use crate::replicas::{LEADER_LEASE, Times};
 
 /// Between two looks whether they are gone.
@@ -73,7 +73,9 @@ pub async fn uninstall(access: &Access, within: Duration) -> Result<usize, Unins
 pub async fn remove_kinds(client: &Client) -> Result<usize, UninstallError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut deleted = 0;
-    for name in [AdmissionPolicy::crd_name(), NamespaceGroup::crd_name(), PolicyException::crd_name()] {
+    for name in
+        [AdmissionPolicy::crd_name(), ImagePolicy::crd_name(), NamespaceGroup::crd_name(), PolicyException::crd_name()]
+    {
         let answer = api.delete(name, &DeleteParams::default()).await;
         deleted += usize::from(found("CustomResourceDefinition", name, answer)?.is_some());
     }

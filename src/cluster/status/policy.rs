@@ -1,29 +1,29 @@
-//! The status of an AdmissionPolicy.
+//! The status of an AdmissionPolicy, and of an ImagePolicy, which has the same.
 
 use serde_json::Value;
 use stockade_policy::compile::incremental::Standing;
-use stockade_policy::compiled::{Flavour, Policy};
+use stockade_policy::compiled::Policy;
 
 use super::conditions::{Wanted, conditions, cut};
-use super::objects::Seen;
+use super::objects::{Key, Seen};
 use super::view::View;
 use crate::facts::{Read, reads};
 use crate::kinds::admission_policy::{AdmissionPolicyStatus, ExpressionWarning, TypeChecking};
-use crate::policies::{RefusedObject, SourceKind};
+use crate::policies::RefusedObject;
 
 /// Most warnings that are shown; the schema has the same bound.
 const MAX_WARNINGS: usize = 64;
 
 /// As it should be; none while nothing can be said.
-pub(super) fn status(view: &View<'_>, name: &str, seen: &Seen, refused: Option<&RefusedObject>) -> Option<Value> {
-    let policy = view.policy(name).filter(|p| p.flavour == Flavour::Admission);
+pub(super) fn status(view: &View<'_>, key: &Key, seen: &Seen, refused: Option<&RefusedObject>) -> Option<Value> {
+    let policy = view.policy(&key.name).filter(|p| p.flavour.kind() == key.kind.as_str());
     if refused.is_none() && policy.is_none() {
         // It came and went again between two generations.
         return None;
     }
     let policy = policy.filter(|_| refused.is_none());
     let enforced = match refused {
-        None => view.replicas.iter().filter(|r| r.observed.of(SourceKind::AdmissionPolicy) >= seen.since).count(),
+        None => view.replicas.iter().filter(|r| r.observed.of(key.kind) >= seen.since).count(),
         Some(_) => 0,
     };
     let wanted = match refused {

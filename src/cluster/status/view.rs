@@ -54,7 +54,7 @@ impl<'v> View<'v> {
             return None;
         }
         let status = match key.kind {
-            SourceKind::AdmissionPolicy => policy::status(self, &key.name, seen, refused),
+            SourceKind::AdmissionPolicy | SourceKind::ImagePolicy => policy::status(self, key, seen, refused),
             SourceKind::PolicyException => exception::status(self, key, seen, refused),
             SourceKind::NamespaceGroup => group::status(self, &key.name, seen, refused),
             _ => None,

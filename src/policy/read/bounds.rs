@@ -25,6 +25,7 @@ const SPEC: &[(&str, Bound)] = &[
     ("variables[].name", Characters(256)),
     ("validations", Items(256)),
     ("validations[].message", Characters(8_192)),
+    ("attestations[].validations[].message", Characters(8_192)),
     ("mutations", Items(64)),
     ("paramKind.apiVersion", Characters(317)),
     ("paramRef.name", Characters(253)),
@@ -56,11 +57,12 @@ const SELECTOR: &[(&str, Bound)] =
     &[("matchLabels", Items(64)), ("matchExpressions", Items(64)), ("matchExpressions[].values", Items(256))];
 
 /// Where label selectors are.
-const SELECTORS: [&str; 7] = [
+const SELECTORS: [&str; 8] = [
     "selector",
     "resources[].selector",
     "matchConstraints.namespaceSelector",
     "matchConstraints.objectSelector",
+    "digest.except.namespaceSelector",
     "paramRef.selector",
     "rollout.deny.namespaceSelector",
     "rollout.warn.namespaceSelector",

@@ -109,7 +109,10 @@ pub(crate) fn read(
         };
         policy.inline = Some(InlineBinding { actions: read_actions(reader, &mut spec), params });
         read_description(reader, &mut spec, &mut policy.metadata);
-        read_reach(reader, &mut spec, &mut policy);
+        read_groups(reader, &mut spec, &mut policy);
+        if flavour == Flavour::Admission {
+            read_stages(reader, &mut spec, &mut policy);
+        }
         bounds::check(reader, spec.field());
         if let Some(rollout) = &mut policy.rollout {
             rollout.held = status.is_some_and(|s| rollout::is_held(s.node, generation));
@@ -159,8 +162,8 @@ fn read_changes(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut Po
     }
 }
 
-/// Where and how far the policy is in force.
-fn read_reach(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut PolicySource) {
+/// Where the policy is in force.
+fn read_groups(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut PolicySource) {
     if let Some(field) = spec.get("namespaceGroups") {
         for item in reader.bounded_list(&field, MAX_GROUPS) {
             let Some(group) = reader.reference(&item) else { continue };
@@ -170,6 +173,10 @@ fn read_reach(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut Poli
             policy.namespace_groups.push(group);
         }
     }
+}
+
+/// How far its actions are in force: an AdmissionPolicy's alone.
+fn read_stages(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut PolicySource) {
     let (rollout, shadow) = (spec.get("rollout"), spec.get("shadowOf"));
     for field in [&rollout, &shadow].into_iter().flatten().filter(|_| !policy.mutations.is_empty()) {
         reader.forbidden(field, "not beside mutations: an object is changed or it is not");
