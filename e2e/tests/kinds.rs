@@ -54,6 +54,7 @@ fn full() -> Vec<Value> {
 fn collection(object: &Value) -> String {
     match text(object, "/kind") {
         "AdmissionPolicy" => "/apis/stockade.dev/v1alpha1/admissionpolicies".to_owned(),
+        "ImagePolicy" => "/apis/stockade.dev/v1alpha1/imagepolicies".to_owned(),
         "NamespaceGroup" => "/apis/stockade.dev/v1alpha1/namespacegroups".to_owned(),
         _ => "/apis/stockade.dev/v1alpha1/namespaces/default/policyexceptions".to_owned(),
     }
@@ -81,7 +82,7 @@ fn the_definitions_are_structural_and_established() {
         told.sort_unstable();
         assert_eq!(told, [("Established", "True"), ("NamesAccepted", "True")], "{definition}");
     }
-    assert_eq!(list["items"].as_array().unwrap().len(), 3);
+    assert_eq!(list["items"].as_array().unwrap().len(), 4);
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn explain_tells_what_each_field_is_for() {
     insta::assert_snapshot!(ok(cluster.kubectl(&["explain", "admissionpolicy.spec.rollout"], "")));
     insta::assert_snapshot!(ok(cluster.kubectl(&["explain", "polex.spec"], "")));
     // Every field of every kind has a text of its own.
-    for kind in ["admissionpolicies", "policyexceptions", "namespacegroups"] {
+    for kind in ["admissionpolicies", "imagepolicies", "policyexceptions", "namespacegroups"] {
         let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind}.stockade.dev");
         let definition = cluster.client.get(&path).expect_ok();
         let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anstyle::Style;
 use serde::Serialize;
-use stockade_engine::decision::{Decision, FindingAction, FindingResult};
+use stockade_engine::decision::{Decision, Finding, FindingAction, FindingResult};
 use stockade_engine::images::{Answer, Evidence, Resolved, Signer, Statement};
 use stockade_policy::images::ImageReference;
 
@@ -33,9 +33,9 @@ pub struct VerifyImageReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Every policy that refuses is satisfied.
+    /// Every policy is satisfied.
     Verified,
-    /// It would not run.
+    /// Some policy is not.
     Refused,
     /// It could not be found out.
     Unknown,
@@ -104,14 +104,14 @@ impl VerifyImageReport {
 }
 
 impl Verdict {
-    /// What is surely refused is refused; what failed for want of an answer is not known, admitted or not.
+    /// What fails a policy is not trusted, also where the policy only warns or audits; what failed for want of an answer is
+    /// not known, admitted or not.
     fn of(decision: &Decision) -> Self {
-        let told =
-            |f: &&stockade_engine::decision::Finding| !matches!(f.action, FindingAction::Waive | FindingAction::Pass);
-        let mut results = decision.findings.iter().filter(told).map(|f| (f.action, f.result));
-        if results.clone().any(|(action, result)| (action, result) == (FindingAction::Deny, FindingResult::Fail)) {
+        let told = |f: &&Finding| !matches!(f.action, FindingAction::Waive | FindingAction::Pass);
+        let mut results = decision.findings.iter().filter(told).map(|f| f.result);
+        if results.clone().any(|result| result == FindingResult::Fail) {
             Self::Refused
-        } else if !decision.allowed || results.any(|(_, result)| result == FindingResult::Error) {
+        } else if !decision.allowed || results.any(|result| result == FindingResult::Error) {
             Self::Unknown
         } else {
             Self::Verified
@@ -212,4 +212,51 @@ fn described(signer: &Signer) -> String {
         text.push_str(&format!(", key sha256:{key}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decision(allowed: bool, findings: &[(FindingAction, FindingResult)]) -> Decision {
+        let finding = |&(action, result): &(FindingAction, FindingResult)| Finding {
+            policy: "signed".to_owned(),
+            binding: "signed".to_owned(),
+            rule: "signatures".to_owned(),
+            action,
+            result,
+            message: String::new(),
+            path: None,
+            answer: None,
+            trace: None,
+            exception: None,
+        };
+        Decision {
+            allowed,
+            status: None,
+            warnings: Vec::new(),
+            audit_annotations: std::collections::BTreeMap::new(),
+            patch: Vec::new(),
+            object: None,
+            findings: findings.iter().map(finding).collect(),
+            shadow: Vec::new(),
+            compared: Vec::new(),
+            budgeted: Vec::new(),
+            wanted: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_image_is_verified_only_when_nothing_failed_and_everything_was_found_out() {
+        use FindingAction::{Audit, Deny, Ignore, Mutate, Waive, Warn};
+        use FindingResult::{Error, Fail, Mutated};
+        let verdict = |allowed, findings: &[_]| Verdict::of(&decision(allowed, findings));
+        assert_eq!(verdict(true, &[(Mutate, Mutated), (Waive, Fail)]), Verdict::Verified);
+        for action in [Deny, Warn, Audit] {
+            assert_eq!(verdict(action != Deny, &[(action, Fail), (Ignore, Error)]), Verdict::Refused);
+            assert_eq!(verdict(action != Deny, &[(action, Error)]), Verdict::Unknown);
+        }
+        assert_eq!(verdict(true, &[(Ignore, Error)]), Verdict::Unknown);
+        assert_eq!(verdict(false, &[]), Verdict::Unknown);
+    }
 }
