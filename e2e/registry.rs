@@ -21,7 +21,7 @@ pub const USER: &str = "shop";
 /// With this password.
 pub const PASSWORD: &str = "open sesame";
 /// The two as `htpasswd -B` writes them.
-const HTPASSWD: &str = "shop:$2a$04$n6frtn4ze82mTSmIVCTfBue72QXyClDgqXFdTxbpUOCGth0vqzMhm\n";
+const HTPASSWD: &str = include_str!("cluster/htpasswd");
 /// How long a registry may take to answer after its start.
 const START: Duration = Duration::from_secs(20);
 

@@ -1,4 +1,5 @@
-# Sourced by `up` and `restart`: etcd, kube-apiserver, kube-controller-manager and kube-scheduler on the machine `cp`.
+# Sourced by `up` and `restart`: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and a registry of images on
+# the machine `cp`.
 
 start_etcd() {
     start cp etcd etcd --data-dir="$state/cp/etcd" --unsafe-no-fsync --log-level=warn \
@@ -41,11 +42,23 @@ start_controllers() {
         --cert-dir="$state/cp"
 }
 
-# The host's way in: the API server's port on loopback, through a socket that is a file and so belongs to no network
+# Whoever pulls or pushes shows a password. What is pushed ends with the cluster.
+start_registry() {
+    cat >"$state/cp/registry.yaml" <<YAML
+version: 0.1
+log: { level: warn }
+storage: { filesystem: { rootdirectory: $state/cp/registry } }
+http: { addr: ":$registry_port", tls: { certificate: $state/registry.crt, key: $state/registry.key } }
+auth: { htpasswd: { realm: cluster, path: $cluster_scripts/htpasswd } }
+YAML
+    start cp registry docker-registry serve "$state/cp/registry.yaml"
+}
+
+# way_in NAME PORT: the host's way in: a port on loopback, through a socket that is a file and so belongs to no network
 # namespace. The second half listens on the host's network (descriptor 8) but is a process of the machine all the same,
 # and ends with it.
-start_way_in() {
-    start cp way-in socat UNIX-LISTEN:api.sock,fork,mode=600 "TCP4:127.0.0.1:$port"
+way_in() {
+    start cp way-in socat "UNIX-LISTEN:$1.sock,fork,mode=600" "TCP4:127.0.0.1:$2"
     start cp way-in nsenter --net=/dev/fd/8 \
-        socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" UNIX-CONNECT:api.sock 8</proc/self/ns/net
+        socat "TCP4-LISTEN:$2,bind=127.0.0.1,fork,reuseaddr" "UNIX-CONNECT:$1.sock" 8</proc/self/ns/net
 }

@@ -1,4 +1,4 @@
-# Sourced by `up`: the cluster's authority, its one certificate, tokens and kubeconfigs. All of it is made anew for
+# Sourced by `up`: the cluster's authority, its certificates, tokens and kubeconfigs. All of it is made anew for
 # each cluster and is readable by its owner only, like the folder.
 
 write_credentials() (
@@ -14,6 +14,12 @@ write_credentials() (
         openssl x509 -req -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 -out server.crt -extfile <(
             echo "subjectAltName=$names"
             echo "extendedKeyUsage=serverAuth,clientAuth"
+        ) 2>/dev/null
+    key registry.key
+    openssl req -new -key registry.key -subj /CN=registry 2>/dev/null |
+        openssl x509 -req -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 -out registry.crt -extfile <(
+            echo "subjectAltName=IP:127.0.0.1,IP:$control_plane"
+            echo "extendedKeyUsage=serverAuth"
         ) 2>/dev/null
     key account.key
     openssl ec -in account.key -pubout -out account.pub 2>/dev/null

@@ -3,7 +3,7 @@
 # A machine is a set of Linux namespaces (network, processes, mounts, IPC, host name) around one process, `machine`,
 # its PID 1. The kernel ends every process of a machine with that one, shims and containers included, and takes the
 # mounts with them, so taking the cluster down never has to search. What namespaces do not hold is this: the folder
-# $state, the names of the network namespaces, a cgroup for each node, and one socat for the API server's port.
+# $state, the names of the network namespaces, a cgroup for each node, and a socat for each of the two ports.
 
 set -euo pipefail
 
@@ -14,6 +14,8 @@ readonly state=$cache/cluster
 readonly lock=$cache/cluster.lock
 # The API server's port, on the control plane's machine and on the host's loopback.
 readonly port=${STOCKADE_CLUSTER_PORT:-16443}
+# The registry's, likewise.
+readonly registry_port=${STOCKADE_REGISTRY_PORT:-5000}
 
 # Addresses: the control plane and the nodes share one bridge; each node N has 10.244.N.0/24 for its Pods.
 readonly nodes=(1 2)

@@ -2,7 +2,7 @@
 
 start_containerd() {
     local node=$1 folder=$state/node$1
-    mkdir -p "$folder/cni"
+    mkdir -p "$folder/cni" "$folder/registries/$control_plane:$registry_port"
     cat >"$folder/cni/10-pods.conflist" <<JSON
 {
   "cniVersion": "1.0.0", "name": "pods",
@@ -15,6 +15,10 @@ start_containerd() {
   }]
 }
 JSON
+    cat >"$folder/registries/$control_plane:$registry_port/hosts.toml" <<TOML
+[host."https://$control_plane:$registry_port"]
+  ca = "$state/ca.crt"
+TOML
     cat >"$folder/containerd.toml" <<TOML
 version = 2
 [plugins."io.containerd.internal.v1.opt"]
@@ -23,6 +27,8 @@ version = 2
   sandbox_image = "localhost/pause:1"
   # Nothing may get a lower score than the kubelet's own, which is not always root's default.
   restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "$folder/registries"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "$folder/cni"

@@ -25,6 +25,15 @@ const EVERYTHING: &[&str] = &[
     "metrics.dashboard.enabled=true",
 ];
 
+/// What lets images be looked at that not everybody may pull.
+const PRIVATE_REGISTRIES: &[&str] = &[
+    "imagePolicies.pullSecrets.enabled=true",
+    "imagePolicies.pullSecrets.namespaces={shop,web}",
+    "imagePolicies.dockerConfigSecret=registries",
+    "imagePolicies.keySecrets={release-key}",
+    "networkPolicy.registryPorts={443,5000}",
+];
+
 /// A few of the ways in which people install it.
 const MATRIX: &[(&str, &[&str])] = &[
     ("as it comes", &[]),
@@ -69,6 +78,7 @@ const MATRIX: &[(&str, &[&str])] = &[
             "reports.group=wgpolicyk8s",
         ],
     ),
+    ("images out of private registries", PRIVATE_REGISTRIES),
     (
         "some policies",
         &[
@@ -94,7 +104,9 @@ fn a_real_api_server_takes_what_every_combination_of_values_renders() {
         assert_eq!(answer.code, 0, "{arguments:?}: {}{}", answer.stdout, answer.stderr);
         answer
     };
-    run(&["create", "namespace", "stockade-system"], "");
+    for namespace in ["stockade-system", "shop", "web"] {
+        run(&["create", "namespace", namespace], "");
+    }
     run(&["apply", "-f", "-"], FOREIGN_KINDS);
     run(&["apply", "--server-side", "-f", chart().join("crds").to_str().unwrap()], "");
     run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
@@ -265,6 +277,39 @@ fn permissions_have_no_wildcard_and_reach_no_secret_but_its_own() {
 }
 
 #[test]
+fn secrets_of_others_are_read_only_where_the_values_say_so() {
+    if !tools::present() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let all = objects(&render(home.path(), PRIVATE_REGISTRIES).unwrap());
+    let rules = all.iter().filter(|o| ["Role", "ClusterRole"].contains(&text(o, "/kind"))).flat_map(|role| {
+        let rules = role["rules"].as_array().unwrap().iter().filter(|r| r["resources"].to_string().contains("secret"));
+        rules.map(|r| format!("{} {} {}", text(role, "/metadata/name"), r["verbs"], r["resourceNames"]))
+    });
+    let mut rules: Vec<String> = rules.collect();
+    rules.sort();
+    assert_eq!(
+        rules,
+        [
+            r#"stockade ["create"] null"#,
+            r#"stockade ["get"] ["release-key"]"#,
+            r#"stockade ["list","watch","update"] ["stockade-tls"]"#,
+            r#"stockade-pull-secrets ["get"] null"#,
+        ]
+    );
+    let bound = |all: &[Value]| -> Vec<String> {
+        let bindings = all.iter().filter(|o| text(o, "/kind").ends_with("Binding"));
+        let bindings = bindings.filter(|o| o["roleRef"]["name"] == "stockade-pull-secrets");
+        bindings.map(|o| format!("{} {}", text(o, "/kind"), o["metadata"]["namespace"])).collect()
+    };
+    assert_eq!(bound(&all), [r#"RoleBinding "shop""#, r#"RoleBinding "web""#]);
+    let everywhere = objects(&render(home.path(), &["imagePolicies.pullSecrets.enabled=true"]).unwrap());
+    assert_eq!(bound(&everywhere), ["ClusterRoleBinding null"]);
+    assert_eq!(bound(&objects(&render(home.path(), &[]).unwrap())), [""; 0]);
+}
+
+#[test]
 fn what_the_cluster_needs_to_run_is_left_out_of_every_policy_that_judges_workloads() {
     if !tools::present() {
         return;
@@ -325,7 +370,7 @@ fn values_reach_the_flags_of_the_webhook_and_the_reports_that_it_may_write() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    let flags = ["--drain-delay", "--max-exception-days", "--audit-period", "--reports"];
+    let flags = ["--drain-delay", "--max-exception-days", "--audit-period", "--reports", "--image", "--docker"];
     let with = |values: &[&str]| {
         let all = objects(&render(home.path(), values).unwrap());
         let named = |kind: &str| all.iter().find(|o| o["kind"] == kind && text(o, "/metadata/name") == "stockade");
@@ -343,10 +388,11 @@ fn values_reach_the_flags_of_the_webhook_and_the_reports_that_it_may_write() {
     };
     let openreports = rules("openreports.io", r#"["reports","clusterreports"]"#);
     assert_eq!(with(&[]), ("--drain-delay=3 --audit-period=3600 --reports=openreports".to_owned(), openreports, 2));
-    let arguments =
-        "--drain-delay=0 --max-exception-days=90 --audit-period=4294967295 --reports=wgpolicyk8s".to_owned();
+    let arguments = "--drain-delay=0 --max-exception-days=90 --audit-period=4294967295 --reports=wgpolicyk8s \
+        --image-pull-secrets --docker-config=/etc/stockade/docker/config.json"
+        .to_owned();
     let policy_reports = rules("wgpolicyk8s.io", r#"["policyreports","clusterpolicyreports"]"#);
     let values =
         ["webhook.drainDelay=0", "exceptions.maxDays=90", "audit.period=4294967295", "reports.group=wgpolicyk8s"];
-    assert_eq!(with(&values), (arguments, policy_reports, 0));
+    assert_eq!(with(&[&values, PRIVATE_REGISTRIES].concat()), (arguments, policy_reports, 0));
 }
