@@ -20,6 +20,7 @@ pub mod cosign;
 pub mod discovery;
 pub mod documents;
 pub mod helm;
+pub mod images;
 pub mod installed_kinds;
 pub mod load;
 pub mod nodes;

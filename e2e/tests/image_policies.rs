@@ -1,0 +1,194 @@
+//! Images of a registry that wants a password, at the door of a real API server: who signed decides, and what users read
+//! tells whether somebody did not, somebody else did, or nobody could be asked.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::{Value, json};
+use stockade_e2e::cluster::{Cluster, Kubectl};
+use stockade_e2e::images::{Repository, SIGNER, Signers, policy};
+use stockade_e2e::registry::Registry;
+use stockade_e2e::webhook::{self, Webhook, eventually};
+use stockade_e2e::{installed_kinds, tools};
+use stockade_mint::Forgery;
+
+/// Stockade's own namespace.
+const OWN: &str = "stockade-system";
+/// Where users are whose Pods may pull.
+const SHOP: &str = "shop";
+
+/// A cluster whose images come from one registry.
+struct Scene {
+    cluster: Cluster,
+    /// None once it is away.
+    registry: Option<Registry>,
+    host: String,
+    signers: Signers,
+    _webhook: Webhook,
+}
+
+impl Scene {
+    /// With policies about what is below `shop/`, which has to be signed with a key, and `ci/`, by a person. None when it
+    /// cannot be had here.
+    fn new() -> Option<Scene> {
+        if !tools::present() || !tools::all_present(&["docker-registry"]) || webhook::binary().is_none() {
+            return None;
+        }
+        let (registry, signers) = (Registry::debian(), Signers::new());
+        let cluster = Cluster::with_default_apis();
+        installed_kinds::own(&cluster);
+        for name in [OWN, SHOP] {
+            webhook::namespace(&cluster, name);
+        }
+        let secret = json!({"metadata": {"name": "pull"}, "type": "kubernetes.io/dockerconfigjson",
+            "stringData": {".dockerconfigjson": registry.docker_config()}});
+        cluster.client.post("/api/v1/namespaces/shop/secrets", &secret).expect_ok();
+        let account = json!({"metadata": {"name": "default"}, "imagePullSecrets": [{"name": "pull"}]});
+        cluster.client.post("/api/v1/namespaces/shop/serviceaccounts", &account).expect_ok();
+        let about = |name: &str, authority: &Value| {
+            policy(name, &registry, &registry.host, &format!("{name}/**"), authority).to_string()
+        };
+        let policies = json!({"shop.yaml": about("shop", &signers.release()), "ci.yaml": about("ci", &signers.ci())});
+        let policies = json!({"metadata": {"name": "images", "labels": {"stockade.dev/policies": "true"}},
+            "data": policies});
+        cluster.client.post(&format!("/api/v1/namespaces/{OWN}/configmaps"), &policies).expect_ok();
+        let webhook = Webhook::start_with(&cluster, OWN, "stockade", &[], &["--image-pull-secrets"]);
+        webhook.wait_until_ready(&cluster, "stockade");
+        let host = registry.host.clone();
+        let scene = Scene { cluster, registry: Some(registry), host, signers, _webhook: webhook };
+        // Until the API server asks for both: whether an image may run, and by which digest.
+        let digest = scene.repository("shop/first").push_label("1", "first");
+        scene.repository("shop/first").push_signatures(&digest, &[scene.signers.with_key(&digest, None)]);
+        eventually(|| scene.run("shop/none:1"), |said| said.contains("does not exist"));
+        eventually(|| scene.run("shop/first:1"), |said| said == "HOST/shop/first:1@sha256:…");
+        Some(scene)
+    }
+
+    fn repository<'s>(&'s self, name: &'s str) -> Repository<'s> {
+        Repository { registry: self.registry.as_ref().unwrap(), name }
+    }
+
+    /// What `kubectl run` of an image says to a user, with the image that would run.
+    fn run(&self, image: &str) -> String {
+        let image = format!("--image={}/{image}", self.host);
+        let output = "--output=jsonpath={.spec.containers[0].image}";
+        self.kubectl(&["run", "web", &image, "--dry-run=server", output, "--namespace=shop"])
+    }
+
+    /// What `kubectl` says, with a name for the registry, and nothing of digests and times but how they begin.
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        let Kubectl { stdout, stderr, .. } = self.cluster.kubectl(arguments, "");
+        let said = (stdout + &stderr).replace(&self.host, "HOST");
+        let said = shortened(said.trim(), "sha256:", |c| c.is_ascii_hexdigit());
+        shortened(&said, "UnixTime(", |c| c.is_ascii_digit())
+    }
+}
+
+/// The text with `…` for what follows each `begin`.
+fn shortened(text: &str, begin: &str, is_left_out: impl Fn(char) -> bool) -> String {
+    let mut parts = text.split(begin);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |shown, part| shown + begin + "…" + part.trim_start_matches(&is_left_out))
+}
+
+#[test]
+fn only_what_the_right_ones_signed_may_run_and_users_read_why() {
+    let Some(scene) = Scene::new() else { return };
+    let Scene { signers, .. } = &scene;
+    let stranger = Signers::new();
+    let shop = |name: &str| format!("shop/{name}");
+    let push = |name: &str| scene.repository(name).push_label("1", name);
+    let sign = |name: &str, digest: &str, signature| scene.repository(name).push_signatures(digest, &[signature]);
+
+    let signed = push(&shop("signed"));
+    sign(&shop("signed"), &signed, signers.with_key(&signed, None));
+    assert_eq!(scene.run("shop/signed:1"), "HOST/shop/signed:1@sha256:…");
+    push(&shop("unsigned"));
+    let foreign = push(&shop("foreign"));
+    sign(&shop("foreign"), &foreign, stranger.with_key(&foreign, None));
+    let forged = push(&shop("forged"));
+    sign(&shop("forged"), &forged, signers.with_key(&forged, Some(Forgery::Signature)));
+    // Signatures of another image, in the place of its own.
+    let borrowed = push(&shop("borrowed"));
+    sign(&shop("borrowed"), &borrowed, signers.with_key(&signed, None));
+    let replaced = push(&shop("replaced"));
+    sign(&shop("replaced"), &replaced, signers.with_key(&replaced, None));
+    scene.repository(&shop("replaced")).push_label("1", "another");
+    let told =
+        ["unsigned", "foreign", "forged", "borrowed", "replaced", "none"].map(|n| scene.run(&format!("shop/{n}:1")));
+    insta::assert_snapshot!(told.join("\n"));
+
+    for (name, who, forgery) in [
+        ("right", SIGNER, None),
+        ("other", "nobody@shop.example", None),
+        ("expired", SIGNER, Some(Forgery::Expired)),
+        ("unlogged", SIGNER, Some(Forgery::Promise)),
+    ] {
+        let name = format!("ci/{name}");
+        let digest = push(&name);
+        sign(&name, &digest, signers.keyless(&digest, who, forgery));
+    }
+    let digest = push("ci/elsewhere");
+    sign("ci/elsewhere", &digest, stranger.keyless(&digest, SIGNER, None));
+    assert_eq!(scene.run("ci/right:1"), "HOST/ci/right:1@sha256:…");
+    let told = ["other", "expired", "unlogged", "elsewhere"].map(|name| scene.run(&format!("ci/{name}:1")));
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn what_runs_already_gets_no_other_image_either() {
+    let Some(scene) = Scene::new() else { return };
+    let digest = scene.repository("shop/web").push_label("1", "web");
+    scene.repository("shop/web").push_signatures(&digest, &[scene.signers.with_key(&digest, None)]);
+    scene.repository("shop/web").push_label("2", "not signed");
+    let [good, bad] = ["1", "2"].map(|tag| format!("{}/shop/web:{tag}", scene.host));
+    let shop = "--namespace=shop";
+    let kubectl = |arguments: &[&str]| scene.kubectl(&[arguments, &[shop]].concat());
+    let image = |of: &str| kubectl(&["get", of, "--output=jsonpath={..image}"]);
+
+    let [with_good, with_bad] = [&good, &bad].map(|image| format!("--image={image}"));
+    assert_eq!(kubectl(&["run", "web", &with_good]), "pod/web created");
+    assert_eq!(kubectl(&["create", "deployment", "web", &with_good]), "deployment.apps/web created");
+    assert_eq!([image("pod/web"), image("deployment/web")], ["HOST/shop/web:1@sha256:…", "HOST/shop/web:1@sha256:…"]);
+    let [set_good, set_bad] = [&good, &bad].map(|image| format!("web={image}"));
+    let debug = ["debug", "web", "--profile=general", "--attach=false"];
+    let told = [
+        kubectl(&["set", "image", "pod/web", &set_bad]),
+        kubectl(&["set", "image", "deployment/web", &set_bad]),
+        kubectl(&["create", "job", "once", &with_bad]),
+        kubectl(&[&debug[..], &["--container=bad", &with_bad]].concat()),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+    kubectl(&[&debug[..], &["--container=good", &with_good]].concat());
+    let ephemeral = "--output=jsonpath={.spec.ephemeralContainers[*].image}";
+    assert_eq!(kubectl(&["get", "pod/web", ephemeral]), "HOST/shop/web:1@sha256:…");
+    kubectl(&["set", "image", "deployment/web", &set_good]);
+    assert_eq!(image("deployment/web"), "HOST/shop/web:1@sha256:…");
+}
+
+#[test]
+fn a_registry_that_is_away_or_wants_a_password_is_told_as_that_and_never_as_no_signature() {
+    let Some(mut scene) = Scene::new() else { return };
+    let repository = scene.repository("shop/web");
+    let digest = repository.push_label("1", "web");
+    repository.push_signatures(&digest, &[scene.signers.with_key(&digest, None)]);
+    repository.push_label("2", "not signed");
+    let pinned = format!("shop/web:1@{digest}");
+    assert_eq!(scene.run(&pinned), "HOST/shop/web:1@sha256:…");
+
+    // Who may not pull is not told what is there.
+    let image = format!("--image={}/shop/web:2", scene.host);
+    let elsewhere = scene.kubectl(&["run", "web", &image, "--dry-run=server", "--namespace=default"]);
+    scene.registry = None;
+    let away = scene.run("shop/web:2");
+    let beginning = "Error from server (ServiceUnavailable): admission webhook \"validate.stockade.dev\" denied the request: \
+                     ImagePolicy 'shop' denied request: image HOST/shop/web:2 cannot be looked up now: ";
+    assert!(away.starts_with(beginning), "{away}");
+    assert_eq!(
+        elsewhere,
+        format!(
+            "{beginning}GET https://HOST/v2/shop/web/manifests/2: answered 401 and no credentials were found; add a pull secret \
+         to the Pod or to its service account"
+        )
+    );
+    assert_eq!(scene.run(&pinned), "HOST/shop/web:1@sha256:…");
+}
