@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::client::Client;
+use crate::registry::Registry;
 use crate::{documents, tools};
 
 /// The cluster; ended when this is dropped.
@@ -104,6 +105,17 @@ impl Nodes {
             assert!(begin.elapsed() < within, "not within {within:?}: $ {line}\n{}", said.text);
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// Its registry as the host reaches it, and what nodes call it.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn registry(&self) -> (Registry, String) {
+        let told = self.must(". e2e/cluster/lib.sh; echo 127.0.0.1:$registry_port $control_plane:$registry_port");
+        let (host, for_nodes) = told.trim().split_once(' ').unwrap();
+        let ca = std::fs::read_to_string(self.folder.join("cluster/ca.crt")).unwrap();
+        (Registry::running(host.to_owned(), ca, Box::new(())), for_nodes.to_owned())
     }
 
     /// A client of the API server, as the administrator, through the host's port.

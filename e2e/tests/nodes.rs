@@ -1,6 +1,7 @@
 //! The chart on a real cluster of two nodes, as its user meets it: installed with the README's commands, upgraded,
 //! rolled back, tested and uninstalled; and everything that can be killed is killed with `failurePolicy: Fail` in force.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::print_stderr, reason = "how long each part took is what one reads")]
 
 use std::time::{Duration, Instant};
@@ -10,6 +11,8 @@ use stockade_e2e::nodes::{self, Nodes, Said};
 
 #[path = "nodes/availability.rs"]
 mod availability;
+#[path = "nodes/images.rs"]
+mod images;
 
 /// How long a Pod may take to start, images being there.
 const START: Duration = Duration::from_secs(60);
@@ -42,6 +45,7 @@ fn the_chart_installs_enforces_upgrades_heals_and_leaves_nothing_behind() {
     };
     step("the README's commands", &the_readme_is_followed);
     step("upgrade, rollback, helm test", &it_is_upgraded_rolled_back_and_tested);
+    step("signed images", &images::only_what_is_signed_is_pulled_and_runs);
     step("faults under load", &availability::nothing_fails_while_parts_fail);
     step("every Pod of Stockade killed", &every_pod_of_stockade_is_killed);
     step("both nodes restarted", &|nodes| power_is_cut(nodes, &["node1", "node2"]));
