@@ -296,6 +296,30 @@ fn what_is_pinned_is_what_the_first_look_wants() {
 }
 
 #[test]
+fn a_tag_that_was_to_be_pinned_and_was_not_is_refused_though_its_image_is_signed() {
+    let known = Known([(WEB, signed([verified()]))].into());
+    let options = DecideOptions { verb: stockade_engine::Verb::Validate, ..DecideOptions::default() };
+    let facts = shop();
+    let facts = WithImages { facts: &facts, images: &known };
+    let validated = |spec: &str| {
+        let review = RequestBuilder::new().object(pod(&[WEB])).review().unwrap();
+        kit::decide_review(&policy(spec), &review, &facts, &options)
+    };
+    let refused = validated("  authorities: [RELEASE]");
+    let (code, _, message, answer) = refusal(&refused);
+    assert_eq!((code, answer), (403, Some("no_digest")));
+    assert!(
+        message.ends_with(&format!(
+            "image {WEB} is verified as {digest}, but was not pinned to it before: try again, or write {WEB}@{digest}",
+            digest = digest()
+        )),
+        "{message}"
+    );
+    assert!(validated("  authorities: [RELEASE]\n  digest: {mutate: false}").allowed);
+    assert!(validated("  authorities: [RELEASE]\n  actions: [Warn]").allowed);
+}
+
+#[test]
 fn a_namespace_that_keeps_its_tags_keeps_them() {
     let spec = "  authorities: [RELEASE]\n  digest: {required: true, except: {namespaceSelector: {matchLabels: {team: TEAM}}}}";
     let judged = |team: &str| judge(&policy(&spec.replace("TEAM", team)), signed([verified()]));

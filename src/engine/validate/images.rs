@@ -11,7 +11,7 @@ use crate::decision::{FindingAction, FindingResult};
 use crate::evaluate::Run;
 use crate::images::request::{credentials, places, wanted};
 use crate::images::verdict::{self, Fault, FaultKind};
-use crate::images::{Evidence, MAX_WANTED, Statement, value};
+use crate::images::{Evidence, MAX_WANTED, Resolved, Statement, value};
 use crate::pod_template::ImagePlace;
 use crate::request::{Request, labels};
 
@@ -52,12 +52,23 @@ impl<'c> Judge<'c, '_> {
             match facts.evidence(&wanted) {
                 None => self.out.want(wanted),
                 Some(evidence) => {
-                    for fault in self.faults(rules, &evidence, seen, namespace) {
+                    let mut faults = self.faults(rules, &evidence, seen, namespace);
+                    if faults.is_empty() && self.pins(rules, namespace) {
+                        faults.extend(not_pinned(&reference, &evidence));
+                    }
+                    for fault in faults {
                         self.tell(rules, place, fault);
                     }
                 }
             }
         }
+    }
+
+    /// Whether what is verified here must have been pinned before. The registration of the mutating webhook fails open,
+    /// and a registry may be slow for it alone: what came here by its tag could be another image when it is pulled.
+    fn pins(&self, rules: &ImageRules, namespace: Value<'c>) -> bool {
+        let denies = self.place.binding.is_some_and(|binding| self.consequence.actions(binding.actions).deny);
+        rules.digest.mutate && denies && !is_excepted(rules, self.consequence.request, namespace)
     }
 
     /// All that is wrong with one image.
@@ -177,6 +188,16 @@ fn no_digest(reference: &ImageReference) -> Fault {
     let message =
         format!("image {reference} has no digest: a tag may mean another image tomorrow; write {reference}@sha256:…");
     Fault { kind: FaultKind::NoDigest, rule: "digest".to_owned(), line: 0, message }
+}
+
+fn not_pinned(reference: &ImageReference, evidence: &Evidence) -> Option<Fault> {
+    let Resolved::Known(digest) = &evidence.digest else { return None };
+    let message = format!(
+        "image {reference} is verified as {digest}, but was not pinned to it before: try again, or write \
+         {reference}@{digest}"
+    );
+    let fault = Fault { kind: FaultKind::NoDigest, rule: "digest".to_owned(), line: 0, message };
+    reference.digest().is_none().then_some(fault)
 }
 
 /// Whether tags are refused here.
