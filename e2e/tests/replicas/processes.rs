@@ -86,6 +86,11 @@ fn metrics(text: &str) -> BTreeSet<&str> {
     words.map(|word| ["_total", "_bucket"].into_iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word)).collect()
 }
 
+/// Refuses every Pod: a metric is told from its first sample on.
+const REFUSES_ALL: &str = "apiVersion: stockade.dev/v1alpha1\nkind: AdmissionPolicy\nmetadata: {name: all}\nspec:\n  \
+                           matchConstraints: {resourceRules: [{apiGroups: [''], apiVersions: [v1], \
+                           operations: [CREATE], resources: [pods]}]}\n  validations: [{expression: 'false'}]\n";
+
 #[test]
 fn what_alerts_and_the_dashboard_ask_for_is_measured() {
     if !tools::present() || webhook::binary().is_none() {
@@ -95,15 +100,21 @@ fn what_alerts_and_the_dashboard_ask_for_is_measured() {
     make_namespace(&cluster, NAMESPACE);
     installed_kinds::own(&cluster);
     let replica = Webhook::start_in(&cluster, NAMESPACE, "measured", &[]);
-    until("it leads", WITHIN, || leader(&cluster) == "measured");
-    let answer = replica.health("metrics").unwrap().1;
-    let told: String =
-        answer.lines().filter(|line| line.starts_with("# TYPE ")).map(|line| line.to_owned() + "\n").collect();
-    let told = metrics(&told);
-    let alerts = metrics(include_str!("../../../charts/stockade/templates/prometheusrule.yaml"));
-    let dashboard = metrics(include_str!("../../../charts/stockade/files/dashboard.json"));
-    let missing: Vec<&str> = alerts.union(&dashboard).filter(|name| !told.contains(*name)).copied().collect();
-    // The watchdog's is in its own process: see the fail-safe's test.
-    assert_eq!(missing, ["stockade_fail_safe_engaged"]);
-    assert!(dashboard.len() > 5 && alerts.len() > 3);
+    replica.wait_until_ready(&cluster, "measured");
+    let applied = cluster.kubectl(&["apply", "-f", "-"], REFUSES_ALL);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    let mut asked = metrics(include_str!("../../../charts/stockade/templates/prometheusrule.yaml"));
+    asked.extend(metrics(include_str!("../../../charts/stockade/files/dashboard.json")));
+    // The watchdog is another process, whose own test reads these.
+    asked.retain(|name| !name.starts_with("stockade_fail_safe"));
+    assert!(asked.len() > 8, "{asked:?}");
+    let missing = || {
+        cluster.client.post("/api/v1/namespaces/default/pods?dryRun=All", &webhook::pod("refused", &Value::Null));
+        let answer = replica.health("metrics").unwrap().1;
+        let types: Vec<&str> = answer.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+        let told = types.join("\n");
+        let told = metrics(&told);
+        asked.iter().filter(|name| !told.contains(*name)).copied().collect::<Vec<_>>()
+    };
+    webhook::eventually(missing, Vec::is_empty);
 }
