@@ -129,19 +129,22 @@ async fn an_outage_is_looked_at_again_soon_and_a_refusal_later() {
     assert_eq!(signed(&*gathered(&images, &wanted).await), "verified");
 }
 
+/// A registry that tells what is on a shelf to whoever has a password.
+async fn closed(shelf: &Shelf) -> FakeRegistry {
+    let shelf = shelf.clone();
+    FakeRegistry::start(move |seen| match seen.headers.contains_key("authorization") {
+        true => shelf.answer(seen),
+        false => Reply::status(401).header("www-authenticate", "Basic realm=x"),
+    })
+    .await
+}
+
 #[tokio::test]
 async fn who_may_not_pull_an_image_learns_nothing_of_it() {
     let (shelf, key) = (Shelf::default(), Key::new());
     let image = shelf.image("1", "");
     shelf.sign(&key, &image);
-    let registry = {
-        let shelf = shelf.clone();
-        FakeRegistry::start(move |seen| match seen.headers.contains_key("authorization") {
-            true => shelf.answer(seen),
-            false => Reply::status(401).header("www-authenticate", "Basic realm=x"),
-        })
-        .await
-    };
+    let registry = closed(&shelf).await;
     let secret = format!(r#"{{"auths": {{"{}": {{"auth": "bWU6MQ=="}}}}}}"#, registry.host());
     let images = with_credentials(Secrets([("shop", secret)].into()));
     for reference in [":1".to_owned(), format!("@{image}")] {
@@ -163,14 +166,7 @@ async fn what_one_may_not_see_is_told_to_nobody_else() {
     let unsigned = Shelf(Arc::new(Mutex::new(shelf.0.lock().unwrap().clone())));
     let mirror = unsigned.registry().await;
     shelf.sign(&key, &image);
-    let registry = {
-        let shelf = shelf.clone();
-        FakeRegistry::start(move |seen| match seen.headers.contains_key("authorization") {
-            true => shelf.answer(seen),
-            false => Reply::status(401).header("www-authenticate", "Basic realm=x"),
-        })
-        .await
-    };
+    let registry = closed(&shelf).await;
     let settings = RegistrySettings { mirrors: vec![mirror.host().into()], ..registry.settings() };
     let secret = format!(r#"{{"auths": {{"{}": {{"auth": "bWU6MQ=="}}}}}}"#, registry.host());
     let images = with_credentials(Secrets([("shop", secret)].into()));
