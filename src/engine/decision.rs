@@ -115,7 +115,8 @@ pub struct Finding {
     /// Field of the object it is about, when known (`spec.containers[0].image`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Of an image: `not_signed`, `invalid`, `not_found`, `unavailable`, `no_digest`, `does_not_hold` or `error`.
+    /// Of an image: `not_signed`, `invalid`, `not_found`, `unavailable`, `unauthorized`, `unfinished`, `no_digest`,
+    /// `too_many`, `does_not_hold` or `error`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<&'static str>,
     /// Place of the expression in the policy file (`policies/a.yaml:12`).

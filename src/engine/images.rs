@@ -67,8 +67,30 @@ pub enum Answer<T> {
     NotSigned(String),
     /// What is there is broken or forged. Why, for people.
     Invalid(String),
-    /// It could not be found out now. Why, for people.
-    Unavailable(String),
+    /// It could not be found out now.
+    Unavailable(Unseen),
+}
+
+/// Why something could not be found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unseen {
+    /// Whose doing it may be.
+    pub cause: Cause,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// Whose doing it may be that something could not be found out. A policy may let pass what could not be looked at; whoever
+/// wants an image admitted must not be able to bring that about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// A registry, or who keeps keys and our own credentials, does not answer: what `unavailable` of a policy is about.
+    Outage,
+    /// Looking takes more than there is: time, or places for looks. Who makes an image chooses how much there is to look
+    /// at, and who makes a Pod how many images there are. Another try finds what was found out meanwhile.
+    Unfinished,
+    /// Nobody was let in. Who makes a Pod chooses the credentials.
+    Unauthorized,
 }
 
 /// What was found out about one image. Shared by all who want it; nothing in it is a verdict of a policy.
@@ -95,8 +117,8 @@ pub enum Resolved {
     NotFound(String),
     /// What the registry says contradicts itself or the digest. Why.
     Invalid(String),
-    /// The registry could not be asked. Why.
-    Unavailable(String),
+    /// The registry could not be asked.
+    Unavailable(Unseen),
 }
 
 /// Who made a signature.
@@ -236,13 +258,51 @@ impl<T> Answer<T> {
         matches!(self, Self::Unavailable(_))
     }
 
-    /// `verified`, `not_signed`, `invalid` or `unavailable`: for metrics and reports.
+    /// `verified`, `not_signed`, `invalid`, or the name of a [`Cause`]: for metrics and reports.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Verified(_) => "verified",
             Self::NotSigned(_) => "not_signed",
             Self::Invalid(_) => "invalid",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(unseen) => unseen.cause.name(),
+        }
+    }
+}
+
+// === impl Unseen ===
+
+impl Unseen {
+    /// Somebody does not answer.
+    pub fn outage(why: impl std::convert::Into<String>) -> Self {
+        Self { cause: Cause::Outage, why: why.into() }
+    }
+
+    /// There is not enough time, or no place.
+    pub fn unfinished(why: impl std::convert::Into<String>) -> Self {
+        Self { cause: Cause::Unfinished, why: why.into() }
+    }
+
+    /// Nobody is let in.
+    pub fn unauthorized(why: impl std::convert::Into<String>) -> Self {
+        Self { cause: Cause::Unauthorized, why: why.into() }
+    }
+}
+
+impl std::fmt::Display for Unseen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// `unavailable`, `unfinished` or `unauthorized`: for metrics and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Outage => "unavailable",
+            Self::Unfinished => "unfinished",
+            Self::Unauthorized => "unauthorized",
         }
     }
 }

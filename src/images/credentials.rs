@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use futures_util::future::BoxFuture;
-use stockade_engine::images::Credentials;
+use stockade_engine::images::{Credentials, Unseen};
 
 pub mod docker_config;
 pub mod file;
@@ -15,12 +15,19 @@ mod helper;
 pub use docker_config::{BadConfig, DockerConfig};
 pub use file::DockerConfigFile;
 
-/// Most credentials that are tried for one image: a Pod and its service account may name several pull secrets for one
-/// registry, and only one may be for the repository.
-pub const MAX_TRIED: usize = 4;
+/// Most credentials that are tried for one image, of a Pod's and of our own each: a Pod and its service account may name
+/// several pull secrets for one registry, and only one may be for the repository. Whoever makes a Pod causes a request
+/// with each.
+pub const MAX_TRIED: usize = 8;
 
 /// Where Docker configurations come from: the pull secrets of a Pod, a mounted file.
 pub trait CredentialSource: Send + Sync {
+    /// Whether whoever makes a Pod chooses what comes from here. What goes wrong with such credentials says nothing of a
+    /// registry: they may be made to go wrong.
+    fn is_brought(&self) -> bool {
+        true
+    }
+
     /// The configurations that count for an image, best first. None at all is an answer: the registry is asked as
     /// nobody.
     fn docker_configs<'a>(
@@ -105,29 +112,45 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// What the sources have for a repository (`registry.example.com/team/app`), in the order in which it is tried. Nobody
-/// alone when they have nothing.
+/// What there is for a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Chosen by whoever makes the Pod, best first. May be empty.
+    pub(crate) brought: Vec<Credential>,
+    /// Our own, best first; nobody alone where there are none.
+    pub(crate) own: Vec<Credential>,
+    /// Whether there were more than are tried.
+    pub(crate) is_cut: bool,
+}
+
+/// What the sources have for a repository (`registry.example.com/team/app`).
 ///
 /// # Errors
-/// A source could not be asked.
+/// A source could not be asked, or what a Pod brought cannot be read. Why nothing is known of the image then.
 pub(crate) async fn find(
     sources: &[Arc<dyn CredentialSource>],
     asked: &Credentials,
     repository: &str,
-) -> Result<Vec<Credential>, NoCredentials> {
-    let mut found: Vec<Credential> = Vec::new();
+) -> Result<Found, Unseen> {
+    let mut found = Found { brought: Vec::new(), own: Vec::new(), is_cut: false };
     for source in sources {
-        for config in source.docker_configs(asked).await? {
-            for credential in config.credentials_for(repository).await? {
-                if !found.contains(&credential) {
-                    found.push(credential);
+        let unseen = |why: NoCredentials| match source.is_brought() {
+            true => Unseen::unauthorized(why.to_string()),
+            false => Unseen::outage(why.to_string()),
+        };
+        for config in source.docker_configs(asked).await.map_err(unseen)? {
+            for credential in config.credentials_for(repository).await.map_err(unseen)? {
+                let list = if source.is_brought() { &mut found.brought } else { &mut found.own };
+                match list.len() {
+                    _ if list.contains(&credential) => {}
+                    MAX_TRIED.. => found.is_cut = true,
+                    _ => list.push(credential),
                 }
             }
         }
     }
-    found.truncate(MAX_TRIED);
-    if found.is_empty() {
-        found.push(Credential::Nobody);
+    if found.own.is_empty() {
+        found.own.push(Credential::Nobody);
     }
     Ok(found)
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
-use stockade_engine::images::{Answer, Evidence, ImageFacts, Platform, Resolved, Statement, Wanted};
+use stockade_engine::images::{Answer, Evidence, ImageFacts, Platform, Resolved, Statement, Unseen, Wanted};
 use stockade_policy::images::Authority;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -117,7 +117,7 @@ impl Images {
         self.0
             .caches
             .late
-            .insert(key, Made { value: Arc::new(unavailable(&wanted, &why)), holds: LATE_HOLDS, bytes: 2 << 10 });
+            .insert(key, Made { value: Arc::new(unfinished(&wanted, &why)), holds: LATE_HOLDS, bytes: 2 << 10 });
     }
 }
 
@@ -136,7 +136,7 @@ impl Inner {
         let started = Instant::now();
         let (evidence, until) = match tokio::time::timeout(MAX_WORK, self.find_out(wanted)).await {
             Ok(found) => found,
-            Err(_) => (unavailable(wanted, "the registry did not tell in time"), started),
+            Err(_) => (unfinished(wanted, "looking at it takes too long"), started),
         };
         self.metrics.gathered(started.elapsed().as_secs_f64());
         // What just came holds for a moment, or whoever waited for it would have to ask again.
@@ -208,41 +208,36 @@ fn map<T, U>(answer: Answer<Vec<T>>, each: impl Fn(T) -> Option<U>) -> Answer<Ve
         Answer::Verified(all) => Answer::Verified(all.into_iter().filter_map(each).collect()),
         Answer::NotSigned(found) => Answer::NotSigned(found),
         Answer::Invalid(why) => Answer::Invalid(why),
-        Answer::Unavailable(why) => Answer::Unavailable(why),
+        Answer::Unavailable(unseen) => Answer::Unavailable(unseen),
     }
 }
 
-/// Evidence that says the same for all that is wanted.
-fn uniform(wanted: &Wanted, digest: Resolved, invalid: bool, why: &str) -> Evidence {
-    fn answer<T>(invalid: bool, why: &str) -> Answer<T> {
-        if invalid { Answer::Invalid(why.to_owned()) } else { Answer::Unavailable(why.to_owned()) }
-    }
-    let of = |authority: &Arc<Authority>| authority.id;
-    let attested = |(kind, all): &(Arc<str>, Vec<Arc<Authority>>)| {
-        let kind = Arc::clone(kind);
-        all.iter().map(move |a| (Arc::clone(&kind), a.id, answer(invalid, why))).collect::<Vec<_>>()
-    };
-    Evidence {
-        reference: wanted.reference.clone(),
-        digest,
-        signatures: wanted.authorities.iter().map(|a| (of(a), answer(invalid, why))).collect(),
-        attestations: wanted.attestations.iter().flat_map(attested).collect(),
-        details: wanted.details.then(|| answer(invalid, why)),
-    }
-}
-
-fn unavailable(wanted: &Wanted, why: &str) -> Evidence {
-    uniform(wanted, Resolved::Unavailable(why.to_owned()), false, why)
+/// What is told of an image for which there was no time, or no place. Whoever asks may have brought that about, by the
+/// number or the kind of images.
+fn unfinished(wanted: &Wanted, why: &str) -> Evidence {
+    without_image(wanted, Resolved::Unavailable(Unseen::unfinished(why)))
 }
 
 /// Of an image without a digest nothing else is known.
 fn without_image(wanted: &Wanted, digest: Resolved) -> Evidence {
-    let (invalid, why) = match &digest {
-        Resolved::Invalid(why) | Resolved::NotFound(why) => (true, why.clone()),
-        Resolved::Unavailable(why) => (false, why.clone()),
-        Resolved::Known(_) => (false, String::new()),
+    fn answer<T>(digest: &Resolved) -> Answer<T> {
+        match digest {
+            Resolved::Invalid(why) | Resolved::NotFound(why) => Answer::Invalid(why.clone()),
+            Resolved::Unavailable(unseen) => Answer::Unavailable(unseen.clone()),
+            Resolved::Known(_) => Answer::Unavailable(Unseen::unfinished("it was not looked at")),
+        }
+    }
+    let attested = |(kind, all): &(Arc<str>, Vec<Arc<Authority>>)| {
+        let kind = Arc::clone(kind);
+        all.iter().map(|a| (Arc::clone(&kind), a.id, answer(&digest))).collect::<Vec<_>>()
     };
-    uniform(wanted, digest, invalid, &why)
+    Evidence {
+        reference: wanted.reference.clone(),
+        signatures: wanted.authorities.iter().map(|a| (a.id, answer(&digest))).collect(),
+        attestations: wanted.attestations.iter().flat_map(attested).collect(),
+        details: wanted.details.then(|| answer(&digest)),
+        digest,
+    }
 }
 
 /// Statements and configurations of one image are told only when they are not too long together.

@@ -81,6 +81,8 @@ pub struct Repository {
     name: Arc<str>,
     credential: Credential,
     credential_hash: CredentialHash,
+    /// Set where a Pod brought the credential.
+    ourselves: Option<Arc<Repository>>,
 }
 
 /// What a registry has under a tag or a digest.
@@ -131,7 +133,8 @@ impl RegistryClient {
         let allow_private_addresses = settings.is_some_and(|s| s.allow_private_addresses);
         let permits = self.permits(&base.authority().into());
         let site = Arc::new(Site { base, plain_http, allow_private_addresses, clients, permits });
-        Ok(Repository { site, name: name.into(), credential_hash: credential.hash(), credential })
+        let credential_hash = credential.hash();
+        Ok(Repository { site, name: name.into(), credential_hash, credential, ourselves: None })
     }
 
     fn permits(&self, host: &Arc<str>) -> Arc<Semaphore> {
@@ -220,6 +223,26 @@ impl Default for RegistryClient {
 // === impl Repository ===
 
 impl Repository {
+    /// The same, with a credential that a Pod brought: where it gets no answer, it counts what we get ourselves.
+    pub(crate) fn brought(self, ourselves: &Arc<Self>) -> Self {
+        Self { ourselves: Some(Arc::clone(ourselves)), ..self }
+    }
+
+    /// The same repository as we see it, where a Pod brought the credential.
+    pub(crate) fn ourselves(&self) -> Option<&Arc<Self>> {
+        self.ourselves.as_ref()
+    }
+
+    /// Whether no Pod brought the credential.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.ourselves.is_none()
+    }
+
+    /// Whether it is asked without any credential.
+    pub(crate) fn is_asked_as_nobody(&self) -> bool {
+        self.credential == Credential::Nobody
+    }
+
     /// Tells apart what different credentials may see.
     pub fn credential_hash(&self) -> CredentialHash {
         self.credential_hash

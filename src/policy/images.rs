@@ -42,7 +42,7 @@ pub struct ImageRules {
     pub authorities: Vec<Arc<Authority>>,
     /// What must be attested; all of it.
     pub attestations: Vec<Attestation>,
-    /// What an image counts as that cannot be looked at now.
+    /// What an image counts as whose registry does not answer, as it is written: see [`ImageRules::unavailable_of`].
     pub unavailable: Unavailable,
     /// What becomes of tags.
     pub digest: DigestRules,
@@ -62,7 +62,7 @@ pub enum Require {
     All,
 }
 
-/// What it means that a registry, or a log, does not answer. Set apart from "not signed".
+/// What it means that a registry does not answer. Set apart from "not signed".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unavailable {
     /// The policy's actions, as if it were not signed.
@@ -109,6 +109,13 @@ impl ImageRules {
     /// The settings of the registry that an image is in, if this policy has any.
     pub fn registry(&self, image: &ImageReference) -> Option<&Arc<RegistrySettings>> {
         self.registries.iter().find(|r| &*r.host == image.registry())
+    }
+
+    /// What an image counts as whose registry does not answer. What the policy says holds for registries that it names: a
+    /// glob such as `**` fits those too that whoever wants an image admitted has put up and lets be away.
+    pub fn unavailable_of(&self, image: &ImageReference) -> Unavailable {
+        let is_named = self.registry(image).is_some() || self.images.iter().any(|g| g.names_registry(image.registry()));
+        if is_named { self.unavailable } else { Unavailable::Deny }
     }
 }
 

@@ -60,7 +60,7 @@ pub struct PolicyReport {
 pub struct Signed {
     /// Name of the authority.
     pub authority: String,
-    /// `verified`, `not_signed`, `invalid`, `unavailable`, or `not_asked`.
+    /// `verified`, `not_signed`, `invalid`, `unavailable`, `unauthorized`, `unfinished`, or `not_asked`.
     pub answer: &'static str,
     /// Who made the signatures that count.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -164,7 +164,8 @@ impl Signed {
     fn of<T>(authority: &str, answer: Option<&Answer<T>>, signers: impl Fn(&T) -> Vec<String>) -> Self {
         let (signers, why) = match answer {
             Some(Answer::Verified(found)) => (signers(found), String::new()),
-            Some(Answer::NotSigned(why) | Answer::Invalid(why) | Answer::Unavailable(why)) => (Vec::new(), why.clone()),
+            Some(Answer::NotSigned(why) | Answer::Invalid(why)) => (Vec::new(), why.clone()),
+            Some(Answer::Unavailable(unseen)) => (Vec::new(), unseen.why.clone()),
             None => (Vec::new(), String::new()),
         };
         Self { authority: authority.to_owned(), answer: answer.map_or("not_asked", Answer::name), signers, why }

@@ -149,8 +149,12 @@ pub struct ImagePolicySpec {
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub attestations: Option<Vec<Attestation>>,
-    /// What an image counts as that cannot be looked at now, because a registry or a log does not answer: Deny as one that
-    /// is not signed, Warn and Allow as one that is.
+    /// What an image counts as whose registry does not answer: Deny as one that is not signed, Warn and Allow as one that
+    /// is. It holds for registries that the policy names, in registries or in a glob without a star in its host. It is not
+    /// about what whoever wants the image admitted can bring about, and that is refused as an image that is not signed: a
+    /// registry that wants other credentials than the pull secrets of the Pod, pull secrets that cannot be read, and images
+    /// that take longer to look at than there is time, or are too many at once. Under Warn and Allow whoever can keep a
+    /// registry from answering gets past the policy.
     #[serde(default)]
     pub unavailable: Unavailable,
     /// What becomes of tags. Default: they are pinned to the digest that was verified.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stockade_policy::compiled::Reason;
 use stockade_policy::images::{Authority, ImageRules, Require};
 
-use super::{Answer, Evidence, Resolved};
+use super::{Answer, Cause, Evidence, Resolved, Unseen};
 use crate::decision::FindingResult;
 
 /// Longest text that a registry or a certificate adds to a message.
@@ -34,9 +34,11 @@ pub(crate) enum FaultKind {
     /// There is no such image.
     NotFound,
     /// It could not be found out now.
-    Unavailable,
+    Unavailable(Cause),
     /// It is pulled by a tag.
     NoDigest,
+    /// The object has more images than are judged, which is for whoever makes it to change.
+    TooMany,
     /// An attestation is there and does not hold.
     DoesNotHold(Reason),
     /// An expression, or the object itself, could not be read.
@@ -49,9 +51,11 @@ impl FaultKind {
     /// HTTP code and reason of a refusal.
     pub(crate) fn status(self) -> (u16, &'static str) {
         match self {
-            Self::NotSigned | Self::NotFound | Self::NoDigest => (403, "Forbidden"),
-            Self::Invalid | Self::Errored => (422, "Invalid"),
-            Self::Unavailable => (503, "ServiceUnavailable"),
+            Self::NotSigned | Self::NotFound | Self::NoDigest | Self::Unavailable(Cause::Unauthorized) => {
+                (403, "Forbidden")
+            }
+            Self::Invalid | Self::TooMany | Self::Errored => (422, "Invalid"),
+            Self::Unavailable(Cause::Outage | Cause::Unfinished) => (503, "ServiceUnavailable"),
             Self::DoesNotHold(reason) => crate::validate::code(reason),
         }
     }
@@ -59,7 +63,7 @@ impl FaultKind {
     /// Whether it is a verdict, or says that there could be none.
     pub(crate) fn result(self) -> FindingResult {
         match self {
-            Self::Unavailable | Self::Errored => FindingResult::Error,
+            Self::Unavailable(_) | Self::Errored => FindingResult::Error,
             _ => FindingResult::Fail,
         }
     }
@@ -70,8 +74,9 @@ impl FaultKind {
             Self::NotSigned => "not_signed",
             Self::Invalid => "invalid",
             Self::NotFound => "not_found",
-            Self::Unavailable => "unavailable",
+            Self::Unavailable(cause) => cause.name(),
             Self::NoDigest => "no_digest",
+            Self::TooMany => "too_many",
             Self::DoesNotHold(_) => "does_not_hold",
             Self::Errored => "error",
         }
@@ -87,8 +92,12 @@ pub(crate) fn resolution(evidence: &Evidence) -> Option<Fault> {
         Resolved::Invalid(why) => {
             (FaultKind::Invalid, format!("image {image} is not what its registry says it is: {}", quoted(why)))
         }
-        Resolved::Unavailable(why) => {
-            (FaultKind::Unavailable, format!("image {image} cannot be looked up now: {}", quoted(why)))
+        Resolved::Unavailable(Unseen { cause, why }) => {
+            let cannot = match cause {
+                Cause::Outage | Cause::Unfinished => "cannot be looked up now",
+                Cause::Unauthorized => "cannot be looked up",
+            };
+            (FaultKind::Unavailable(*cause), format!("image {image} {cannot}: {}", quoted(why)))
         }
     };
     Some(Fault { kind, rule: "signatures".to_owned(), line: 0, message })
@@ -111,7 +120,7 @@ pub(crate) fn signatures(rules: &ImageRules, evidence: &Evidence) -> Option<Faul
     let (kind, why) = answers.worst(rules.require);
     let image = &evidence.reference;
     let message = match kind {
-        FaultKind::Unavailable => format!("the signatures of image {image} cannot be verified now: {why}"),
+        FaultKind::Unavailable(_) => format!("the signatures of image {image} cannot be verified now: {why}"),
         FaultKind::Invalid => format!("image {image} has an invalid signature: {why}"),
         _ => format!("image {image} is not signed by {}: {why}", answers.missing(rules.require)),
     };
@@ -130,7 +139,7 @@ pub(crate) fn attestation(
     let (kind, why) = answers.worst(Require::Any);
     let image = &evidence.reference;
     let message = match kind {
-        FaultKind::Unavailable => format!("attestation {name} of image {image} cannot be verified now: {why}"),
+        FaultKind::Unavailable(_) => format!("attestation {name} of image {image} cannot be verified now: {why}"),
         FaultKind::Invalid => format!("attestation {name} of image {image} is invalid: {why}"),
         _ => format!("image {image} has no attestation {name} by {}: {why}", answers.missing(Require::Any)),
     };
@@ -142,19 +151,28 @@ struct Answers<'r> {
     not_signed: Vec<(&'r str, &'r str)>,
     invalid: Vec<(&'r str, &'r str)>,
     unavailable: Vec<(&'r str, &'r str)>,
+    /// The worst of those that are unavailable.
+    cause: Cause,
 }
 
 impl<'r> Answers<'r> {
     fn new<T: 'r>(authorities: &'r [Arc<Authority>], answer: impl Fn(&Authority) -> Option<&'r Answer<T>>) -> Self {
-        let mut all = Self { not_signed: Vec::new(), invalid: Vec::new(), unavailable: Vec::new() };
+        let (not_signed, invalid, unavailable) = (Vec::new(), Vec::new(), Vec::new());
+        let mut all = Self { not_signed, invalid, unavailable, cause: Cause::Outage };
         for authority in authorities {
             let name = &*authority.name;
             match answer(authority) {
                 Some(Answer::Verified(_)) => {}
                 Some(Answer::NotSigned(found)) => all.not_signed.push((name, found)),
                 Some(Answer::Invalid(why)) => all.invalid.push((name, why)),
-                Some(Answer::Unavailable(why)) => all.unavailable.push((name, why)),
-                None => all.unavailable.push((name, "it was not looked for")),
+                Some(Answer::Unavailable(Unseen { cause, why })) => {
+                    all.unavailable.push((name, why));
+                    all.cause = all.cause.max(*cause);
+                }
+                None => {
+                    all.unavailable.push((name, "it was not looked for"));
+                    all.cause = all.cause.max(Cause::Unfinished);
+                }
             }
         }
         all
@@ -170,7 +188,7 @@ impl<'r> Answers<'r> {
         let by_kind = [
             (FaultKind::Invalid, &self.invalid),
             (FaultKind::NotSigned, &self.not_signed),
-            (FaultKind::Unavailable, &self.unavailable),
+            (FaultKind::Unavailable(self.cause), &self.unavailable),
         ];
         let order = if require == Require::All { [0, 1, 2] } else { [0, 2, 1] };
         let found = order.iter().map(|at| by_kind[*at]).find(|(_, list)| !list.is_empty());

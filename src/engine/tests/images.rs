@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use stockade_engine::decision::{FindingAction, FindingResult};
 use stockade_engine::images::{
-    Answer, Evidence, ImageFacts, Platform, Resolved, Signer, Statement, Wanted, WithImages,
+    Answer, Cause, Evidence, ImageFacts, MAX_WANTED, Platform, Resolved, Signer, Statement, Unseen, Wanted, WithImages,
 };
 use stockade_engine::request::Operation;
 use stockade_engine::{DecideOptions, Decision, Engine, RequestBuilder};
@@ -70,7 +70,7 @@ fn not_signed(found: &str) -> Answer<Vec<Signer>> {
 }
 
 fn unavailable() -> Answer<Vec<Signer>> {
-    Answer::Unavailable("connection refused".to_owned())
+    Answer::Unavailable(Unseen::outage("connection refused"))
 }
 
 fn invalid() -> Answer<Vec<Signer>> {
@@ -79,13 +79,17 @@ fn invalid() -> Answer<Vec<Signer>> {
 
 /// A policy about the shop's images; `spec` is what it has beside them.
 fn policy(spec: &str) -> Engine {
+    policy_about("registry.example.com/shop/**", spec)
+}
+
+fn policy_about(images: &str, spec: &str) -> Engine {
     let authority =
         |name: &str, hash: &str| format!("{{name: {name}, key: {{data: \"{KEY}\", hashAlgorithm: {hash}}}}}");
     let (release, ci) = (authority("release", "sha256"), authority("ci", "sha512"));
     let spec = spec.replace("RELEASE", &release).replace("CI]", &format!("{ci}]"));
     kit::engine(&format!(
         "apiVersion: stockade.dev/v1alpha1\nkind: ImagePolicy\nmetadata: {{name: signed}}\n\
-         spec:\n  images: [registry.example.com/shop/**]\n{spec}\n"
+         spec:\n  images: [{images}]\n{spec}\n"
     ))
 }
 
@@ -186,13 +190,77 @@ fn what_is_surely_not_signed_is_refused_even_when_another_cannot_be_asked() {
 #[test]
 fn what_cannot_be_looked_at_counts_as_the_policy_says_whatever_its_failure_policy() {
     let judged = |unavailable: &str| {
-        let seen = Seen { digest: Resolved::Unavailable("timed out".to_owned()), ..signed([]) };
+        let seen = Seen { digest: Resolved::Unavailable(Unseen::outage("timed out")), ..signed([]) };
         let decision = judge(&policy(&format!("{ANY}\n  failurePolicy: Ignore\n  unavailable: {unavailable}")), seen);
         (decision.allowed, decision.warnings.len(), decision.findings[0].action, decision.findings[0].result)
     };
     assert_eq!(judged("Deny"), (false, 0, FindingAction::Deny, FindingResult::Error));
     assert_eq!(judged("Warn"), (true, 1, FindingAction::Warn, FindingResult::Error));
     assert_eq!(judged("Allow"), (true, 0, FindingAction::Ignore, FindingResult::Error));
+}
+
+/// Who makes a Pod chooses its pull secrets and how much there is to look at, and must not get past a policy by it.
+#[test]
+fn what_whoever_asks_can_bring_about_is_refused_whatever_counts_for_an_outage() {
+    let image = "image registry.example.com/shop/web:1.2";
+    let refused = |cause, of_outage: &str, is_digest: bool| {
+        let unseen = Unseen { cause, why: "because".to_owned() };
+        let seen = match is_digest {
+            true => Seen { digest: Resolved::Unavailable(unseen), ..signed([]) },
+            // Beside an outage too.
+            false => signed([unavailable(), Answer::Unavailable(unseen)]),
+        };
+        let decision = judge(&policy(&format!("{ANY}\n  unavailable: {of_outage}")), seen);
+        let (code, reason, message, answer) = refusal(&decision);
+        let message = message.strip_prefix("ImagePolicy 'signed' denied request: ").unwrap().to_owned();
+        (code, reason.to_owned(), message, answer)
+    };
+    for of_outage in ["Deny", "Warn", "Allow"] {
+        for (cause, code, reason, now, name) in [
+            (Cause::Unauthorized, 403, "Forbidden", "", "unauthorized"),
+            (Cause::Unfinished, 503, "ServiceUnavailable", " now", "unfinished"),
+        ] {
+            let digest = format!("{image} cannot be looked up{now}: because");
+            assert_eq!(refused(cause, of_outage, true), (code, reason.to_owned(), digest, Some(name)));
+            let both = format!(
+                "the signatures of {image} cannot be verified now: release: connection refused; ci: because"
+            );
+            assert_eq!(refused(cause, of_outage, false), (code, reason.to_owned(), both, Some(name)));
+        }
+    }
+}
+
+/// Whoever wants an image admitted may have a registry that is away when it is asked.
+#[test]
+fn an_outage_is_let_pass_only_of_a_registry_that_the_policy_names() {
+    let judged = |images: &str, more: &str| {
+        let engine = policy_about(images, &format!("{ANY}\n  unavailable: Allow{more}"));
+        let seen = Seen { digest: Resolved::Unavailable(Unseen::outage("timed out")), ..signed([]) };
+        judge(&engine, seen).status.map(|status| status.message)
+    };
+    let settings = "\n  registries: [{host: registry.example.com}]";
+    assert_eq!(judged("'*.example.com/shop/**', registry.example.com/**", ""), None);
+    assert_eq!(judged("'**'", settings), None);
+    let other = "\n  registries: [{host: other.example.com}]";
+    for (images, more) in [("'**'", ""), ("'**'", other), ("'*.example.com/**', registry.example.net/**", "")] {
+        let refused = "ImagePolicy 'signed' denied request: image registry.example.com/shop/web:1.2 cannot be looked up now: timed \
+                       out; the policy's unavailable is not about this registry, which it names neither in images nor in \
+                       registries";
+        assert_eq!(judged(images, more).as_deref(), Some(refused), "{images} {more}");
+    }
+}
+
+/// Beyond the bound nothing is looked at, and whoever makes the Pod says how many images it has.
+#[test]
+fn more_images_than_are_judged_are_refused_whatever_the_failure_policy() {
+    let known = Known([(WEB, signed([verified(), verified()]))].into());
+    let judged = |count: usize| {
+        let request = RequestBuilder::new().object(pod(&vec![WEB; count]));
+        decide(&policy(&format!("{ANY}\n  failurePolicy: Ignore")), request, &known)
+    };
+    assert!(judged(MAX_WANTED).allowed);
+    let message = "ImagePolicy 'signed' denied request: there are more than 128 images";
+    assert_eq!(refusal(&judged(MAX_WANTED + 1)), (422, "Invalid", message, Some("too_many")));
 }
 
 #[test]
@@ -383,7 +451,7 @@ fn an_attestation_must_be_there_signed_and_hold() {
     let missing = format!("{image} has no attestation built-by-us by any of release, ci: no signature was found");
     assert_eq!(judged([none(), none()]), Some(missing));
     let away = format!("attestation built-by-us of {image} cannot be verified now: ci: timed out");
-    let unavailable = || Answer::Unavailable("timed out".to_owned());
+    let unavailable = || Answer::Unavailable(Unseen::outage("timed out"));
     assert_eq!(judged([by(&["theirs"]), unavailable()]), Some(away.clone()));
     assert_eq!(judged([none(), unavailable()]), Some(away));
 }

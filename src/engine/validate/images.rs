@@ -11,12 +11,16 @@ use crate::decision::{FindingAction, FindingResult};
 use crate::evaluate::Run;
 use crate::images::request::{credentials, places, wanted};
 use crate::images::verdict::{self, Fault, FaultKind};
-use crate::images::{Evidence, MAX_WANTED, Resolved, Statement, value};
+use crate::images::{Cause, Evidence, MAX_WANTED, Resolved, Statement, value};
 use crate::pod_template::ImagePlace;
 use crate::request::{Request, labels};
 
 /// Why an image policy cannot judge without anybody who looks at registries.
 const NOBODY_LOOKS: &str = "images cannot be verified here: nothing looks at registries";
+
+/// Why an outage is refused that the policy would let pass elsewhere.
+const NOT_NAMED: &str = "; the policy's unavailable is not about this registry, which it names neither in images nor in \
+                         registries";
 
 impl<'c> Judge<'c, '_> {
     /// Judges every image that the policy is about; or says what is wanted first, and then nothing else.
@@ -28,7 +32,7 @@ impl<'c> Judge<'c, '_> {
         for place in places(request, seen.object(), seen.old_object()) {
             let Ok(reference) = ImageReference::parse(place.image) else {
                 let message = format!("{:?} is no image reference", shortened(place.image));
-                self.tell(rules, place, errored("images", message));
+                self.tell(place, errored("images", message), rules.unavailable);
                 continue;
             };
             if !rules.selects(&reference) {
@@ -36,11 +40,10 @@ impl<'c> Judge<'c, '_> {
             }
             count += 1;
             if count > MAX_WANTED {
-                let message = format!("there are more than {MAX_WANTED} images");
-                return self.tell(rules, place, errored("images", message));
+                return self.tell(place, too_many(), rules.unavailable);
             }
             if requires_digest(rules, request, namespace) && reference.digest().is_none() {
-                self.tell(rules, place, no_digest(&reference));
+                self.tell(place, no_digest(&reference), rules.unavailable);
             }
             if !asks {
                 continue;
@@ -56,8 +59,12 @@ impl<'c> Judge<'c, '_> {
                     if faults.is_empty() && self.pins(rules, namespace) {
                         faults.extend(not_pinned(&reference, &evidence));
                     }
-                    for fault in faults {
-                        self.tell(rules, place, fault);
+                    let unavailable = rules.unavailable_of(&reference);
+                    for mut fault in faults {
+                        if fault.kind == FaultKind::Unavailable(Cause::Outage) && unavailable != rules.unavailable {
+                            fault.message.push_str(NOT_NAMED);
+                        }
+                        self.tell(place, fault, unavailable);
                     }
                 }
             }
@@ -149,15 +156,15 @@ impl<'c> Judge<'c, '_> {
         None
     }
 
-    /// Does what the policy says with a fault of one image.
-    fn tell(&mut self, rules: &ImageRules, place: ImagePlace<'c>, fault: Fault) {
+    /// Does what the policy says with a fault of one image, and what it says of an outage with that.
+    fn tell(&mut self, place: ImagePlace<'c>, fault: Fault, unavailable: Unavailable) {
         self.consequence.image = Some(place.image);
         let found = self.out.findings.len();
         let (path, answer) = (place.path(), fault.kind.name());
-        match (fault.kind, rules.unavailable) {
-            (FaultKind::Unavailable, _) if self.context.is_essential => self.note(FindingAction::Ignore, &fault),
-            (FaultKind::Unavailable, Unavailable::Allow) => self.note(FindingAction::Ignore, &fault),
-            (FaultKind::Unavailable, Unavailable::Warn) => {
+        match (fault.kind, unavailable) {
+            (FaultKind::Unavailable(_), _) if self.context.is_essential => self.note(FindingAction::Ignore, &fault),
+            (FaultKind::Unavailable(Cause::Outage), Unavailable::Allow) => self.note(FindingAction::Ignore, &fault),
+            (FaultKind::Unavailable(Cause::Outage), Unavailable::Warn) => {
                 self.out.warn(self.place.validation_warning(&fault.message));
                 self.note(FindingAction::Warn, &fault);
             }
@@ -182,6 +189,12 @@ impl<'c> Judge<'c, '_> {
 
 fn errored(rule: &str, message: String) -> Fault {
     Fault { kind: FaultKind::Errored, rule: rule.to_owned(), line: 0, message }
+}
+
+/// No matter for failurePolicy: what is wanted beyond the bound would pass by it.
+fn too_many() -> Fault {
+    let message = format!("there are more than {MAX_WANTED} images");
+    Fault { kind: FaultKind::TooMany, rule: "images".to_owned(), line: 0, message }
 }
 
 fn no_digest(reference: &ImageReference) -> Fault {

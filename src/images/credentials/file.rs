@@ -44,6 +44,10 @@ impl DockerConfigFile {
 }
 
 impl CredentialSource for DockerConfigFile {
+    fn is_brought(&self) -> bool {
+        false
+    }
+
     fn docker_configs<'a>(
         &'a self,
         _asked: &'a Credentials,
@@ -60,7 +64,9 @@ impl CredentialSource for DockerConfigFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::{Credential, find};
+    use stockade_engine::images::Cause;
+
+    use crate::credentials::{Credential, Found, find};
 
     #[tokio::test]
     async fn a_file_is_read_each_time_and_one_that_is_missing_holds_nothing() {
@@ -68,11 +74,12 @@ mod tests {
         let path = folder.path().join("config.json");
         let sources: [Arc<dyn CredentialSource>; 1] = [Arc::new(DockerConfigFile::new(path.clone()))];
         let now = || async { find(&sources, &Credentials::default(), "a.example/x").await };
-        assert_eq!(now().await, Ok(vec![Credential::Nobody]));
+        let own = |credential| Ok(Found { brought: vec![], own: vec![credential], is_cut: false });
+        assert_eq!(now().await, own(Credential::Nobody));
         std::fs::write(&path, r#"{"auths": {"a.example": {"auth": "bWU6MQ=="}}}"#).unwrap();
         let me = Credential::Password { username: "me".into(), password: "1".into() };
-        assert_eq!(now().await, Ok(vec![me]));
+        assert_eq!(now().await, own(me));
         std::fs::write(&path, "{").unwrap();
-        assert!(matches!(now().await, Err(NoCredentials::Unreadable { .. })));
+        assert_eq!(now().await.map_err(|unseen| unseen.cause), Err(Cause::Outage));
     }
 }

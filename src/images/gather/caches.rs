@@ -8,6 +8,7 @@
 //! | authorities, with their keys and roots read | id | 1 h; 30 s where a Secret or ConfigMap is named |
 //! | verdicts | image, digest, credentials, authority, keys and roots, what was sought | verified 1 h, not signed and invalid 30 s |
 //! | evidence: what a request asks for, all of it | reference, authorities, attestations, credentials' names | the least of its parts, at most 60 s |
+//! | anything that is not there, or that nobody is let in to | | 5 s |
 //! | anything unavailable | | 1 s, 2 s, 4 s, 5 s; as long as the registry asks for, at most 30 s |
 //!
 //! Credentials are in all keys of what comes from a registry: who may not pull an image learns nothing of it, and what was
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use stockade_engine::images::{Answer, Evidence};
+use stockade_engine::images::{Answer, Cause, Evidence, Unseen};
 use stockade_policy::images::{AuthorityId, Digest};
 
 use super::authorities::ReadAuthority;
@@ -121,7 +122,9 @@ impl<T> Kept<T> {
         let failures = if result.is_ok() { 0 } else { old.map_or(0, |o| o.failures) + 1 };
         let holds = match &result {
             Ok(_) => holds,
-            Err(RegistryError::NotFound { .. } | RegistryError::Unauthorized { .. }) => NOT_FOUND_HOLDS,
+            Err(
+                RegistryError::NotFound { .. } | RegistryError::Unauthorized { .. } | RegistryError::TurnedAway { .. },
+            ) => NOT_FOUND_HOLDS,
             Err(RegistryError::Hostile { .. }) => REFUSED_HOLDS,
             Err(error) => back_off(failures).max(error.retry_after().unwrap_or_default()),
         };
@@ -133,11 +136,12 @@ impl<T> Kept<T> {
 
 impl Verdict {
     pub(super) fn after(old: Option<Self>, answer: Answer<Vec<Verified>>) -> Made<Self> {
-        let is_unavailable = matches!(answer, Answer::Unavailable(_));
-        let failures = if is_unavailable { old.map_or(0, |o| o.failures) + 1 } else { 0 };
+        let failures = if answer.is_unavailable() { old.map_or(0, |o| o.failures) + 1 } else { 0 };
         let (holds, bytes) = match &answer {
             Answer::Verified(all) => (VERIFIED_HOLDS, all.iter().map(verified_bytes).sum()),
             Answer::NotSigned(_) | Answer::Invalid(_) => (REFUSED_HOLDS, 1 << 10),
+            // That one tenant has no place is told to no other.
+            Answer::Unavailable(Unseen { cause: Cause::Unfinished, .. }) => (Duration::ZERO, 0),
             Answer::Unavailable(_) => (back_off(failures), 1 << 10),
         };
         Made { value: Self { answer, failures }, holds, bytes }
@@ -196,7 +200,7 @@ mod tests {
 
     #[test]
     fn failures_in_a_row_wait_longer_each_time_and_success_forgets_them() {
-        let unavailable = || Answer::Unavailable(String::new());
+        let unavailable = || Answer::Unavailable(Unseen::outage(""));
         let mut old = None;
         let mut holds = Vec::new();
         for answer in [

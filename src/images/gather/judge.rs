@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use stockade_engine::images::{Answer, MAX_PLATFORMS};
+use stockade_engine::images::{Answer, MAX_PLATFORMS, Unseen};
 use stockade_policy::images::{Authority, Digest};
 use tokio::time::Instant;
 
@@ -51,7 +51,7 @@ struct Subject {
 struct Tally {
     verified: Vec<Verified>,
     invalid: Option<String>,
-    unavailable: Option<String>,
+    unavailable: Option<Unseen>,
     /// Signatures of others.
     others: Vec<String>,
 }
@@ -86,7 +86,7 @@ impl Inner {
         let make = |old| async {
             let answer = match read {
                 ReadAuthority::Ready { authority, .. } => self.judge(image, manifest, &authority, sought).await,
-                ReadAuthority::Unavailable(why) => Answer::Unavailable(why.to_string()),
+                ReadAuthority::Unavailable(why) => Answer::Unavailable(Unseen::outage(&*why)),
                 ReadAuthority::Broken(why) => Answer::Invalid(format!("nobody can be verified: {why}")),
             };
             self.metrics.verdict(sought.name(), answer.name());
@@ -195,7 +195,7 @@ impl Inner {
         let (subject, authority, sought) = (subject.clone(), Arc::clone(authority), sought.clone());
         // Milliseconds for each: not between the requests of others.
         let tally = tokio::task::spawn_blocking(move || tally(&wanted, contents, &subject, &authority, &sought));
-        tally.await.unwrap_or_else(|e| Answer::Unavailable(format!("verification broke off: {e}")))
+        tally.await.unwrap_or_else(|e| Answer::Unavailable(Unseen::unfinished(format!("verification broke off: {e}"))))
     }
 }
 
@@ -210,9 +210,9 @@ fn tally(
     for (candidate, content) in candidates.iter().zip(contents) {
         match content {
             Ok(content) => tally.add(candidate.verify(&content, subject, authority, now), sought),
-            Err(why) => match answer_of::<()>(&why) {
-                Answer::Invalid(why) => tally.invalid = Some(why),
-                _ => tally.unavailable = Some(why.to_string()),
+            Err(why) => match unseen(&why) {
+                None => tally.invalid = Some(why.to_string()),
+                Some(unseen) => tally.add_unseen(unseen),
             },
         }
     }
@@ -229,6 +229,13 @@ impl Tally {
             Ok(_) => {}
             Err(Rejected::NotByThisAuthority(found)) => self.others.push(shortened(&found.to_string())),
             Err(Rejected::Invalid(why)) => self.invalid = Some(why),
+        }
+    }
+
+    /// Whatever else could not be fetched, what may have been brought about decides.
+    fn add_unseen(&mut self, unseen: Unseen) {
+        if self.unavailable.as_ref().is_none_or(|known| known.cause < unseen.cause) {
+            self.unavailable = Some(unseen);
         }
     }
 
@@ -262,9 +269,17 @@ fn shortened(text: &str) -> String {
 /// An error is an answer too, and never "not signed". What is named and not there is broken: who pushes an image could
 /// otherwise make it unavailable for good, which a policy may let pass.
 pub(super) fn answer_of<T>(error: &RegistryError) -> Answer<T> {
+    unseen(error).map_or_else(|| Answer::Invalid(error.to_string()), Answer::Unavailable)
+}
+
+/// Why nobody knows, when an error says that.
+fn unseen(error: &RegistryError) -> Option<Unseen> {
     match error {
-        RegistryError::Hostile { .. } | RegistryError::NotFound { .. } => Answer::Invalid(error.to_string()),
-        _ => Answer::Unavailable(error.to_string()),
+        RegistryError::Hostile { .. } | RegistryError::NotFound { .. } => None,
+        RegistryError::Unauthorized { .. } | RegistryError::TurnedAway { .. } => {
+            Some(Unseen::unauthorized(error.to_string()))
+        }
+        RegistryError::Unavailable { .. } => Some(Unseen::outage(error.to_string())),
     }
 }
 

@@ -90,7 +90,7 @@ impl Inner {
     ) -> Held<Kept<Arc<Listing>>> {
         let key = content_key(place, subject);
         let make = |old| async move {
-            let result = self.list(place, subject).await.map(Arc::new);
+            let result = self.ask(place, |place| async move { self.list(&place, subject).await.map(Arc::new) }).await;
             let bytes = result.as_ref().map_or(0, |listing| listing.candidates.iter().map(Candidate::bytes).sum());
             Kept::after(old, result, CONTENT_HOLDS, bytes)
         };
@@ -144,7 +144,8 @@ impl Inner {
 
     /// A manifest that something names. That it is not there is no answer: what names it is there.
     pub(super) async fn manifest(&self, place: &Repository, digest: &Digest) -> Result<Arc<[u8]>, RegistryError> {
-        self.content(place, digest, || self.client.manifest(place, digest), MAX_MANIFEST_BYTES).await
+        let fetch = |place| async move { self.client.manifest(&place, digest).await };
+        self.content(place, digest, fetch, MAX_MANIFEST_BYTES).await
     }
 
     /// A blob that something names.
@@ -154,7 +155,8 @@ impl Inner {
         of: &Descriptor,
         limit: usize,
     ) -> Result<Arc<[u8]>, RegistryError> {
-        self.content(place, &of.digest, || self.client.blob(place, of, limit), limit).await
+        let fetch = |place| async move { self.client.blob(&place, of, limit).await };
+        self.content(place, &of.digest, fetch, limit).await
     }
 
     /// Content by its digest, out of memory when it is there and not longer than wanted.
@@ -162,7 +164,7 @@ impl Inner {
         &self,
         place: &Repository,
         digest: &Digest,
-        fetch: impl FnOnce() -> F,
+        fetch: impl Fn(Repository) -> F,
         limit: usize,
     ) -> Result<Arc<[u8]>, RegistryError>
     where
@@ -170,7 +172,7 @@ impl Inner {
     {
         let key = content_key(place, digest);
         let make = |old| async move {
-            let result = fetch().await;
+            let result = self.ask(place, fetch).await;
             self.metrics.request(outcome(&result));
             let bytes = result.as_ref().map_or(0, |content| content.len());
             Kept::after(old, result, CONTENT_HOLDS, bytes)
@@ -185,11 +187,13 @@ impl Inner {
 }
 
 /// Whether to go on to a place after what another one said: to another host after one that has nothing, and to the next
-/// credential when one was not enough.
+/// credential when one was not enough. Nobody sees more than somebody who may have the image.
 fn is_next(from: &Repository, to: &Repository, said: &Result<Arc<Listing>, RegistryError>) -> bool {
     match said {
         Ok(listing) => listing.candidates.is_empty() && to.id() != from.id(),
-        Err(RegistryError::Unauthorized { .. }) => true,
+        Err(RegistryError::Unauthorized { .. } | RegistryError::TurnedAway { .. }) => {
+            to.id() != from.id() || !to.is_asked_as_nobody()
+        }
         Err(_) => to.id() != from.id(),
     }
 }

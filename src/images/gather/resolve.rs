@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use stockade_engine::images::{Resolved, Wanted};
+use futures_util::future::join_all;
+use stockade_engine::images::{Resolved, Unseen, Wanted};
 use stockade_policy::images::Digest;
 use tokio::time::Instant;
 
 use super::Inner;
 use super::caches::{CONTENT_HOLDS, Kept, Key, KeyOf, TAG_HOLDS};
-use crate::credentials;
+use crate::credentials::{self, MAX_TRIED};
+use crate::expiring::Held;
 use crate::registry::error::Outage;
 use crate::registry::{Fetched, RegistryClient, RegistryError, Repository};
 
@@ -34,43 +36,93 @@ impl Inner {
     /// Asks mirrors in their order and then the registry, whose word counts: whatever goes wrong with a mirror, the next
     /// one is asked.
     pub(super) async fn resolve(&self, wanted: &Wanted) -> Resolution {
-        let places = match self.places(wanted).await {
+        let (places, is_cut) = match self.places(wanted).await {
             Ok(places) => places,
             Err(why) => return Resolution { image: Err(Resolved::Unavailable(why)), until: Instant::now() },
         };
-        let mut said = Vec::new();
         let mut until = Instant::now();
-        for (at, place) in places.iter().enumerate() {
-            let held = self.reference(place, wanted).await;
-            until = held.until;
-            match held.value.result {
-                Ok(fetched) => {
-                    let name = wanted.reference.name().into();
-                    let image = Image { name, fetched, places: places[at..].to_vec() };
-                    return Resolution { image: Ok(image), until };
+        let mut said = Vec::new();
+        for host in places.chunk_by(|one, other| one.id() == other.id()) {
+            said.clear();
+            for (place, held) in self.at_host(host, wanted).await {
+                until = held.until;
+                match held.value.result {
+                    Ok(fetched) => {
+                        let at = places.iter().position(|p| p == place).unwrap_or_default();
+                        let name = wanted.reference.name().into();
+                        let image = Image { name, fetched, places: places[at..].to_vec() };
+                        return Resolution { image: Ok(image), until };
+                    }
+                    Err(error) => said.push((place.is_ours(), error)),
                 }
-                Err(error) => said.push((place.id(), error)),
             }
         }
-        Resolution { image: Err(unresolved(said)), until }
+        Resolution { image: Err(unresolved(&said, is_cut)), until }
     }
 
-    async fn places(&self, wanted: &Wanted) -> Result<Vec<Repository>, String> {
+    /// What a host says to each, in order, up to the first one who is told what the reference means. After the first one
+    /// all others ask at once: some registries let those wait who have a wrong password.
+    async fn at_host<'p>(
+        &self,
+        places: &'p [Repository],
+        wanted: &Wanted,
+    ) -> Vec<(&'p Repository, Held<Kept<Fetched>>)> {
+        let Some((first, others)) = places.split_first() else { return Vec::new() };
+        let held = self.reference(first, wanted).await;
+        let others = match &held.value.result {
+            Ok(_) => Vec::new(),
+            // Nobody sees more than somebody who is let in.
+            Err(RegistryError::NotFound { .. }) => others.iter().filter(|p| !p.is_asked_as_nobody()).collect(),
+            Err(_) => others.iter().collect(),
+        };
+        let all = others.into_iter().map(|place| async move { (place, self.reference(place, wanted).await) });
+        let mut said = vec![(first, held)];
+        said.extend(join_all(all).await);
+        said
+    }
+
+    /// Each host with everybody who asks there, those first that a Pod brought; and whether some were left out.
+    async fn places(&self, wanted: &Wanted) -> Result<(Vec<Repository>, bool), Unseen> {
         let (settings, reference) = (wanted.registry.as_deref(), &wanted.reference);
         let mirrors = settings.map(|s| s.mirrors.as_slice()).unwrap_or_default();
-        let mut places = Vec::new();
+        let (mut places, mut is_cut) = (Vec::new(), false);
         for host in mirrors.iter().map(|m| &**m).chain([reference.registry()]) {
             let name = format!("{host}/{}", reference.repository());
-            let found = credentials::find(&self.credentials, &wanted.credentials, &name).await;
-            for credential in found.map_err(|e| e.to_string())? {
+            let found = credentials::find(&self.credentials, &wanted.credentials, &name).await?;
+            is_cut |= found.is_cut;
+            let place = |credential| {
                 let place = self.client.repository(host, reference.repository(), settings, credential);
-                places.push(place.map_err(|e| e.to_string())?);
+                place.map_err(|e| Unseen::outage(e.to_string()))
+            };
+            let own = found.own.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
+            if let Some(ourselves) = own.first().cloned().map(Arc::new) {
+                for credential in found.brought {
+                    places.push(place(credential)?.brought(&ourselves));
+                }
             }
+            places.extend(own);
         }
-        Ok(places)
+        Ok((places, is_cut))
     }
 
-    async fn reference(&self, place: &Repository, wanted: &Wanted) -> crate::expiring::Held<Kept<Fetched>> {
+    /// Asks as somebody. Where a Pod brought the credential and there is no answer, the same is asked as ourselves: by
+    /// what a credential is like, or has done before, a registry can be led to answer nothing to it.
+    pub(super) async fn ask<T, F>(&self, place: &Repository, ask: impl Fn(Repository) -> F) -> Result<T, RegistryError>
+    where
+        F: Future<Output = Result<T, RegistryError>>,
+    {
+        let said = ask(place.clone()).await;
+        let (Err(RegistryError::Unavailable { at, outage }), Some(ourselves)) = (&said, place.ourselves()) else {
+            return said;
+        };
+        match ask(Repository::clone(ourselves)).await {
+            Ok(found) => Ok(found),
+            Err(RegistryError::Unavailable { .. }) => said,
+            Err(_) => Err(RegistryError::TurnedAway { at: at.clone(), outage: outage.clone() }),
+        }
+    }
+
+    async fn reference(&self, place: &Repository, wanted: &Wanted) -> Held<Kept<Fetched>> {
         // Beside a digest a tag says nothing.
         let tag_or_digest = wanted.reference.digest().or(wanted.reference.tag()).unwrap_or_default();
         let key = reference_key(place, tag_or_digest);
@@ -123,19 +175,28 @@ async fn tagged(
     }
 }
 
-/// Why nothing was found, by what the registry itself said, the last one of all that were asked. It is "not found" only
-/// when each of the credentials was told so.
-fn unresolved(said: Vec<(String, RegistryError)>) -> Resolved {
-    let registry = said.last().map(|(id, _)| id.clone()).unwrap_or_default();
-    let own: Vec<RegistryError> = said.into_iter().filter(|(id, _)| *id == registry).map(|(_, e)| e).collect();
-    let first_of = |name| own.iter().find(|e| e.name() == name).map(ToString::to_string);
-    if let Some(why) = first_of("hostile") {
-        return Resolved::Invalid(why);
+/// Why nothing was found, by what the registry itself said to each: to us, or to who brought a credential. It is "not
+/// found" only when all were told so, and an outage only when we were not answered.
+fn unresolved(said: &[(bool, RegistryError)], is_cut: bool) -> Resolved {
+    let first = |is: fn(&RegistryError) -> bool| said.iter().find(move |(_, error)| is(error)).map(|(_, error)| error);
+    if let Some(error) = first(|e| matches!(e, RegistryError::Hostile { .. })) {
+        return Resolved::Invalid(error.to_string());
     }
-    match first_of("unavailable").or_else(|| first_of("unauthorized")) {
-        Some(why) => Resolved::Unavailable(why),
-        None => Resolved::NotFound(first_of("not_found").unwrap_or_default()),
+    let is_outage = |(is_ours, error): &&(bool, RegistryError)| {
+        *is_ours && matches!(error, RegistryError::Unavailable { .. })
+    };
+    if let Some((_, error)) = said.iter().find(is_outage) {
+        return Resolved::Unavailable(Unseen::outage(error.to_string()));
     }
+    let why = match first(|e| !matches!(e, RegistryError::NotFound { .. })) {
+        None => return Resolved::NotFound(said.first().map(|(_, error)| error.to_string()).unwrap_or_default()),
+        Some(RegistryError::Unavailable { at, outage }) => {
+            RegistryError::TurnedAway { at: at.clone(), outage: outage.clone() }.to_string()
+        }
+        Some(error) => error.to_string(),
+    };
+    let left_out = if is_cut { format!("; of all credentials for it the first {MAX_TRIED} were tried") } else { String::new() };
+    Resolved::Unavailable(Unseen::unauthorized(why + &left_out))
 }
 
 /// For metrics.

@@ -18,6 +18,7 @@ use crate::credentials::{CredentialSource, DockerConfig, NoCredentials};
 use crate::fake::{Answer as Reply, FakeRegistry, Seen, descriptor, digest};
 
 mod answers;
+mod brought;
 mod remembered;
 
 /// A key pair that signs as cosign does.
@@ -180,7 +181,7 @@ fn words<T>(answer: &Answer<T>) -> String {
         Answer::Verified(_) => "verified".into(),
         Answer::NotSigned(why) => format!("not signed: {why}"),
         Answer::Invalid(why) => format!("invalid: {why}"),
-        Answer::Unavailable(why) => format!("unavailable: {why}"),
+        Answer::Unavailable(unseen) => format!("{}: {unseen}", unseen.cause.name()),
     }
 }
 

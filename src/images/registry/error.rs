@@ -33,6 +33,15 @@ pub enum RegistryError {
         /// Whether the last try had credentials.
         with_credentials: bool,
     },
+    /// The registry does not answer those who ask with credentials that a Pod brought, and answers us: the credentials
+    /// may be the reason, and who brought them chose them.
+    #[error("{at}: {outage}; it answers who asks without the pull secrets of the Pod")]
+    TurnedAway {
+        /// What was asked for.
+        at: Place,
+        /// What came instead of an answer.
+        outage: Outage,
+    },
     /// The registry did what no sound one does, or what must not be followed.
     #[error("{at}: {fault}")]
     Hostile {
@@ -205,7 +214,7 @@ impl RegistryError {
     pub fn name(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "not_found",
-            Self::Unauthorized { .. } => "unauthorized",
+            Self::Unauthorized { .. } | Self::TurnedAway { .. } => "unauthorized",
             Self::Hostile { .. } => "hostile",
             Self::Unavailable { .. } => "unavailable",
         }

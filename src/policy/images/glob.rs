@@ -79,6 +79,11 @@ impl ImageGlob {
         }
     }
 
+    /// Whether it names this registry, and not only fits it.
+    pub fn names_registry(&self, registry: &str) -> bool {
+        self.0.split_once('/').is_some_and(|(host, _)| host == registry)
+    }
+
     /// As it is written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -15,7 +15,7 @@
 //!     authorities: [ci]                           # default: all
 //!     validations:                                # over predicate, statement, image, object, request, variables, …
 //!     - {expression: "predicate.buildDefinition.buildType == 'https://…'", message: …}
-//!   unavailable: Deny                             # Deny (default), Warn or Allow, when a registry does not answer
+//!   unavailable: Deny                             # Deny (default), Warn or Allow: when a registry does not answer
 //!   digest: {mutate: true, required: false, except: {namespaceSelector: {…}}}   # tag → tag@sha256:…
 //!   registries: […]                               # mirrors, own certificates, plain HTTP: [`registry`]
 //!   matchConstraints: {…}                         # default: Pods and all that make them, CREATE and UPDATE

@@ -48,8 +48,8 @@ async fn each_fault_has_its_answer() {
             "not signed: 1 found, by another key, or changed after it was signed",
         ),
         ("for another image", |s, k, d| s.sign_as(k, d, &digest("other")), "invalid: "),
-        ("forbidden", |s, _, d| s.put(sig(d), Reply::status(403)), "unavailable: "),
-        ("unauthorized list", |s, _, d| s.put(format!("/referrers/{d}"), Reply::status(401)), "unavailable: "),
+        ("forbidden", |s, _, d| s.put(sig(d), Reply::status(403)), "unauthorized: "),
+        ("unauthorized list", |s, _, d| s.put(format!("/referrers/{d}"), Reply::status(401)), "unauthorized: "),
         ("list fails", |s, _, d| s.put(format!("/referrers/{d}"), Reply::status(500)), "unavailable: "),
         (
             "fallback fails",
@@ -111,7 +111,7 @@ async fn what_a_reference_means_has_four_answers_too() {
         Resolved::Known(digest) => format!("known {digest}"),
         Resolved::NotFound(_) => "not found".into(),
         Resolved::Invalid(_) => "invalid".into(),
-        Resolved::Unavailable(_) => "unavailable".into(),
+        Resolved::Unavailable(unseen) => unseen.cause.name().into(),
     };
     let wrong = format!("@{}", digest("other"));
     shelf.put(format!("/manifests/{}", digest("other")), Reply::ok("replaced"));
@@ -123,7 +123,7 @@ async fn what_a_reference_means_has_four_answers_too() {
         (&by_digest, &good, "not signed: "),
         (":none", "not found", "invalid: "),
         (":down", "unavailable", "unavailable: "),
-        (":secret", "unavailable", "unavailable: "),
+        (":secret", "unauthorized", "unauthorized: "),
         (":lies", "invalid", "invalid: "),
         (&wrong, "invalid", "invalid: "),
     ];

@@ -63,7 +63,7 @@ async fn one_who_cannot_wait_is_told_so_and_the_work_goes_on() {
     let registry = shelf.registry().await;
     let (images, wanted) = (images(), wanted(&registry, ":1", &[&key.authority()]));
     images.gather(vec![wanted.clone()], Instant::now() + Duration::from_millis(50)).await;
-    let late = "unavailable: the registry did not tell within the time of the request; it is still being asked";
+    let late = "unfinished: the registry did not tell within the time of the request; it is still being asked";
     let evidence = images.evidence(&wanted).unwrap();
     assert_eq!(signed(&evidence), late);
     assert!(matches!(evidence.digest, Resolved::Unavailable(_)));
@@ -153,7 +153,7 @@ async fn who_may_not_pull_an_image_learns_nothing_of_it() {
         let other = Wanted { credentials: in_namespace("other"), ..mine };
         let evidence = gathered(&images, &other).await;
         let words = signed(&evidence);
-        assert!(words.starts_with("unavailable: ") && words.contains("answered 401 and no credentials"), "{words}");
+        assert!(words.starts_with("unauthorized: ") && words.contains("answered 401 and no credentials"), "{words}");
         assert!(matches!(evidence.digest, Resolved::Unavailable(_)));
     }
 }
@@ -172,7 +172,7 @@ async fn what_one_may_not_see_is_told_to_nobody_else() {
     let images = with_credentials(Secrets([("shop", secret)].into()));
     let mine = Wanted { registry: Some(Arc::new(settings)), ..wanted(&registry, ":1", &[&key.authority()]) };
     let other = Wanted { credentials: in_namespace("other"), ..mine.clone() };
-    assert!(signed(&*gathered(&images, &other).await).starts_with("unavailable: "));
+    assert!(signed(&*gathered(&images, &other).await).starts_with("unauthorized: "));
     assert_eq!(signed(&*gathered(&images, &mine).await), "verified");
 }
 
