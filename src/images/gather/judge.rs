@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Inner;
 use super::authorities::ReadAuthority;
 use super::caches::{KeyOf, REFUSED_HOLDS, Verdict};
-use super::listing::{Candidate, Format, Listing};
+use super::listing::{Candidate, Format, Listing, classic_tag};
 use super::resolve::Image;
 use crate::expiring::Held;
 use crate::registry::manifest::{Descriptor, Index, Manifest};
@@ -24,6 +24,8 @@ use crate::verify::{self, MAX_SIGNED, Rejected, ResolvedAuthority, SignatureAnno
 const MAX_IN_HAND_BYTES: u64 = 32 << 20;
 /// Most of them in hand at one time, for all answers, in KiB.
 pub(super) const MAX_ALL_IN_HAND_KIB: usize = 128 << 10;
+/// What is told of an image beside which cosign's tags cannot be.
+const NO_CLASSIC: &str = "its referrers alone were looked at, because no tag can have the length of its digest";
 /// Most signers that a text names.
 const MAX_TOLD: usize = 5;
 /// Longest name of a signer that a text shows; whoever signs chooses it.
@@ -194,8 +196,16 @@ impl Inner {
         let contents = futures_util::future::join_all(fetched).await;
         let (subject, authority, sought) = (subject.clone(), Arc::clone(authority), sought.clone());
         // Milliseconds for each: not between the requests of others.
+        let has_classic = classic_tag(&subject.digest, "sig").is_some();
         let tally = tokio::task::spawn_blocking(move || tally(&wanted, contents, &subject, &authority, &sought));
-        tally.await.unwrap_or_else(|e| Answer::Unavailable(Unseen::unfinished(format!("verification broke off: {e}"))))
+        let answer = tally.await.unwrap_or_else(|e| Answer::Unavailable(Unseen::unfinished(format!("verification broke off: {e}"))));
+        match answer {
+            Answer::NotSigned(found) if !has_classic => {
+                let found = [found.as_str(), NO_CLASSIC].into_iter().filter(|text| !text.is_empty());
+                Answer::NotSigned(found.collect::<Vec<_>>().join("; "))
+            }
+            answer => answer,
+        }
     }
 }
 

@@ -17,6 +17,10 @@ use crate::registry::{MAX_MANIFEST_BYTES, RegistryError, Repository, parse_manif
 /// Most signatures and attestations of one manifest that are looked at.
 pub(super) const MAX_CANDIDATES: usize = 128;
 
+/// Longest tag (OCI distribution spec, "Pulling manifests"). Asked for a longer one a registry says that this is none, or
+/// anything else.
+const MAX_TAG_BYTES: usize = 128;
+
 /// cosign's payload, beside which the signature is an annotation.
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// An envelope with a statement.
@@ -98,10 +102,11 @@ impl Inner {
     }
 
     async fn list(&self, place: &Repository, subject: &Digest) -> Result<Listing, RegistryError> {
-        let tag = |kind: &str| format!("{}-{}.{kind}", subject.algorithm(), subject.hex());
-        let (sig, att) = (tag("sig"), tag("att"));
-        let (referrers, signatures, attestations) =
-            tokio::join!(self.referrers(place, subject), self.by_tag(place, &sig), self.by_tag(place, &att));
+        let (referrers, signatures, attestations) = tokio::join!(
+            self.referrers(place, subject),
+            self.by_tag(place, classic_tag(subject, "sig")),
+            self.by_tag(place, classic_tag(subject, "att"))
+        );
         let mut candidates = referrers?;
         candidates.extend(signatures?);
         candidates.extend(attestations?);
@@ -129,8 +134,9 @@ impl Inner {
         Ok(candidates)
     }
 
-    async fn by_tag(&self, place: &Repository, tag: &str) -> Result<Vec<Candidate>, RegistryError> {
-        let found = self.client.tagged(place, tag).await;
+    async fn by_tag(&self, place: &Repository, tag: Option<String>) -> Result<Vec<Candidate>, RegistryError> {
+        let Some(tag) = tag else { return Ok(Vec::new()) };
+        let found = self.client.tagged(place, &tag).await;
         self.metrics.request(outcome(&found));
         let fetched = match found {
             Err(RegistryError::NotFound { .. }) => return Ok(Vec::new()),
@@ -184,6 +190,12 @@ impl Inner {
         }
         Ok(content)
     }
+}
+
+/// The tag under which cosign keeps what is about a manifest; none where no tag can be so long.
+pub(super) fn classic_tag(subject: &Digest, kind: &str) -> Option<String> {
+    let tag = format!("{}-{}.{kind}", subject.algorithm(), subject.hex());
+    (tag.len() <= MAX_TAG_BYTES).then_some(tag)
 }
 
 /// Whether to go on to a place after what another one said: to another host after one that has nothing, and to the next

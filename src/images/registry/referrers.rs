@@ -15,6 +15,9 @@ use super::{MAX_MANIFEST_BYTES, MAX_PAGES, MAX_REFERRERS, RegistryClient, Reposi
 
 const ACCEPT_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
+/// How much of a digest is in its fallback tag: what is longer makes no tag.
+const MAX_TAG_DIGITS: usize = 64;
+
 // === impl RegistryClient ===
 
 impl RegistryClient {
@@ -64,7 +67,8 @@ impl RegistryClient {
     }
 
     async fn fallback(&self, of: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, RegistryError> {
-        let tag = format!("{}-{}", subject.algorithm(), subject.hex());
+        let hex = subject.hex();
+        let tag = format!("{}-{}", subject.algorithm(), hex.get(..MAX_TAG_DIGITS).unwrap_or(hex));
         let call = of.call(&["manifests", &tag], ACCEPT_INDEX, MAX_MANIFEST_BYTES);
         let at = call.place();
         match self.tagged(of, &tag).await {

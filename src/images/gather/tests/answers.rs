@@ -236,3 +236,25 @@ async fn an_index_that_runtimes_read_as_another_one_is_not_signed_by_its_platfor
     let words = answer(":2").await;
     assert!(words.starts_with("invalid: ") && words.contains("is another spelling of a field"), "{words}");
 }
+
+/// A tag that is too long is asked for in vain, whatever the registry says to it.
+#[tokio::test]
+async fn beside_a_long_digest_referrers_alone_are_looked_at() {
+    let (shelf, key) = (Shelf::default(), Key::new());
+    let config = shelf.blob("{}");
+    let manifest = json!({"config": config, "layers": []}).to_string();
+    let like = Digest::parse(&format!("sha512:{}", "0".repeat(128))).unwrap();
+    let image = Digest::parse(&crate::registry::content::digest_like(&like, manifest.as_bytes())).unwrap();
+    shelf.put(format!("/manifests/{image}"), Reply::ok(manifest));
+    let held = shelf.clone();
+    let registry = FakeRegistry::start(move |seen| match seen.target.rsplit('/').next() {
+        Some(tag) if tag.starts_with("sha512-") && tag.len() > 128 => Reply::status(400),
+        _ => held.answer(seen),
+    })
+    .await;
+    let asked = wanted(&registry, &format!("@{image}"), &[&key.authority()]);
+    let alone = "its referrers alone were looked at, because no tag can have the length of its digest";
+    assert_eq!(signed(&*gathered(&images(), &asked).await), format!("not signed: {alone}"));
+    let fallback = format!("GET /v2/app/manifests/sha512-{}", &image.hex()[..64]);
+    assert!(registry.lines().contains(&fallback), "{:?}", registry.lines());
+}
