@@ -126,7 +126,7 @@ fn words<T>(answer: &Answer<T>) -> String {
         Answer::Verified(_) => "verified".to_owned(),
         Answer::NotSigned(why) => format!("not signed: {why}"),
         Answer::Invalid(why) => format!("invalid: {why}"),
-        Answer::Unavailable(why) => format!("unavailable: {why}"),
+        Answer::Unavailable(unseen) => format!("{}: {unseen}", unseen.cause.name()),
     }
 }
 

@@ -27,8 +27,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// With policies about what is below `shop/`, which has to be signed with a key, and `ci/`, by a person. None when it
-    /// cannot be had here.
+    /// With policies about what is below `shop/`, which has to be signed with a key, `ci/`, by a person, and `spare/`, with
+    /// a key unless the registry is away. None when it cannot be had here.
     fn new() -> Option<Scene> {
         if !tools::present() || !tools::all_present(&["docker-registry"]) || webhook::binary().is_none() {
             return None;
@@ -47,7 +47,10 @@ impl Scene {
         let about = |name: &str, authority: &Value| {
             policy(name, &registry, &registry.host, &format!("{name}/**"), authority).to_string()
         };
-        let policies = json!({"shop.yaml": about("shop", &signers.release()), "ci.yaml": about("ci", &signers.ci())});
+        let mut spare = policy("spare", &registry, &registry.host, "spare/**", &signers.release());
+        spare["spec"]["unavailable"] = json!("Allow");
+        let policies = json!({"shop.yaml": about("shop", &signers.release()), "ci.yaml": about("ci", &signers.ci()),
+            "spare.yaml": spare.to_string()});
         let policies = json!({"metadata": {"name": "images", "labels": {"stockade.dev/policies": "true"}},
             "data": policies});
         cluster.client.post(&format!("/api/v1/namespaces/{OWN}/configmaps"), &policies).expect_ok();
@@ -178,17 +181,29 @@ fn a_registry_that_is_away_or_wants_a_password_is_told_as_that_and_never_as_no_s
     // Who may not pull is not told what is there.
     let image = format!("--image={}/shop/web:2", scene.host);
     let elsewhere = scene.kubectl(&["run", "web", &image, "--dry-run=server", "--namespace=default"]);
+    // Nobody gets past a policy that lets pass what is unavailable by bringing that about.
+    let useless = json!({"auths": {&scene.host: {"username": "nobody", "password": "wrong"}}}).to_string();
+    let secret = json!({"metadata": {"name": "useless"}, "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": useless}});
+    scene.cluster.client.post("/api/v1/namespaces/shop/secrets", &secret).expect_ok();
+    let image = format!("--image={}/spare/web:2", scene.host);
+    let with_useless = r#"--overrides={"spec":{"imagePullSecrets":[{"name":"useless"}]}}"#;
+    let brought_about = scene.kubectl(&["run", "web", &image, with_useless, "--dry-run=server", "--namespace=shop"]);
     scene.registry = None;
     let away = scene.run("shop/web:2");
-    let beginning = "Error from server (ServiceUnavailable): admission webhook \"validate.stockade.dev\" denied the request: \
-                     ImagePolicy 'shop' denied request: image HOST/shop/web:2 cannot be looked up now: ";
-    assert!(away.starts_with(beginning), "{away}");
-    assert_eq!(
-        elsewhere,
+    let denied = |reason: &str, policy: &str, how: &str| {
         format!(
-            "{beginning}GET https://HOST/v2/shop/web/manifests/2: answered 401 and no credentials were found; add a pull secret \
-         to the Pod or to its service account"
+            "Error from server ({reason}): admission webhook \"validate.stockade.dev\" denied the request: ImagePolicy \
+             '{policy}' denied request: image HOST/{policy}/web:2 cannot be looked up{how}: "
         )
-    );
+    };
+    assert!(away.starts_with(&denied("ServiceUnavailable", "shop", " now")), "{away}");
+    let no_credentials = "GET https://HOST/v2/shop/web/manifests/2: answered 401 and no credentials were found; add a pull \
+                          secret to the Pod or to its service account";
+    assert_eq!(elsewhere, denied("Forbidden", "shop", "") + no_credentials);
+    let useless = "GET https://HOST/v2/spare/web/manifests/2: answered 401 to the credentials that were found; do they allow a \
+                   pull of this repository?";
+    assert_eq!(brought_about, denied("Forbidden", "spare", "") + useless);
+    assert_eq!(scene.run("spare/web:2"), "HOST/spare/web:2");
     assert_eq!(scene.run(&pinned), "HOST/shop/web:1@sha256:…");
 }

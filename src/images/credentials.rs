@@ -139,7 +139,7 @@ pub(crate) async fn find(
             false => Unseen::outage(why.to_string()),
         };
         for config in source.docker_configs(asked).await.map_err(unseen)? {
-            for credential in config.credentials_for(repository).await.map_err(unseen)? {
+            for credential in config.credentials_for(repository, &asked.namespace).await.map_err(unseen)? {
                 let list = if source.is_brought() { &mut found.brought } else { &mut found.own };
                 match list.len() {
                     _ if list.contains(&credential) => {}

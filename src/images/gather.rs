@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
-use stockade_engine::images::{Answer, Evidence, ImageFacts, Platform, Resolved, Statement, Unseen, Wanted};
+use stockade_engine::images::{
+    Answer, Evidence, ImageFacts, MAX_WANTED, Platform, Resolved, Statement, Unseen, Wanted,
+};
 use stockade_policy::images::Authority;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub mod authorities;
@@ -36,15 +37,19 @@ mod tests;
 pub use authorities::{MemberSource, NoCluster, NoMember};
 
 use self::caches::{Caches, EVIDENCE_HOLDS, Key, KeyOf, LATE_HOLDS, Verdict};
-use self::judge::{MAX_ALL_IN_HAND_KIB, Sought};
+use self::judge::{MAX_ALL_IN_HAND_KIB, MAX_IN_HAND_KIB_OF_ONE, Sought};
 use self::metrics::Metrics;
 use self::resolve::Image;
 use crate::credentials::CredentialSource;
 use crate::expiring::{Held, Made};
 use crate::registry::{RegistryClient, parse_manifest};
+use crate::shares::Shares;
 
 /// Most images that are looked at, or waited for, at a time. Of more, requests are told at once that nobody knows.
 const MAX_TASKS: usize = 1_024;
+/// Most of them for one namespace: two Pods with the most images that a decision wants.
+const MAX_TASKS_OF_ONE: usize = MAX_TASKS / 4;
+const _: () = assert!(MAX_TASKS_OF_ONE >= 2 * MAX_WANTED);
 /// Longest that one image is looked at, also when nobody waits any more. What came by then is remembered.
 const MAX_WORK: Duration = Duration::from_secs(30);
 /// Most bytes of evidence about one image. A fourth of its cache holds it: what was found out and cannot be remembered
@@ -60,9 +65,9 @@ struct Inner {
     credentials: Vec<Arc<dyn CredentialSource>>,
     members: Arc<dyn MemberSource>,
     caches: Caches,
-    tasks: Arc<Semaphore>,
+    tasks: Shares,
     /// KiB of signatures and attestations.
-    in_hand: Semaphore,
+    in_hand: Shares,
     metrics: Metrics,
 }
 
@@ -81,8 +86,8 @@ impl Images {
             credentials,
             members,
             caches: Caches::new(&metrics),
-            tasks: Arc::new(Semaphore::new(MAX_TASKS)),
-            in_hand: Semaphore::new(MAX_ALL_IN_HAND_KIB),
+            tasks: Shares::new(MAX_TASKS, MAX_TASKS_OF_ONE),
+            in_hand: Shares::new(MAX_ALL_IN_HAND_KIB, MAX_IN_HAND_KIB_OF_ONE),
             metrics,
         }))
     }
@@ -96,13 +101,13 @@ impl Images {
 
     async fn gather_one(&self, wanted: Wanted, deadline: Instant) {
         let (key, wanted) = (key(&wanted), Arc::new(wanted));
-        let why = match Arc::clone(&self.0.tasks).try_acquire_owned() {
-            Err(_) => "too many images are looked at right now".to_owned(),
-            Ok(permit) => {
+        let why = match self.0.tasks.try_take(&wanted.credentials.namespace) {
+            None => "too many images are looked at right now; try again".to_owned(),
+            Some(place) => {
                 let (inner, wanted) = (Arc::clone(&self.0), Arc::clone(&wanted));
                 let task = tokio::spawn(async move {
                     inner.caches.evidence.get_or(&key, None, |_| inner.look(&wanted)).await;
-                    drop(permit);
+                    drop(place);
                 });
                 match tokio::time::timeout_at(deadline, task).await {
                     Ok(Ok(())) => return,

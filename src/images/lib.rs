@@ -6,6 +6,8 @@ mod expiring;
 mod fake;
 pub mod gather;
 pub mod registry;
+mod shares;
 pub mod verify;
 
 pub use gather::Images;
+pub use shares::{Places, Shares};

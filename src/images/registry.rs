@@ -21,7 +21,6 @@ use quick_cache::sync::Cache;
 use reqwest::Url;
 use rustls::RootCertStore;
 use stockade_policy::images::{Digest, RegistrySettings};
-use tokio::sync::Semaphore;
 
 pub mod addresses;
 mod challenge;
@@ -44,8 +43,9 @@ use self::error::{Fault, Outage, Place};
 use self::manifest::{Descriptor, Manifest};
 use self::tls::ClientSet;
 use self::tokens::Tokens;
-use self::transport::{Call, MAX_PARALLEL, Reply, Site};
+use self::transport::{Call, MAX_PARALLEL, MAX_PARALLEL_OF_ONE, Reply, Site};
 use crate::credentials::{Credential, CredentialHash};
+use crate::shares::Shares;
 
 /// Largest manifest or index (OCI distribution spec, "Pushing Manifests": registries hold at least this).
 pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
@@ -69,7 +69,7 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-diges
 pub struct RegistryClient {
     system_roots: RootCertStore,
     client_sets: Cache<Option<Arc<str>>, Arc<ClientSet>>,
-    permits: Cache<Arc<str>, Arc<Semaphore>>,
+    permits: Cache<Arc<str>, Arc<Shares>>,
     tokens: Tokens,
 }
 
@@ -132,16 +132,15 @@ impl RegistryClient {
         let clients = clients.map_err(|why| unusable(host, why))?;
         let allow_private_addresses = settings.is_some_and(|s| s.allow_private_addresses);
         let permits = self.permits(&base.authority().into());
-        let site = Arc::new(Site { base, plain_http, allow_private_addresses, clients, permits });
+        let (is_named, tenant) = (settings.is_some(), "".into());
+        let site = Site { base, plain_http, allow_private_addresses, is_named, clients, permits, tenant };
         let credential_hash = credential.hash();
-        Ok(Repository { site, name: name.into(), credential_hash, credential, ourselves: None })
+        Ok(Repository { site: Arc::new(site), name: name.into(), credential_hash, credential, ourselves: None })
     }
 
-    fn permits(&self, host: &Arc<str>) -> Arc<Semaphore> {
-        let made = self
-            .permits
-            .get_or_insert_with(host, || Ok::<_, std::convert::Infallible>(Arc::new(Semaphore::new(MAX_PARALLEL))));
-        match made {
+    fn permits(&self, host: &Arc<str>) -> Arc<Shares> {
+        let make = || Ok::<_, std::convert::Infallible>(Arc::new(Shares::new(MAX_PARALLEL, MAX_PARALLEL_OF_ONE)));
+        match self.permits.get_or_insert_with(host, make) {
             Ok(permits) => permits,
             Err(never) => match never {},
         }
@@ -223,6 +222,11 @@ impl Default for RegistryClient {
 // === impl Repository ===
 
 impl Repository {
+    /// The same, on behalf of a namespace: it waits for no other one's requests.
+    pub(crate) fn for_tenant(self, tenant: &Arc<str>) -> Self {
+        Self { site: Arc::new(Site { tenant: Arc::clone(tenant), ..Site::clone(&self.site) }), ..self }
+    }
+
     /// The same, with a credential that a Pod brought: where it gets no answer, it counts what we get ourselves.
     pub(crate) fn brought(self, ourselves: &Arc<Self>) -> Self {
         Self { ourselves: Some(Arc::clone(ourselves)), ..self }

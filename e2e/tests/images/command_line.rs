@@ -52,5 +52,5 @@ fn an_image_is_verified_refused_or_unknown_and_the_exit_code_says_which() {
     assert_eq!((code, verdict, answer), (1, json!("refused"), json!("not_signed")));
     write("config.json", "{}".to_owned());
     let (code, verdict, answer, digest) = verify("signed");
-    assert_eq!((code, verdict, answer, digest), (2, json!("unknown"), json!("unavailable"), Value::Null));
+    assert_eq!((code, verdict, answer, digest), (2, json!("unknown"), json!("unauthorized"), Value::Null));
 }

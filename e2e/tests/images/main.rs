@@ -178,7 +178,7 @@ fn told(evidence: &Evidence) -> (String, String) {
         Answer::Verified(_) => "verified".to_owned(),
         Answer::NotSigned(found) => format!("not signed: {found}"),
         Answer::Invalid(why) => format!("invalid: {why}"),
-        Answer::Unavailable(why) => format!("unavailable: {why}"),
+        Answer::Unavailable(unseen) => format!("{}: {unseen}", unseen.cause.name()),
     };
     let users = match evidence.details.as_ref().unwrap() {
         Answer::Verified(all) => all.iter().map(|p| p.user.clone()).collect::<Vec<_>>().join(","),
@@ -226,17 +226,17 @@ async fn images_are_found_and_verified(registry: &Registry, has_referrers: bool)
         let evidence = gather(&images, &wanted(registry, reference, &key)).await;
         assert!(matches!(evidence.digest, Resolved::NotFound(_)), "{reference}: {:?}", evidence.digest);
     }
-    refusals_are_unavailable(registry, &images, &key, &by_tag.digest).await;
+    whoever_is_not_let_in_knows_nothing(registry, &images, &key, &by_tag.digest).await;
     a_replaced_tag_is_another_image(registry, &key).await;
 }
 
 /// Whoever is not let in, or does not trust the certificate, knows nothing.
-async fn refusals_are_unavailable(registry: &Registry, images: &Images, key: &Key, digest: &str) {
+async fn whoever_is_not_let_in_knows_nothing(registry: &Registry, images: &Images, key: &Key, digest: &str) {
     for reference in [":by-tag", &format!("@{digest}")] {
         let mut stranger = wanted(registry, reference, key);
         stranger.credentials.namespace = "other".into();
         let (signed, _) = told(&*gather(images, &stranger).await);
-        assert!(signed.starts_with("unavailable: ") && signed.contains("answered 401 and no credentials"), "{signed}");
+        assert!(signed.starts_with("unauthorized: ") && signed.contains("answered 401 and no credentials"), "{signed}");
     }
     let untrusted = RegistrySettings { ca_bundle: None, ..settings(registry) };
     let wanted = Wanted { registry: Some(Arc::new(untrusted)), ..wanted(registry, ":unsigned", key) };

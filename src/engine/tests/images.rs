@@ -213,7 +213,7 @@ fn what_whoever_asks_can_bring_about_is_refused_whatever_counts_for_an_outage() 
         let decision = judge(&policy(&format!("{ANY}\n  unavailable: {of_outage}")), seen);
         let (code, reason, message, answer) = refusal(&decision);
         let message = message.strip_prefix("ImagePolicy 'signed' denied request: ").unwrap().to_owned();
-        (code, reason.to_owned(), message, answer)
+        (code, reason.to_owned(), message, answer.unwrap_or_default().to_owned())
     };
     for of_outage in ["Deny", "Warn", "Allow"] {
         for (cause, code, reason, now, name) in [
@@ -221,11 +221,10 @@ fn what_whoever_asks_can_bring_about_is_refused_whatever_counts_for_an_outage() 
             (Cause::Unfinished, 503, "ServiceUnavailable", " now", "unfinished"),
         ] {
             let digest = format!("{image} cannot be looked up{now}: because");
-            assert_eq!(refused(cause, of_outage, true), (code, reason.to_owned(), digest, Some(name)));
-            let both = format!(
-                "the signatures of {image} cannot be verified now: release: connection refused; ci: because"
-            );
-            assert_eq!(refused(cause, of_outage, false), (code, reason.to_owned(), both, Some(name)));
+            assert_eq!(refused(cause, of_outage, true), (code, reason.to_owned(), digest, name.to_owned()));
+            let both =
+                format!("the signatures of {image} cannot be verified now: release: connection refused; ci: because");
+            assert_eq!(refused(cause, of_outage, false), (code, reason.to_owned(), both, name.to_owned()));
         }
     }
 }

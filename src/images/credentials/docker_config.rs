@@ -108,15 +108,19 @@ impl DockerConfig {
         Ok(Self { entries: entries(wire.auths)?, programs: Some(programs) })
     }
 
-    /// All that is for a repository (`registry.example.com/team/app`), the most special first.
+    /// All that is for a repository (`registry.example.com/team/app`), the most special first, on behalf of a namespace.
     ///
     /// # Errors
     /// A helper failed, which is not the same as having nothing.
-    pub(crate) async fn credentials_for(&self, repository: &str) -> Result<Vec<Credential>, NoCredentials> {
+    pub(crate) async fn credentials_for(
+        &self,
+        repository: &str,
+        tenant: &Arc<str>,
+    ) -> Result<Vec<Credential>, NoCredentials> {
         let host = repository.split('/').next().unwrap_or_default();
         let mut found = Vec::new();
         if let Some(programs) = &self.programs {
-            found.extend(programs.get(host, repository).await?);
+            found.extend(programs.get(host, repository, tenant).await?);
         }
         found.extend(self.entries.iter().filter(|(p, _)| p.is_for(repository)).map(|(_, c)| c.clone()));
         Ok(found)
@@ -126,11 +130,11 @@ impl DockerConfig {
 // === impl Programs ===
 
 impl Programs {
-    async fn get(&self, host: &str, repository: &str) -> Result<Option<Credential>, NoCredentials> {
+    async fn get(&self, host: &str, repository: &str, tenant: &Arc<str>) -> Result<Option<Credential>, NoCredentials> {
         let named = self.of.iter().find(|(key, _)| Pattern::parse(key).is_for(repository));
         let Some(program) = named.map(|(_, program)| program).or(self.store.as_ref()) else { return Ok(None) };
         let server = if host == DOCKER_HUB { "https://index.docker.io/v1/" } else { host };
-        self.helpers.get(program, server).await
+        self.helpers.get(program, server, tenant).await
     }
 }
 
@@ -232,7 +236,7 @@ mod tests {
     async fn found(config: &str, repository: &str) -> Vec<Credential> {
         DockerConfig::trusted(config.as_bytes(), Arc::new(Helpers::new()))
             .unwrap()
-            .credentials_for(repository)
+            .credentials_for(repository, &"shop".into())
             .await
             .unwrap()
     }
@@ -277,7 +281,7 @@ mod tests {
     async fn a_secret_starts_no_program() {
         let config =
             DockerConfig::of_secret(br#"{"credsStore": "evil", "credHelpers": {"a.example": "evil"}}"#).unwrap();
-        assert_eq!(config.credentials_for("a.example/x").await, Ok(vec![]));
+        assert_eq!(config.credentials_for("a.example/x", &"shop".into()).await, Ok(vec![]));
     }
 
     #[test]

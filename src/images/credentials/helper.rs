@@ -1,6 +1,7 @@
 //! Programs that know credentials: the docker-credential-helper protocol (`docker-credential-NAME get`).
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,11 +10,16 @@ use tokio::process::Command;
 
 use super::{Credential, NoCredentials};
 use crate::expiring::{Expiring, Made};
+use crate::shares::Shares;
 
 /// Helpers of clouds ask a token service over the network.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Largest answer: a token of some kilobytes.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
+/// Most helpers that run at a time, each a process.
+const MAX_RUNNING: usize = 16;
+/// Most of them for one namespace, which may want images of any number of registries.
+const MAX_RUNNING_OF_ONE: usize = MAX_RUNNING / 4;
 /// How long what a helper said is used. Passwords of clouds hold for hours; a helper may still withdraw one.
 const HOLDS: Duration = Duration::from_secs(300);
 /// How long one that failed is not started again.
@@ -45,21 +51,30 @@ struct Answer {
 pub(super) struct Helpers {
     /// By helper and server.
     said: Expiring<(String, String), Result<Option<Credential>, NoCredentials>>,
+    turns: Shares,
 }
 
 // === impl Helpers ===
 
 impl Helpers {
     pub(super) fn new() -> Self {
-        Self { said: Expiring::new(MAX_SAID_BYTES, Default::default()) }
+        let turns = Shares::new(MAX_RUNNING, MAX_RUNNING_OF_ONE);
+        Self { said: Expiring::new(MAX_SAID_BYTES, Default::default()), turns }
     }
 
-    /// What a helper has for a server; none when it has nothing.
+    /// What a helper has for a server, on behalf of a namespace; none when it has nothing.
     ///
     /// # Errors
     /// It cannot be started, does not end in time, fails, or says what is no credential.
-    pub(super) async fn get(&self, name: &str, server: &str) -> Result<Option<Credential>, NoCredentials> {
+    pub(super) async fn get(
+        &self,
+        name: &str,
+        server: &str,
+        tenant: &Arc<str>,
+    ) -> Result<Option<Credential>, NoCredentials> {
         let make = |_| async {
+            // Not in the helper's time: that it has to wait is not its fault.
+            let _turn = self.turns.take(tenant, 1).await;
             let value = get(name, server).await;
             let holds = if value.is_ok() { HOLDS } else { FAILURE_HOLDS };
             Made { value, holds, bytes: MAX_ANSWER_BYTES as usize }
@@ -157,9 +172,10 @@ mod tests {
     #[tokio::test]
     async fn a_helper_that_failed_is_not_started_for_each_image() {
         let helpers = Helpers::new();
-        let first = helpers.get("none-of-this-name", "a.example").await;
+        let get = async || helpers.get("none-of-this-name", "a.example", &"shop".into()).await;
+        let first = get().await;
         assert!(first.is_err());
-        assert_eq!(helpers.get("none-of-this-name", "a.example").await, first);
+        assert_eq!(get().await, first);
         let key = ("none-of-this-name".to_owned(), "a.example".to_owned());
         assert_eq!(helpers.said.get(&key).map(|held| held.value), Some(first));
     }

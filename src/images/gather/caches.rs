@@ -126,6 +126,7 @@ impl<T> Kept<T> {
                 RegistryError::NotFound { .. } | RegistryError::Unauthorized { .. } | RegistryError::TurnedAway { .. },
             ) => NOT_FOUND_HOLDS,
             Err(RegistryError::Hostile { .. }) => REFUSED_HOLDS,
+            Err(error) if error.is_of_one() => Duration::ZERO,
             Err(error) => back_off(failures).max(error.retry_after().unwrap_or_default()),
         };
         Made { value: Self { result, failures }, holds, bytes }
@@ -140,7 +141,7 @@ impl Verdict {
         let (holds, bytes) = match &answer {
             Answer::Verified(all) => (VERIFIED_HOLDS, all.iter().map(verified_bytes).sum()),
             Answer::NotSigned(_) | Answer::Invalid(_) => (REFUSED_HOLDS, 1 << 10),
-            // That one tenant has no place is told to no other.
+            // That there is no place for one namespace is told to no other.
             Answer::Unavailable(Unseen { cause: Cause::Unfinished, .. }) => (Duration::ZERO, 0),
             Answer::Unavailable(_) => (back_off(failures), 1 << 10),
         };

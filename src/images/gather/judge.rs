@@ -4,15 +4,16 @@
 //! fetched, and that more than that nobody signed: a policy may let unavailable images pass, and must not be led to it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use stockade_engine::images::{Answer, MAX_PLATFORMS, Unseen};
 use stockade_policy::images::{Authority, Digest};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Inner;
 use super::authorities::ReadAuthority;
-use super::caches::{KeyOf, REFUSED_HOLDS, Verdict};
+use super::caches::{Kept, KeyOf, REFUSED_HOLDS, Verdict};
 use super::listing::{Candidate, Format, Listing, classic_tag};
 use super::resolve::Image;
 use crate::expiring::Held;
@@ -24,6 +25,13 @@ use crate::verify::{self, MAX_SIGNED, Rejected, ResolvedAuthority, SignatureAnno
 const MAX_IN_HAND_BYTES: u64 = 32 << 20;
 /// Most of them in hand at one time, for all answers, in KiB.
 pub(super) const MAX_ALL_IN_HAND_KIB: usize = 128 << 10;
+/// Most of that for one namespace, which may choose registries that never send what they announce: what one answer may take.
+pub(super) const MAX_IN_HAND_KIB_OF_ONE: usize = MAX_ALL_IN_HAND_KIB / 4;
+const _: () = assert!(MAX_IN_HAND_BYTES <= (MAX_IN_HAND_KIB_OF_ONE as u64) << 10);
+/// How long an answer waits for its part, and others for the answer who may have a part of their own.
+const IN_HAND_WAIT: Duration = Duration::from_secs(2);
+/// Why there is no answer then.
+const NO_ROOM: &str = "too many signatures are verified for this namespace right now; try again";
 /// What is told of an image beside which cosign's tags cannot be.
 const NO_CLASSIC: &str = "its referrers alone were looked at, because no tag can have the length of its digest";
 /// Most signers that a text names.
@@ -113,10 +121,10 @@ impl Inner {
             media_type: manifest.media_type().to_owned(),
             size: image.fetched.content.len() as u64,
         };
-        let answer = self.judge_subject(&image.places, &subject, authority, sought).await;
+        let answer = self.judge_subject(image, &subject, authority, sought).await;
         match (answer, manifest, sought) {
             (Answer::NotSigned(found), Manifest::Index(index), Sought::Signature) => {
-                self.judge_platforms(&image.places, index, authority, found).await
+                self.judge_platforms(image, index, authority, found).await
             }
             (answer, ..) => answer,
         }
@@ -126,7 +134,7 @@ impl Inner {
     /// platforms: what holds of one of them says nothing about the others.
     async fn judge_platforms(
         &self,
-        places: &[Repository],
+        image: &Image,
         index: &Index,
         authority: &Arc<ResolvedAuthority>,
         found: String,
@@ -137,7 +145,7 @@ impl Inner {
         }
         let answers = platforms.iter().map(|platform| async {
             let Descriptor { digest, media_type, size, .. } = (*platform).clone();
-            self.judge_subject(places, &Subject { digest, media_type, size }, authority, &Sought::Signature).await
+            self.judge_subject(image, &Subject { digest, media_type, size }, authority, &Sought::Signature).await
         });
         let (mut all, mut unsigned) = (Vec::new(), 0);
         for answer in futures_util::future::join_all(answers).await {
@@ -157,48 +165,55 @@ impl Inner {
     /// Nothing counts as not there that was last looked for longer ago than an answer of "not there" holds.
     async fn judge_subject(
         &self,
-        places: &[Repository],
+        image: &Image,
         subject: &Subject,
         authority: &Arc<ResolvedAuthority>,
         sought: &Sought,
     ) -> Answer<Vec<Verified>> {
-        let listing = self.listing(places, &subject.digest, None).await;
+        let (place, listing) = self.listing(&image.places, &subject.digest, None).await;
         let not_before = Instant::now().checked_sub(REFUSED_HOLDS);
         let is_recent = not_before.is_none_or(|at| at <= listing.made);
-        let answer = self.weigh(listing.value.result, subject, authority, sought).await;
+        let of = |place, listing: Held<Kept<Arc<Listing>>>| async move {
+            match listing.value.result {
+                Ok(listing) => self.weigh(&image.tenant, place, &listing, subject, authority, sought).await,
+                Err(why) => answer_of(&why),
+            }
+        };
+        let answer = of(place, listing).await;
         if is_recent || matches!(answer, Answer::Verified(_) | Answer::Unavailable(_)) {
             return answer;
         }
-        let listing = self.listing(places, &subject.digest, not_before).await;
-        self.weigh(listing.value.result, subject, authority, sought).await
+        let (place, listing) = self.listing(&image.places, &subject.digest, not_before).await;
+        of(place, listing).await
     }
 
     async fn weigh(
         &self,
-        listing: Result<Arc<Listing>, RegistryError>,
+        tenant: &Arc<str>,
+        place: &Repository,
+        listing: &Listing,
         subject: &Subject,
         authority: &Arc<ResolvedAuthority>,
         sought: &Sought,
     ) -> Answer<Vec<Verified>> {
-        let listing = match listing {
-            Ok(listing) => listing,
-            Err(why) => return answer_of(&why),
-        };
         let wanted: Vec<Candidate> = listing.candidates.iter().filter(|c| sought.may_be(c)).cloned().collect();
         let bytes: u64 = wanted.iter().map(|c| c.content.size.min(MAX_IN_HAND_BYTES + 1)).sum();
         if bytes > MAX_IN_HAND_BYTES {
             return Answer::Invalid(format!("its signatures have more than {MAX_IN_HAND_BYTES} bytes together"));
         }
-        // Acquired at once: who holds a part and waits for more would hold up another who does.
-        let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
-        let _in_hand = self.in_hand.acquire_many(kib).await;
-        let fetched = wanted.iter().map(|c| self.blob(&listing.place, &c.content, MAX_SIGNED));
+        let kib = usize::try_from(bytes.div_ceil(1 << 10)).unwrap_or(usize::MAX);
+        let Ok(Some(_in_hand)) = timeout(IN_HAND_WAIT, self.in_hand.take(tenant, kib)).await else {
+            return Answer::Unavailable(Unseen::unfinished(NO_ROOM));
+        };
+        let fetched = wanted.iter().map(|c| self.blob(place, &c.content, MAX_SIGNED));
         let contents = futures_util::future::join_all(fetched).await;
         let (subject, authority, sought) = (subject.clone(), Arc::clone(authority), sought.clone());
         // Milliseconds for each: not between the requests of others.
         let has_classic = classic_tag(&subject.digest, "sig").is_some();
         let tally = tokio::task::spawn_blocking(move || tally(&wanted, contents, &subject, &authority, &sought));
-        let answer = tally.await.unwrap_or_else(|e| Answer::Unavailable(Unseen::unfinished(format!("verification broke off: {e}"))));
+        let answer = tally
+            .await
+            .unwrap_or_else(|e| Answer::Unavailable(Unseen::unfinished(format!("verification broke off: {e}"))));
         match answer {
             Answer::NotSigned(found) if !has_classic => {
                 let found = [found.as_str(), NO_CLASSIC].into_iter().filter(|text| !text.is_empty());
@@ -283,12 +298,13 @@ pub(super) fn answer_of<T>(error: &RegistryError) -> Answer<T> {
 }
 
 /// Why nobody knows, when an error says that.
-fn unseen(error: &RegistryError) -> Option<Unseen> {
+pub(super) fn unseen(error: &RegistryError) -> Option<Unseen> {
     match error {
         RegistryError::Hostile { .. } | RegistryError::NotFound { .. } => None,
         RegistryError::Unauthorized { .. } | RegistryError::TurnedAway { .. } => {
             Some(Unseen::unauthorized(error.to_string()))
         }
+        RegistryError::Unavailable { .. } if error.is_of_one() => Some(Unseen::unfinished(error.to_string())),
         RegistryError::Unavailable { .. } => Some(Unseen::outage(error.to_string())),
     }
 }

@@ -37,8 +37,6 @@ const ENVELOPE_PREDICATE: &str = "predicateType";
 /// What was found, at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listing {
-    /// Where.
-    pub(super) place: Repository,
     pub(super) candidates: Vec<Candidate>,
 }
 
@@ -64,24 +62,24 @@ pub(super) enum Format {
 // === impl Inner ===
 
 impl Inner {
-    /// What there is of a manifest, made at this time or later. Mirrors often lack signatures: where one has none, the
+    /// Where something is said of a manifest, and what, made at this time or later. Mirrors often lack signatures: where one has none, the
     /// places after it are asked.
     ///
     /// A later place counts when it has something, or when it cannot be asked; that one has nothing is known only of the
     /// last one.
-    pub(super) async fn listing(
+    pub(super) async fn listing<'p>(
         &self,
-        places: &[Repository],
+        places: &'p [Repository],
         subject: &Digest,
         not_before: Option<Instant>,
-    ) -> Held<Kept<Arc<Listing>>> {
+    ) -> (&'p Repository, Held<Kept<Arc<Listing>>>) {
         let mut at = 0;
         loop {
             let held = self.listing_at(&places[at], subject, not_before).await;
             let next = places[at + 1..].iter().position(|p| is_next(&places[at], p, &held.value.result));
             match next {
                 Some(skipped) => at += 1 + skipped,
-                None => return held,
+                None => return (&places[at], held),
             }
         }
     }
@@ -94,7 +92,7 @@ impl Inner {
     ) -> Held<Kept<Arc<Listing>>> {
         let key = content_key(place, subject);
         let make = |old| async move {
-            let result = self.ask(place, |place| async move { self.list(&place, subject).await.map(Arc::new) }).await;
+            let result = self.list(place, subject).await.map(Arc::new);
             let bytes = result.as_ref().map_or(0, |listing| listing.candidates.iter().map(Candidate::bytes).sum());
             Kept::after(old, result, CONTENT_HOLDS, bytes)
         };
@@ -114,11 +112,11 @@ impl Inner {
             let fault = Fault::TooMany { limit: MAX_CANDIDATES, of: "signatures and attestations" };
             return Err(RegistryError::hostile(&Place::of_host(&format!("{}@{subject}", place.id())), fault));
         }
-        Ok(Listing { place: place.clone(), candidates })
+        Ok(Listing { candidates })
     }
 
     async fn referrers(&self, place: &Repository, subject: &Digest) -> Result<Vec<Candidate>, RegistryError> {
-        let found = self.client.referrers(place, subject).await;
+        let found = self.ask(place, |place| async move { self.client.referrers(&place, subject).await }).await;
         self.metrics.request(outcome(&found));
         let manifests = found?.into_iter().map(|d| async move {
             let content = self.manifest(place, &d.digest).await?;
@@ -136,7 +134,8 @@ impl Inner {
 
     async fn by_tag(&self, place: &Repository, tag: Option<String>) -> Result<Vec<Candidate>, RegistryError> {
         let Some(tag) = tag else { return Ok(Vec::new()) };
-        let found = self.client.tagged(place, &tag).await;
+        let tag = tag.as_str();
+        let found = self.ask(place, |place| async move { self.client.tagged(&place, tag).await }).await;
         self.metrics.request(outcome(&found));
         let fetched = match found {
             Err(RegistryError::NotFound { .. }) => return Ok(Vec::new()),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use stockade_engine::images::{Resolved, Unseen, Wanted};
+use stockade_engine::images::{Cause, Resolved, Unseen, Wanted};
 use stockade_policy::images::Digest;
 use tokio::time::Instant;
 
 use super::Inner;
 use super::caches::{CONTENT_HOLDS, Kept, Key, KeyOf, TAG_HOLDS};
+use super::judge::unseen;
 use crate::credentials::{self, MAX_TRIED};
 use crate::expiring::Held;
 use crate::registry::error::Outage;
@@ -18,6 +19,8 @@ use crate::registry::{Fetched, RegistryClient, RegistryError, Repository};
 pub(super) struct Image {
     /// `registry.example.com/team/app`, as references have it.
     pub(super) name: Arc<str>,
+    /// The namespace that wants it.
+    pub(super) tenant: Arc<str>,
     pub(super) fetched: Fetched,
     /// Where it was found, and further on where else it may be: mirrors first, the registry itself last, each as
     /// everybody that credentials are there for.
@@ -50,7 +53,8 @@ impl Inner {
                     Ok(fetched) => {
                         let at = places.iter().position(|p| p == place).unwrap_or_default();
                         let name = wanted.reference.name().into();
-                        let image = Image { name, fetched, places: places[at..].to_vec() };
+                        let tenant = Arc::clone(&wanted.credentials.namespace);
+                        let image = Image { name, tenant, fetched, places: places[at..].to_vec() };
                         return Resolution { image: Ok(image), until };
                     }
                     Err(error) => said.push((place.is_ours(), error)),
@@ -92,7 +96,8 @@ impl Inner {
             is_cut |= found.is_cut;
             let place = |credential| {
                 let place = self.client.repository(host, reference.repository(), settings, credential);
-                place.map_err(|e| Unseen::outage(e.to_string()))
+                let place = place.map_err(|e| Unseen::outage(e.to_string()))?;
+                Ok(place.for_tenant(&wanted.credentials.namespace))
             };
             let own = found.own.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
             if let Some(ourselves) = own.first().cloned().map(Arc::new) {
@@ -182,11 +187,9 @@ fn unresolved(said: &[(bool, RegistryError)], is_cut: bool) -> Resolved {
     if let Some(error) = first(|e| matches!(e, RegistryError::Hostile { .. })) {
         return Resolved::Invalid(error.to_string());
     }
-    let is_outage = |(is_ours, error): &&(bool, RegistryError)| {
-        *is_ours && matches!(error, RegistryError::Unavailable { .. })
-    };
-    if let Some((_, error)) = said.iter().find(is_outage) {
-        return Resolved::Unavailable(Unseen::outage(error.to_string()));
+    let to_us = said.iter().filter(|(is_ours, _)| *is_ours).filter_map(|(_, error)| unseen(error));
+    if let Some(unseen) = to_us.filter(|unseen| unseen.cause != Cause::Unauthorized).max_by_key(|unseen| unseen.cause) {
+        return Resolved::Unavailable(unseen);
     }
     let why = match first(|e| !matches!(e, RegistryError::NotFound { .. })) {
         None => return Resolved::NotFound(said.first().map(|(_, error)| error.to_string()).unwrap_or_default()),
@@ -195,7 +198,8 @@ fn unresolved(said: &[(bool, RegistryError)], is_cut: bool) -> Resolved {
         }
         Some(error) => error.to_string(),
     };
-    let left_out = if is_cut { format!("; of all credentials for it the first {MAX_TRIED} were tried") } else { String::new() };
+    let left_out =
+        if is_cut { format!("; of all credentials for it the first {MAX_TRIED} were tried") } else { String::new() };
     Resolved::Unavailable(Unseen::unauthorized(why + &left_out))
 }
 

@@ -20,6 +20,7 @@ use crate::fake::{Answer as Reply, FakeRegistry, Seen, descriptor, digest};
 mod answers;
 mod brought;
 mod remembered;
+mod tenants;
 
 /// A key pair that signs as cosign does.
 struct Key(EcdsaKeyPair);

@@ -3,11 +3,36 @@
 //!
 //! An address is judged when it is connected to: names by the resolver of the HTTP client, literal hosts before a
 //! request is sent. An HTTP proxy, if the environment names one, resolves names itself, and decides for itself.
+//!
+//! What listens at private addresses is not told of hosts that no policy names. Whoever chooses the name of an image still
+//! learns whether something answers there over HTTPS as a registry, with a certificate that is trusted, and, by the time it
+//! takes, whether a name is one of a private address.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::time::timeout;
+
+use crate::shares::Shares;
+
+/// Most names that are looked up at a time. The system has no way to give up on a look-up, which keeps a thread until its
+/// name servers answer, for half a minute where they do not: half of all threads that Tokio has for what blocks.
+const MAX_LOOKUPS: usize = 256;
+/// Most of them for one namespace, which may choose names of servers that never answer.
+const MAX_LOOKUPS_OF_ONE: usize = MAX_LOOKUPS / 4;
+/// How long a look-up waits for its turn: half of the time to connect.
+const LOOKUP_WAIT: Duration = Duration::from_millis(500);
+
+static LOOKUPS: LazyLock<Shares> = LazyLock::new(|| Shares::new(MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE));
+
+tokio::task_local! {
+    /// Who asks; the HTTP client knows nothing of that.
+    static TENANT: Arc<str>;
+}
 
 /// What an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +70,11 @@ pub(crate) struct Refused {
     pub(crate) address: IpAddr,
     pub(crate) class: Class,
 }
+
+/// There was no turn for a look-up.
+#[derive(Debug, thiserror::Error)]
+#[error("too many names are looked up")]
+pub(crate) struct Crowded;
 
 /// Resolves names as the system does, and gives only addresses that may be connected to.
 #[derive(Debug)]
@@ -155,14 +185,18 @@ impl Reach {
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.0;
+        // Now: what the client begins it may leave to another task.
+        let tenant = TENANT.try_with(Arc::clone).unwrap_or_else(|_| "".into());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let mut refused = None;
+            let found = look_up(name.as_str().to_owned(), &tenant).await?;
+            let mut refused: Option<Refused> = None;
             let mut allowed = Vec::new();
             for address in found {
                 match reach.check(address.ip()) {
                     Ok(()) => allowed.push(address),
-                    Err(why) => refused = Some(why),
+                    // What some may reach is told first.
+                    Err(why) if refused.is_none() || why.class == Class::Private => refused = Some(why),
+                    Err(_) => {}
                 }
             }
             match refused {
@@ -171,6 +205,21 @@ impl Resolve for GuardedResolver {
             }
         })
     }
+}
+
+/// Sends a request on behalf of a namespace, whose turns its look-ups take.
+pub(crate) fn for_tenant<F: Future>(tenant: &Arc<str>, request: F) -> impl Future<Output = F::Output> {
+    TENANT.scope(Arc::clone(tenant), request)
+}
+
+async fn look_up(name: String, tenant: &Arc<str>) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    let Ok(Some(turn)) = timeout(LOOKUP_WAIT, LOOKUPS.take(tenant, 1)).await else { return Err(Crowded.into()) };
+    let found = tokio::task::spawn_blocking(move || -> io::Result<Vec<SocketAddr>> {
+        // Until the system is done, also when nobody waits for it any more.
+        let _turn = turn;
+        Ok((name.as_str(), 0).to_socket_addrs()?.collect())
+    });
+    Ok(found.await??)
 }
 
 #[cfg(test)]

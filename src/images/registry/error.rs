@@ -148,6 +148,10 @@ pub enum Fault {
     },
 }
 
+/// The same whatever is there, and whether anything is.
+const UNDISCLOSED: &str = "no answer from a registry in a private network; to be told why, name it under registries in a \
+                           policy, and look into Stockade's log";
+
 /// Why nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Outage {
@@ -179,9 +183,12 @@ pub enum Outage {
         /// How long it wants to be left alone.
         after: Option<Duration>,
     },
-    /// Credentials could not be had.
-    #[error("credentials: {0}")]
-    Credentials(Arc<str>),
+    /// Something at a private address, which is not told to who may only look from outside.
+    #[error("{UNDISCLOSED}")]
+    Undisclosed,
+    /// No place to look up a name in; whoever chooses names can bring that about.
+    #[error("too many names of hosts are looked up right now; try again")]
+    Crowded,
     /// The client could not be made.
     #[error("{0}")]
     Settings(Arc<str>),
@@ -208,6 +215,11 @@ impl RegistryError {
             Self::Unavailable { outage: Outage::Status { after, .. } | Outage::RateLimited { after }, .. } => *after,
             _ => None,
         }
+    }
+
+    /// Whether it is about who asks alone, and must be told to nobody else.
+    pub(crate) fn is_of_one(&self) -> bool {
+        matches!(self, Self::Unavailable { outage: Outage::Crowded, .. })
     }
 
     /// `not_found`, `unauthorized`, `hostile` or `unavailable`: for metrics.

@@ -75,7 +75,10 @@ impl Tokens {
         let answer = self.known.get_or(&key, None, |_| async {
             match answer(of, &challenge, &reply, &call.place()).await {
                 Ok((header, holds)) => Made { bytes: header.len(), value: Ok(header), holds },
-                Err(error) => Made { value: Err(error), holds: FAILURE_LIFE, bytes: 0 },
+                Err(error) => {
+                    let holds = if error.is_of_one() { Duration::ZERO } else { FAILURE_LIFE };
+                    Made { value: Err(error), holds, bytes: 0 }
+                }
             }
         });
         call.authorization = Some(answer.await.value?);

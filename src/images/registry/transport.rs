@@ -12,12 +12,13 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use reqwest::{Response, Url};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::MAX_MANIFEST_BYTES;
-use super::addresses::{Class, Reach, Refused};
+use super::addresses::{self, Class, Crowded, Reach, Refused};
 use super::error::{Fault, Outage, Place, RegistryError};
 use super::tls::ClientSet;
+use crate::shares::Shares;
 
 /// From a request to the head of its answer.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_millis(2_500);
@@ -35,17 +36,25 @@ const MAX_PAUSE: Duration = Duration::from_secs(2);
 const PAUSE_MS: std::ops::Range<u64> = 100..400;
 /// Longest `Retry-After` that is believed.
 const MAX_QUIET: Duration = Duration::from_secs(30);
-/// Most requests to one registry at a time. The manifests and blobs of an image's signatures are asked for at once.
-pub(crate) const MAX_PARALLEL: usize = 16;
+/// Most requests to one registry at a time.
+pub(crate) const MAX_PARALLEL: usize = 32;
+/// Most of them on behalf of one namespace, which may want any number of images. The manifests and blobs of an image's
+/// signatures are asked for at once.
+pub(crate) const MAX_PARALLEL_OF_ONE: usize = MAX_PARALLEL / 2;
 
-/// How a host is spoken to.
+/// How a host is spoken to, and on whose behalf.
+#[derive(Clone)]
 pub(crate) struct Site {
     /// `https://registry.example.com:5000/`
     pub(crate) base: Url,
     pub(crate) plain_http: bool,
     pub(crate) allow_private_addresses: bool,
+    /// Whether a policy says something of the registry.
+    pub(crate) is_named: bool,
     pub(crate) clients: Arc<ClientSet>,
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) permits: Arc<Shares>,
+    /// Namespace of the object that has the image.
+    pub(crate) tenant: Arc<str>,
 }
 
 /// A request.
@@ -136,7 +145,7 @@ impl Site {
         let mut call = call.clone();
         for _ in 0..=MAX_REDIRECTS {
             let at = call.place();
-            let permit = self.permits.acquire().await;
+            let permit = self.permits.take(&self.tenant, 1).await;
             let response = self.send(&call, &at).await?;
             let reach = self.reach_after(&response);
             if !response.status().is_redirection() || call.method == Method::POST {
@@ -148,9 +157,24 @@ impl Site {
         Err(RegistryError::hostile(&call.place(), Fault::Redirects { limit: MAX_REDIRECTS }))
     }
 
+    /// Who writes the name of an image into a Pod may choose any host, and must not learn by it what listens in private
+    /// networks: of a host that no policy names, all that goes wrong there is one and takes the same time.
     async fn send(&self, call: &Call, at: &Place) -> Result<Response, RegistryError> {
-        self.check(&call.url, call.reach, at)?;
-        let mut request = self.clients.of(call.reach).request(call.method.clone(), call.url.clone());
+        if self.is_named || call.reach != Reach::Private {
+            return self.send_within(call.reach, call, at).await;
+        }
+        // What this connects to is public, and what it connects to not private: names may mean both by turns.
+        match self.send_within(Reach::Public, call, at).await {
+            Err(RegistryError::Hostile { fault: Fault::Address { class: Class::Private, .. }, .. }) => {
+                undisclosed(self.send_within(Reach::Private, call, at), at).await
+            }
+            said => said,
+        }
+    }
+
+    async fn send_within(&self, reach: Reach, call: &Call, at: &Place) -> Result<Response, RegistryError> {
+        self.check(&call.url, reach, at)?;
+        let mut request = self.clients.of(reach).request(call.method.clone(), call.url.clone());
         request = request.header(ACCEPT, call.accept).header(ACCEPT_ENCODING, "identity");
         if let Some(authorization) = &call.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
@@ -158,7 +182,8 @@ impl Site {
         if let Some(form) = &call.form {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
         }
-        match tokio::time::timeout(HEAD_TIMEOUT, request.send()).await {
+        let answer = addresses::for_tenant(&self.tenant, request.send());
+        match tokio::time::timeout(HEAD_TIMEOUT, answer).await {
             Err(_) => Err(RegistryError::unavailable(at, Outage::Timeout(HEAD_TIMEOUT))),
             Ok(Err(error)) => Err(failure(&error, at, call)),
             Ok(Ok(response)) => Ok(response),
@@ -212,6 +237,22 @@ impl Site {
             Some(Class::Private) => Reach::Private,
             _ => Reach::Public,
         }
+    }
+}
+
+/// Something, or one and the same error after one and the same time.
+async fn undisclosed<T>(
+    answer: impl Future<Output = Result<T, RegistryError>>,
+    at: &Place,
+) -> Result<T, RegistryError> {
+    let until = Instant::now() + HEAD_TIMEOUT;
+    match answer.await {
+        Err(error) => {
+            tracing::info!(error = %error, "a registry in a private network that no policy names does not answer");
+            tokio::time::sleep_until(until).await;
+            Err(RegistryError::unavailable(at, Outage::Undisclosed))
+        }
+        answer => answer,
     }
 }
 
@@ -295,6 +336,9 @@ fn failure(error: &reqwest::Error, at: &Place, call: &Call) -> RegistryError {
         if let Some(why) = cause.downcast_ref::<Refused>() {
             return refused(why, &call.url, at);
         }
+        if cause.is::<Crowded>() {
+            return RegistryError::unavailable(at, Outage::Crowded);
+        }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return RegistryError::unavailable(at, Outage::Tls(tls.to_string().into()));
         }
@@ -320,6 +364,8 @@ fn refused(why: &Refused, url: &Url, at: &Place) -> RegistryError {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -334,5 +380,31 @@ mod tests {
         assert_eq!(asked("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
         assert_eq!((asked("-1"), asked("soon"), asked("99999999999999999999")), (None, None, None));
         assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_wrong_in_a_private_network_is_one_whatever_it_is_and_when() {
+        let at = Place::of_host("10.0.0.1:22");
+        let faults = [
+            (0, RegistryError::unavailable(&at, Outage::Network("connection refused".into()))),
+            (90, RegistryError::unavailable(&at, Outage::Tls("record overflow".into()))),
+            (1_000, RegistryError::unavailable(&at, Outage::Network("no connection in time".into()))),
+            (2_500, RegistryError::unavailable(&at, Outage::Timeout(HEAD_TIMEOUT))),
+            (5, RegistryError::hostile(&at, Fault::Redirect)),
+        ];
+        for (after, error) in faults {
+            let started = Instant::now();
+            let answer = async {
+                tokio::time::sleep(Duration::from_millis(after)).await;
+                Err::<(), _>(error)
+            };
+            let told = undisclosed(answer, &at).await;
+            assert_eq!(
+                (told, started.elapsed()),
+                (Err(RegistryError::unavailable(&at, Outage::Undisclosed)), HEAD_TIMEOUT)
+            );
+        }
+        let answer = undisclosed(std::future::ready(Ok::<_, RegistryError>(200)), &at).now_or_never();
+        assert_eq!(answer, Some(Ok(200)), "what answers as a registry does is one");
     }
 }

@@ -74,7 +74,10 @@ async fn the_good_pull_secret_is_found_among_useless_ones_and_the_rest_told() {
     assert_eq!(told(&with_users(&registry, &users), &registry, &authority).await, "verified");
     users.insert(0, names.last().unwrap());
     let words = told(&with_users(&registry, &users), &registry, &authority).await;
-    assert!(words.starts_with("unauthorized: ") && words.ends_with("; of all credentials for it the first 8 were tried"), "{words}");
+    assert!(
+        words.starts_with("unauthorized: ") && words.ends_with("; of all credentials for it the first 8 were tried"),
+        "{words}"
+    );
 }
 
 /// Such as those of an account that has used up what it may pull, or one of which a proxy makes a 400.
@@ -126,7 +129,8 @@ async fn pull_secrets_that_cannot_be_read_make_nothing_unavailable() {
     let why = NoCredentials::Unreadable { of: "Secret shop/pull".into(), why: "it is no Docker configuration".into() };
     let images = Images::new(vec![Arc::new(PullSecrets(Err(why)))], Arc::new(NoCluster), &mut Default::default());
     let words = told(&images, &registry, &authority).await;
-    let wanted = "unauthorized: the Docker configuration Secret shop/pull could not be read: it is no Docker configuration";
+    let wanted =
+        "unauthorized: the Docker configuration Secret shop/pull could not be read: it is no Docker configuration";
     assert_eq!(words, wanted);
     assert_eq!(registry.seen(), []);
 }

@@ -1,5 +1,7 @@
 //! What hostile and broken registries do, and the exact words that come of it.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::registry::addresses::{Class, Reach};
 use crate::registry::transport::same_origin;
@@ -145,14 +147,25 @@ async fn a_registry_that_wants_to_be_left_alone_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn only_so_many_requests_go_to_one_registry_at_a_time() {
-    let registry = FakeRegistry::start(|_| Answer::ok("").fault(Broken::Hang)).await;
+async fn only_so_many_requests_go_to_one_registry_at_a_time_and_half_of_them_for_one_namespace() {
+    let registry = FakeRegistry::start(|_| Answer::ok(MANIFEST)).await;
     let client = RegistryClient::new();
-    let of = app(&client, &registry);
-    let all = (0..2 * MAX_PARALLEL).map(|_| client.tagged(&of, "1"));
-    let limit = transport::HEAD_TIMEOUT / 2;
-    assert!(tokio::time::timeout(limit, futures_util::future::join_all(all)).await.is_err());
-    assert_eq!(registry.seen().len(), MAX_PARALLEL);
+    let [a, b, c] = ["a", "b", "c"].map(Arc::<str>::from);
+    let of = |tenant| app(&client, &registry).for_tenant(tenant);
+    let permits = &of(&a).site.permits;
+    let held_by_a = permits.take(&a, MAX_PARALLEL_OF_ONE).await;
+    assert!(client.tagged(&of(&b), "1").await.is_ok(), "what another namespace asks for is in nobody's way");
+    let held_by_b = permits.take(&b, MAX_PARALLEL_OF_ONE).await;
+    let (of_a, of_c) = (of(&a), of(&c));
+    let (one, other) = (client.tagged(&of_a, "1"), client.tagged(&of_c, "1"));
+    tokio::pin!(one, other);
+    assert!((&mut one).now_or_never().is_none() && (&mut other).now_or_never().is_none());
+    drop(held_by_b);
+    assert!(other.await.is_ok());
+    assert!(one.as_mut().now_or_never().is_none());
+    drop(held_by_a);
+    assert!(one.await.is_ok());
+    assert_eq!(registry.seen().len(), 3);
 }
 
 #[tokio::test]

@@ -1,0 +1,40 @@
+//! What one namespace does is no other one's trouble.
+
+use super::*;
+use crate::gather::MAX_TASKS_OF_ONE;
+use crate::gather::judge::MAX_IN_HAND_KIB_OF_ONE;
+use crate::shares::Places;
+
+/// A signed image, and a registry that has it.
+async fn signed_image() -> (FakeRegistry, Arc<Authority>) {
+    let (shelf, key) = (Shelf::default(), Key::new());
+    let image = shelf.image("1", "");
+    shelf.sign(&key, &image);
+    (shelf.registry().await, key.authority())
+}
+
+#[tokio::test]
+async fn a_namespace_with_all_the_looks_that_it_may_have_leaves_those_of_others_alone() {
+    let (registry, authority) = signed_image().await;
+    let (images, mine) = (images(), wanted(&registry, ":1", &[&authority]));
+    let namespace = &mine.credentials.namespace;
+    let held: Vec<Places> = std::iter::from_fn(|| images.0.tasks.try_take(namespace)).collect();
+    assert_eq!(held.len(), MAX_TASKS_OF_ONE);
+    let others = Wanted { credentials: in_namespace("other"), ..mine.clone() };
+    let shed = "unfinished: too many images are looked at right now; try again";
+    assert_eq!(signed(&*gathered(&images, &mine).await), shed);
+    assert_eq!(signed(&*gathered(&images, &others).await), "verified");
+}
+
+/// They share the look at one image, and not what one of them has no room for.
+#[tokio::test]
+async fn a_namespace_without_room_for_signatures_holds_up_nobody_who_wants_the_same_image() {
+    let (registry, authority) = signed_image().await;
+    let (images, mine) = (images(), wanted(&registry, ":1", &[&authority]));
+    let held = images.0.in_hand.take(&mine.credentials.namespace, MAX_IN_HAND_KIB_OF_ONE).await;
+    let others = Wanted { credentials: in_namespace("other"), ..mine.clone() };
+    let both = futures_util::future::join(gathered(&images, &mine), gathered(&images, &others)).await;
+    let no_room = "unfinished: too many signatures are verified for this namespace right now; try again";
+    assert_eq!((signed(&both.0).as_str(), signed(&both.1).as_str()), (no_room, "verified"));
+    drop(held);
+}
