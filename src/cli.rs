@@ -11,6 +11,12 @@ use stockade_policy::compiled;
 
 use crate::pod_security::Level;
 
+mod certs;
+mod net;
+
+pub(crate) use certs::{CertsAction, CertsArgs, CertsCluster, CertsDir};
+pub(crate) use net::{ConnectivityArgs, NetArgs, NetVerb, Picture};
+
 /// One policy repository: checked in CI, enforced at the API server, held in the kernel.
 ///
 /// Exit codes: 0 clean, 1 findings, 2 the tool could not do its job.
@@ -40,6 +46,8 @@ pub(crate) enum Verb {
     Audit(AuditArgs),
     /// Is this image trusted, by which policy, and why not. Exit code 0 verified, 1 refused, 2 not known.
     VerifyImage(VerifyImageArgs),
+    /// What network policies mean: who reaches whom.
+    Net(NetArgs),
     /// Mint, inspect or rotate the webhook's certificates.
     Certs(CertsArgs),
     /// Whether the webhook of a cluster is registered and answers; exit code 1 when not.
@@ -306,52 +314,6 @@ pub(crate) struct StatusArgs {
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
-}
-
-/// `stockade certs`
-#[derive(Debug, Args)]
-pub(crate) struct CertsArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub(crate) action: CertsAction,
-}
-
-/// Actions on certificates.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CertsAction {
-    /// Mint a CA and a serving certificate when the folder has none.
-    Mint(CertsDir),
-    /// Show what the folder holds.
-    Inspect(CertsDir),
-    /// Mint a new serving certificate, signed by the folder's CA; a running webhook picks it up.
-    Rotate(CertsDir),
-    /// Ask the webhook in a cluster for a new CA; it takes the old one's place when all trust it.
-    RotateCa(CertsCluster),
-}
-
-/// Where the Secret is.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct CertsCluster {
-    /// How to reach the API server; default: the Pod's service account, $KUBECONFIG or ~/.kube/config.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Namespace of the webhook.
-    #[arg(long, value_name = "NAMESPACE", default_value = "stockade-system")]
-    pub(crate) namespace: String,
-    /// Secret with the certificate.
-    #[arg(long, value_name = "NAME", default_value = stockade_cluster::certificates::DEFAULT_SECRET)]
-    pub(crate) certificate_secret: String,
-}
-
-/// Folder and names.
-#[derive(Debug, Args)]
-pub(crate) struct CertsDir {
-    /// Folder with tls.crt, tls.key and ca.crt.
-    #[arg(value_name = "DIR", default_value = "certs")]
-    pub(crate) dir: PathBuf,
-    /// Further DNS name or IP address the certificate is for; repeatable.
-    #[arg(long = "san", value_name = "NAME")]
-    pub(crate) names: Vec<String>,
 }
 
 /// `stockade failsafe`

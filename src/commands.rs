@@ -4,6 +4,7 @@ mod audit;
 mod certs;
 mod check;
 mod failsafe;
+mod net;
 mod review;
 mod serve;
 mod static_files;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Review(args) => review::run(&args, quiet),
         Verb::Test(args) => test::run(&args),
         Verb::Audit(args) => audit::run(&args, quiet),
+        Verb::Net(args) => net::run(&args, quiet),
         Verb::Certs(args) => certs::run(args),
         Verb::Status(args) => status::run(&args),
         Verb::VerifyImage(args) => verify_image::run(&args, quiet),

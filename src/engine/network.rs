@@ -3,9 +3,9 @@
 //! A policy *selects* a Pod of its own namespace whose labels its podSelector matches; Pods on the host's network are
 //! selected by none, because their traffic is the node's. It *isolates* in the directions of its policyTypes.
 
-use std::net::IpAddr;
-
 use stockade_cel::{Object, Value};
+use stockade_netpol::addresses::{AddressSet, Cidr, Family};
+pub use stockade_netpol::policy::Direction;
 use stockade_policy::selector::{LabelSelector, Operator, Requirement};
 
 use crate::facts::Kind;
@@ -13,15 +13,6 @@ use crate::pod_template;
 
 /// The kind that is read.
 pub const NETWORK_POLICY: Kind<'static> = Kind { api_version: "networking.k8s.io/v1", kind: "NetworkPolicy" };
-
-/// A direction, seen from the Pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// To the Pod.
-    Ingress,
-    /// From the Pod.
-    Egress,
-}
 
 /// What matters of a Pod.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +139,7 @@ pub fn isolates(policy: Value<'_>, direction: Direction) -> bool {
 /// with neither peers nor ports, or rules without ports whose ipBlocks cover all IPv4 or all IPv6 addresses, however
 /// they are cut up.
 pub fn allows_all(policy: Value<'_>, direction: Direction) -> bool {
-    let mut blocks = Blocks::default();
+    let mut blocks = Vec::new();
     for rule in rules(policy, direction) {
         if !list_of(*rule, "ports").is_empty() {
             continue;
@@ -157,11 +148,17 @@ pub fn allows_all(policy: Value<'_>, direction: Direction) -> bool {
         if peers.is_empty() {
             return true;
         }
-        for block in peers.iter().filter_map(|p| p.get("ipBlock")) {
-            blocks.add(block);
-        }
+        blocks.extend(peers.iter().filter_map(|p| p.get("ipBlock")).filter_map(block));
     }
-    blocks.cover_everything()
+    let allowed = AddressSet::of_blocks(blocks.iter().map(|(block, holes)| (block, holes.as_slice())));
+    allowed.covers(Family::V4) || allowed.covers(Family::V6)
+}
+
+/// The addresses of an `ipBlock`, and its exceptions. One that does not parse allows nothing.
+fn block(written: Value<'_>) -> Option<(Cidr, Vec<Cidr>)> {
+    let cidr = |value: Value<'_>| value.as_str().and_then(|text| Cidr::parse(text).ok());
+    let holes = list_of(written, "except").iter().filter_map(|hole| cidr(*hole)).collect();
+    Some((written.get("cidr").and_then(cidr)?, holes))
 }
 
 fn rules<'a>(policy: Value<'a>, direction: Direction) -> &'a [Value<'a>] {
@@ -171,99 +168,6 @@ fn rules<'a>(policy: Value<'a>, direction: Direction) -> &'a [Value<'a>] {
 /// A list member; one that is absent or null is empty, as to the API server.
 fn list_of<'a>(object: Value<'a>, key: &str) -> &'a [Value<'a>] {
     object.get(key).and_then(Value::as_list).unwrap_or(&[])
-}
-
-// === impl Direction ===
-
-impl Direction {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => "Ingress",
-            Self::Egress => "Egress",
-        }
-    }
-
-    fn rules(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-        }
-    }
-
-    fn peers(self) -> &'static str {
-        match self {
-            Self::Ingress => "from",
-            Self::Egress => "to",
-        }
-    }
-}
-
-/// Inclusive address ranges by family.
-#[derive(Default)]
-struct Blocks {
-    v4: Vec<(u128, u128)>,
-    v6: Vec<(u128, u128)>,
-}
-
-impl Blocks {
-    /// Adds the addresses of an `ipBlock` without its exceptions. One that does not parse allows nothing.
-    fn add(&mut self, block: Value<'_>) {
-        let Some((v6, range)) = block.get("cidr").and_then(Value::as_str).and_then(range) else { return };
-        let excepts = list_of(block, "except").iter().filter_map(|e| e.as_str()).filter_map(self::range);
-        let holes = excepts.filter(|except| except.0 == v6).map(|except| except.1).collect();
-        let ranges = without(range, holes);
-        if v6 { self.v6.extend(ranges) } else { self.v4.extend(ranges) }
-    }
-
-    fn cover_everything(mut self) -> bool {
-        covers(&mut self.v4, u128::from(u32::MAX)) || covers(&mut self.v6, u128::MAX)
-    }
-}
-
-/// First and last address of a CIDR, and whether it is IPv6.
-fn range(cidr: &str) -> Option<(bool, (u128, u128))> {
-    let (address, bits) = cidr.split_once('/')?;
-    let bits: u32 = bits.parse().ok()?;
-    let (v6, address, width) = match address.parse().ok()? {
-        IpAddr::V4(a) => (false, u128::from(u32::from(a)), 32_u32),
-        IpAddr::V6(a) => (true, u128::from(a), 128),
-    };
-    let host_bits = width.checked_sub(bits)?;
-    let mask = if host_bits == 128 { u128::MAX } else { (1_u128 << host_bits) - 1 };
-    Some((v6, (address & !mask, address | mask)))
-}
-
-/// What holes leave of a range. Sorted and swept once: whoever may write a NetworkPolicy chooses how many there are.
-fn without(range: (u128, u128), mut holes: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
-    holes.sort_unstable();
-    let mut left = Vec::new();
-    let mut next = range.0;
-    for (from, to) in holes.into_iter().filter(|h| h.0 <= range.1) {
-        if from > next {
-            left.push((next, from - 1));
-        }
-        match to.checked_add(1) {
-            Some(after) if after <= range.1 => next = next.max(after),
-            _ => return left,
-        }
-    }
-    left.push((next, range.1));
-    left
-}
-
-fn covers(ranges: &mut [(u128, u128)], last: u128) -> bool {
-    ranges.sort_unstable();
-    let mut next = 0;
-    for &(from, to) in ranges.iter() {
-        if from > next {
-            return false;
-        }
-        if to >= last {
-            return true;
-        }
-        next = next.max(to + 1);
-    }
-    false
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub mod host_library;
 pub mod images;
 pub mod matching;
 pub mod objects;
-mod read;
+pub mod read;
 pub mod selector;
 pub mod source;
 pub mod source_file;

@@ -48,9 +48,22 @@ pub fn load_documents(file_name: &str, text: &str) -> Result<Vec<LoadedObject>, 
 }
 
 /// A node, with the apiVersion and kind that its list gives it.
-pub(crate) struct Item<'n> {
-    pub(crate) node: &'n Node,
-    pub(crate) defaults: Option<(String, String)>,
+pub struct Item<'n> {
+    /// The object.
+    pub node: &'n Node,
+    /// What it does not say itself.
+    pub defaults: Option<(String, String)>,
+}
+
+impl<'n> Item<'n> {
+    /// `apiVersion` and `kind`, when both are there.
+    pub fn kind(&self) -> Option<(&str, &str)> {
+        let written = |name: &str| self.node.get(name).and_then(Node::as_str);
+        match &self.defaults {
+            Some((api_version, kind)) => Some((api_version, kind)),
+            None => Some((written("apiVersion")?, written("kind")?)),
+        }
+    }
 }
 
 pub(crate) fn loaded(file: &SourceFile, item: &Item<'_>) -> LoadedObject {
@@ -67,7 +80,7 @@ pub(crate) fn loaded(file: &SourceFile, item: &Item<'_>) -> LoadedObject {
 }
 
 /// Takes lists apart. Lists inside lists are followed as deep as documents may nest.
-pub(crate) fn flatten<'n>(file: &SourceFile, node: &'n Node, out: &mut Vec<Item<'n>>, diagnostics: &mut Diagnostics) {
+pub fn flatten<'n>(file: &SourceFile, node: &'n Node, out: &mut Vec<Item<'n>>, diagnostics: &mut Diagnostics) {
     if diagnostics.is_full() {
         return;
     }

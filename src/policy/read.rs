@@ -17,19 +17,21 @@ pub(crate) mod exception;
 pub(crate) mod expressions;
 pub(crate) mod group;
 pub(crate) mod image_policy;
-pub(crate) mod labels;
+pub mod labels;
 pub(crate) mod matching;
-pub(crate) mod metadata;
-pub(crate) mod names;
+pub mod metadata;
+pub mod names;
 pub(crate) mod policy;
 pub(crate) mod rollout;
 pub(crate) mod suggest;
 
 /// A value and its path (`spec.validations[0].expression`).
 #[derive(Debug, Clone)]
-pub(crate) struct Field<'n> {
-    pub(crate) node: &'n Node,
-    pub(crate) path: String,
+pub struct Field<'n> {
+    /// The value.
+    pub node: &'n Node,
+    /// From the object's root.
+    pub path: String,
 }
 
 /// A string with its place, kept until it is compiled.
@@ -42,15 +44,17 @@ pub struct Text {
 }
 
 /// A mapping while its fields are taken out. What was never asked for is unknown.
-pub(crate) struct Members<'n> {
+pub struct Members<'n> {
     field: Field<'n>,
     known: Vec<&'static str>,
 }
 
 /// Collects the faults of one file.
-pub(crate) struct Reader<'f> {
-    pub(crate) file: &'f SourceFile,
-    pub(crate) diagnostics: Diagnostics,
+pub struct Reader<'f> {
+    /// Text the places point into.
+    pub file: &'f SourceFile,
+    /// What was found so far.
+    pub diagnostics: Diagnostics,
 }
 
 // === impl Text ===
@@ -65,11 +69,13 @@ impl Text {
 // === impl Field ===
 
 impl<'n> Field<'n> {
-    pub(crate) fn root(node: &'n Node) -> Self {
+    /// The object itself.
+    pub fn root(node: &'n Node) -> Self {
         Self { node, path: String::new() }
     }
 
-    pub(crate) fn child_path(&self, name: &str) -> String {
+    /// `spec.a` of `spec`.
+    pub fn child_path(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
@@ -86,14 +92,14 @@ impl<'n> Field<'n> {
 
 impl<'n> Members<'n> {
     /// The value of a field; null counts as absent.
-    pub(crate) fn get(&mut self, name: &'static str) -> Option<Field<'n>> {
+    pub fn get(&mut self, name: &'static str) -> Option<Field<'n>> {
         self.known.push(name);
         let node = self.field.node.get(name).filter(|n| !n.is_null())?;
         Some(Field { node, path: self.field.child_path(name) })
     }
 
     /// The value of a field, or `Required value` when it is absent.
-    pub(crate) fn require(&mut self, reader: &mut Reader<'_>, name: &'static str, detail: &str) -> Option<Field<'n>> {
+    pub fn require(&mut self, reader: &mut Reader<'_>, name: &'static str, detail: &str) -> Option<Field<'n>> {
         let found = self.get(name);
         if found.is_none() {
             reader.missing(&self.field, name, detail);
@@ -102,16 +108,17 @@ impl<'n> Members<'n> {
     }
 
     /// Accepts a field without looking into it.
-    pub(crate) fn ignore(&mut self, names: &[&'static str]) {
+    pub fn ignore(&mut self, names: &[&'static str]) {
         self.known.extend_from_slice(names);
     }
 
-    pub(crate) fn field(&self) -> &Field<'n> {
+    /// The mapping itself.
+    pub fn field(&self) -> &Field<'n> {
         &self.field
     }
 
     /// Reports every field that was never asked for.
-    pub(crate) fn finish(self, reader: &mut Reader<'_>) {
+    pub fn finish(self, reader: &mut Reader<'_>) {
         let Content::Mapping(members) = &self.field.node.content else { return };
         for member in members.iter().filter(|m| !self.known.contains(&m.key.as_str())) {
             if reader.diagnostics.is_full() {
@@ -139,17 +146,36 @@ fn listed(known: &[&str]) -> String {
 // === impl Reader ===
 
 impl<'f> Reader<'f> {
-    pub(crate) fn new(file: &'f SourceFile) -> Self {
+    /// Of one file.
+    pub fn new(file: &'f SourceFile) -> Self {
         Self { file, diagnostics: Diagnostics::default() }
     }
 
-    pub(crate) fn report(&mut self, field: &Field<'_>, message: impl Into<String>) {
+    /// A fault of a value.
+    pub fn report(&mut self, field: &Field<'_>, message: impl Into<String>) {
         self.report_at(field.node.span, &field.path, message);
     }
 
-    pub(crate) fn report_at(&mut self, span: Span, path: &str, message: impl Into<String>) {
+    /// A fault of a place.
+    pub fn report_at(&mut self, span: Span, path: &str, message: impl Into<String>) {
         if !self.diagnostics.is_full() {
             self.diagnostics.push(Diagnostic::at(Severity::Error, self.file, span, message).field(path));
+        }
+    }
+
+    /// A fault of a value, and what to do about it.
+    pub fn report_with_help(&mut self, field: &Field<'_>, message: impl Into<String>, help: impl Into<String>) {
+        if !self.diagnostics.is_full() {
+            let d = Diagnostic::at(Severity::Error, self.file, field.node.span, message).field(&field.path);
+            self.diagnostics.push(d.help(help));
+        }
+    }
+
+    /// What is probably not meant, and what to do about it.
+    pub fn warn(&mut self, field: &Field<'_>, message: impl Into<String>, help: impl Into<String>) {
+        if !self.diagnostics.is_full() {
+            let d = Diagnostic::at(Severity::Warning, self.file, field.node.span, message).field(&field.path);
+            self.diagnostics.push(d.help(help));
         }
     }
 
@@ -162,32 +188,32 @@ impl<'f> Reader<'f> {
     }
 
     /// `Invalid value: "x": detail`
-    pub(crate) fn invalid(&mut self, field: &Field<'_>, detail: &str) {
+    pub fn invalid(&mut self, field: &Field<'_>, detail: &str) {
         self.report(field, format!("Invalid value: {}: {detail}", shown(field.node)));
     }
 
     /// `Required value: detail` of a field that is there but empty.
-    pub(crate) fn empty(&mut self, field: &Field<'_>, detail: &str) {
+    pub fn empty(&mut self, field: &Field<'_>, detail: &str) {
         self.report(field, required(detail));
     }
 
     /// `Required value: detail` of a field that is absent, shown at its parent.
-    pub(crate) fn missing(&mut self, parent: &Field<'_>, name: &str, detail: &str) {
+    pub fn missing(&mut self, parent: &Field<'_>, name: &str, detail: &str) {
         self.report_at(parent.node.span, &parent.child_path(name), required(detail));
     }
 
     /// `Duplicate value: "x"`
-    pub(crate) fn duplicate(&mut self, field: &Field<'_>) {
+    pub fn duplicate(&mut self, field: &Field<'_>) {
         self.report(field, format!("Duplicate value: {}", shown(field.node)));
     }
 
     /// `Forbidden: detail`
-    pub(crate) fn forbidden(&mut self, field: &Field<'_>, detail: &str) {
+    pub fn forbidden(&mut self, field: &Field<'_>, detail: &str) {
         self.report(field, format!("Forbidden: {detail}"));
     }
 
     /// `Unsupported value: "x": supported values: "a", "b"`
-    pub(crate) fn unsupported(&mut self, field: &Field<'_>, supported: &[&'static str]) {
+    pub fn unsupported(&mut self, field: &Field<'_>, supported: &[&'static str]) {
         if self.diagnostics.is_full() {
             return;
         }
@@ -216,7 +242,8 @@ impl<'f> Reader<'f> {
         self.diagnostics.push(d);
     }
 
-    pub(crate) fn members<'n>(&mut self, field: &Field<'n>) -> Option<Members<'n>> {
+    /// The members of a mapping; anything else is a fault.
+    pub fn members<'n>(&mut self, field: &Field<'n>) -> Option<Members<'n>> {
         if matches!(field.node.content, Content::Mapping(_)) {
             return Some(Members { field: field.clone(), known: Vec::new() });
         }
@@ -224,7 +251,8 @@ impl<'f> Reader<'f> {
         None
     }
 
-    pub(crate) fn string<'n>(&mut self, field: &Field<'n>) -> Option<&'n str> {
+    /// The text of a string; anything else is a fault.
+    pub fn string<'n>(&mut self, field: &Field<'n>) -> Option<&'n str> {
         if let Some(s) = field.node.as_str() {
             return Some(s);
         }
@@ -233,7 +261,7 @@ impl<'f> Reader<'f> {
     }
 
     /// Elements of a list with their paths; null elements are faults.
-    pub(crate) fn list<'n>(&mut self, field: &Field<'n>) -> Vec<Field<'n>> {
+    pub fn list<'n>(&mut self, field: &Field<'n>) -> Vec<Field<'n>> {
         let Content::Sequence(items) = &field.node.content else {
             self.wrong_type(field, "a list");
             return Vec::new();
@@ -242,23 +270,23 @@ impl<'f> Reader<'f> {
     }
 
     /// A list of strings; those of another type are reported and left out.
-    pub(crate) fn strings<'n>(&mut self, field: &Field<'n>) -> Vec<(Field<'n>, &'n str)> {
+    pub fn strings<'n>(&mut self, field: &Field<'n>) -> Vec<(Field<'n>, &'n str)> {
         let items = self.list(field);
         items.into_iter().filter_map(|item| self.string(&item).map(|s| (item, s))).collect()
     }
 
     /// As [`Self::list`]; nothing when the field is absent.
-    pub(crate) fn optional_list<'n>(&mut self, field: Option<&Field<'n>>) -> Vec<Field<'n>> {
+    pub fn optional_list<'n>(&mut self, field: Option<&Field<'n>>) -> Vec<Field<'n>> {
         field.map(|f| self.list(f)).unwrap_or_default()
     }
 
     /// As [`Self::strings`]; nothing when the field is absent.
-    pub(crate) fn optional_strings<'n>(&mut self, field: Option<&Field<'n>>) -> Vec<(Field<'n>, &'n str)> {
+    pub fn optional_strings<'n>(&mut self, field: Option<&Field<'n>>) -> Vec<(Field<'n>, &'n str)> {
         field.map(|f| self.strings(f)).unwrap_or_default()
     }
 
     /// A list of at most so many elements that is not empty.
-    pub(crate) fn bounded_list<'n>(&mut self, field: &Field<'n>, most: usize) -> Vec<Field<'n>> {
+    pub fn bounded_list<'n>(&mut self, field: &Field<'n>, most: usize) -> Vec<Field<'n>> {
         let before = self.diagnostics.len();
         let items = self.list(field);
         if items.is_empty() && self.diagnostics.len() == before {
@@ -291,7 +319,7 @@ impl<'f> Reader<'f> {
     }
 
     /// An integer within bounds.
-    pub(crate) fn integer(&mut self, field: &Field<'_>, bounds: std::ops::RangeInclusive<u32>) -> Option<u32> {
+    pub fn integer(&mut self, field: &Field<'_>, bounds: std::ops::RangeInclusive<u32>) -> Option<u32> {
         let Some(number) = field.node.as_i64() else {
             self.wrong_type(field, "an integer");
             return None;
@@ -313,7 +341,7 @@ impl<'f> Reader<'f> {
     }
 
     /// One of a closed set of words.
-    pub(crate) fn choice<T: Copy>(&mut self, field: &Field<'_>, choices: &[(&'static str, T)]) -> Option<T> {
+    pub fn choice<T: Copy>(&mut self, field: &Field<'_>, choices: &[(&'static str, T)]) -> Option<T> {
         let word = self.string(field)?;
         let found = choices.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
         if found.is_none() {
@@ -377,12 +405,7 @@ const GROUP: &str = "NamespaceGroup";
 pub(crate) fn read_object(reader: &mut Reader<'_>, item: &Item<'_>) -> Loaded {
     let node = item.node;
     let root = Field::root(node);
-    let written = |name: &str| node.get(name).and_then(Node::as_str);
-    let (api_version, kind) = match &item.defaults {
-        Some((api_version, kind)) => (Some(api_version.as_str()), Some(kind.as_str())),
-        None => (written("apiVersion"), written("kind")),
-    };
-    let (Some(api_version), Some(kind)) = (api_version, kind) else { return Loaded::Other };
+    let Some((api_version, kind)) = item.kind() else { return Loaded::Other };
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     if !is_policy_kind(reader, node, group, version, kind) {
         return if matches!(group, REGISTRATION_GROUP | STOCKADE_GROUP) && !WEBHOOK_KINDS.contains(&kind) {

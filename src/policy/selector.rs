@@ -39,14 +39,16 @@ pub enum Operator {
 impl LabelSelector {
     /// Whether labels match. `None` stands for an object without labels.
     pub fn matches(&self, labels: Option<&Object<'_>>) -> bool {
-        self.requirements.iter().all(|r| {
-            let value = labels.and_then(|l| l.get(&r.key)).and_then(|v| v.as_str());
-            match (r.operator, value) {
-                (Operator::In, Some(v)) => r.values.iter().any(|w| w == v),
-                (Operator::NotIn, Some(v)) => r.values.iter().all(|w| w != v),
-                (Operator::In, None) | (Operator::DoesNotExist, Some(_)) | (Operator::Exists, None) => false,
-                (Operator::NotIn, None) | (Operator::DoesNotExist, None) | (Operator::Exists, Some(_)) => true,
-            }
+        self.matches_by(|key| labels.and_then(|l| l.get(key)).and_then(|v| v.as_str()))
+    }
+
+    /// Whether labels match that are looked up by their key.
+    pub fn matches_by<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+        self.requirements.iter().all(|r| match (r.operator, label(&r.key)) {
+            (Operator::In, Some(v)) => r.values.iter().any(|w| w == v),
+            (Operator::NotIn, Some(v)) => r.values.iter().all(|w| w != v),
+            (Operator::In, None) | (Operator::DoesNotExist, Some(_)) | (Operator::Exists, None) => false,
+            (Operator::NotIn, None) | (Operator::DoesNotExist, None) | (Operator::Exists, Some(_)) => true,
         })
     }
 

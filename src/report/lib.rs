@@ -1,9 +1,10 @@
-//! Decisions and findings for people and programs: table, JSON, YAML.
+//! Decisions and findings for people and programs: table, JSON, YAML, pictures.
 //!
 //! One printer for all verbs: a verb builds one of the reports here and hands it to [`print`].
 
 mod audit;
 mod check;
+pub mod net;
 mod review;
 mod table;
 mod tests_run;

@@ -5,7 +5,7 @@ use crate::selector::{LabelSelector, Operator, Requirement};
 use crate::tree::Content;
 
 /// A mapping of labels, with its faults reported.
-pub(crate) fn read_labels(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(String, String)> {
+pub fn read_labels(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(String, String)> {
     let Some(members) = reader.members(field) else { return Vec::new() };
     let Content::Mapping(entries) = &members.field().node.content else { return Vec::new() };
     let mut labels = Vec::new();
@@ -26,7 +26,7 @@ pub(crate) fn read_labels(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(St
 }
 
 /// `metav1.LabelSelector`
-pub(crate) fn read_selector(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<LabelSelector> {
+pub fn read_selector(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<LabelSelector> {
     let mut members = reader.members(field)?;
     let mut requirements = Vec::new();
     if let Some(labels) = members.get("matchLabels") {

@@ -1,4 +1,4 @@
-//! `metadata` of a policy or binding.
+//! `metadata` of an object.
 
 use stockade_cel::source::Span;
 
@@ -14,28 +14,34 @@ const ANNOTATION_PREFIX: &str = "stockade.dev/";
 pub(crate) const SEVERITIES: [&str; 5] = ["critical", "high", "medium", "low", "info"];
 
 /// What is needed of `metadata`.
-pub(crate) struct ObjectMeta {
-    pub(crate) name: String,
-    pub(crate) name_span: Span,
+pub struct ObjectMeta {
+    /// `metadata.name`
+    pub name: String,
+    /// Place of the name.
+    pub name_span: Span,
     /// From the `stockade.dev/…` annotations.
-    pub(crate) described: Metadata,
+    pub described: Metadata,
     /// Of a namespaced object.
-    pub(crate) namespace: Option<String>,
+    pub namespace: Option<String>,
     /// Seconds since 1970; what the API server has written.
-    pub(crate) created: Option<i64>,
+    pub created: Option<i64>,
     /// Counts the changes of the spec; what the API server has written.
-    pub(crate) generation: Option<i64>,
+    pub generation: Option<i64>,
 }
 
 /// Whether objects of a kind live in namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub enum Scope {
+    /// In none.
     Cluster,
+    /// In one, which must be named.
     Namespaced,
+    /// In one; who applies an object that names none chooses it.
+    NamespacedByDefault,
 }
 
 /// Reads `metadata` of an object with a DNS subdomain as name.
-pub(crate) fn read(reader: &mut Reader<'_>, object: &mut Members<'_>, scope: Scope) -> Option<ObjectMeta> {
+pub fn read(reader: &mut Reader<'_>, object: &mut Members<'_>, scope: Scope) -> Option<ObjectMeta> {
     let field = object.require(reader, "metadata", "")?;
     let mut meta = reader.members(&field)?;
     meta.ignore(&[
@@ -74,8 +80,11 @@ pub(crate) fn read(reader: &mut Reader<'_>, object: &mut Members<'_>, scope: Sco
 }
 
 fn read_namespace(reader: &mut Reader<'_>, meta: &mut Members<'_>, scope: Scope) -> Option<String> {
-    if scope == Scope::Namespaced {
-        let field = meta.require(reader, "namespace", "it is about objects of its own namespace")?;
+    if scope != Scope::Cluster {
+        let field = match scope {
+            Scope::Namespaced => meta.require(reader, "namespace", "it is about objects of its own namespace")?,
+            _ => meta.get("namespace")?,
+        };
         let text = reader.string(&field)?;
         for fault in names::dns1123_label(text) {
             reader.invalid(&field, &fault);

@@ -28,7 +28,7 @@ fn too_long(limit: usize, unit: &str) -> String {
 }
 
 /// `example.com`, up to 253 bytes.
-pub(crate) fn dns_subdomain(name: &str) -> Vec<String> {
+pub fn dns_subdomain(name: &str) -> Vec<String> {
     subdomain(name, "characters")
 }
 
@@ -50,7 +50,7 @@ fn is_lower_label(label: &str) -> bool {
 }
 
 /// `my-name`, up to 63 bytes: the name of a Namespace.
-pub(crate) fn dns1123_label(name: &str) -> Vec<String> {
+pub fn dns1123_label(name: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if name.len() > 63 {
         faults.push(too_long(63, "bytes"));

@@ -1,0 +1,61 @@
+//! Arguments of `stockade net`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// `stockade net`
+#[derive(Debug, Args)]
+pub(crate) struct NetArgs {
+    /// What to ask.
+    #[command(subcommand)]
+    pub(crate) verb: NetVerb,
+}
+
+/// Questions about network policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NetVerb {
+    /// Who may reach whom. Exit code 0; with --against 1 when something changes.
+    Connectivity(ConnectivityArgs),
+}
+
+/// Manifests that are judged.
+#[derive(Debug, Args)]
+pub(crate) struct NetSource {
+    /// Manifests: NetworkPolicies, ClusterNetworkPolicies, and what they are about: Pods or workloads, Namespaces, Nodes.
+    /// Files, folders, or - for standard input.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Namespace of objects that name none.
+    #[arg(long, short, default_value = "default")]
+    pub(crate) namespace: String,
+}
+
+/// `stockade net connectivity`
+#[derive(Debug, Args)]
+pub(crate) struct ConnectivityArgs {
+    /// What to judge.
+    #[command(flatten)]
+    pub(crate) source: NetSource,
+    /// Manifests as they were before; what has changed since is told instead. Repeatable.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) against: Vec<PathBuf>,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Picture::Table)]
+    pub(crate) output: Picture,
+}
+
+/// Output formats of connectivity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Picture {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// A graph for Graphviz.
+    Dot,
+    /// A matrix as a picture.
+    Svg,
+}

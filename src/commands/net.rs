@@ -1,0 +1,46 @@
+//! `stockade net`: what network policies mean, from manifests alone.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use stockade_netpol::compile::Compiled;
+use stockade_netpol::read::ManifestReader;
+use stockade_policy::sources::manifest_files;
+
+use crate::cli::{NetArgs, NetVerb};
+use crate::exit::Exit;
+use crate::inputs::{Refused, read_text};
+
+mod connectivity;
+
+/// Answers one question.
+///
+/// # Errors
+/// Manifests that cannot be used.
+pub(crate) fn run(args: &NetArgs, quiet: bool) -> Result<Exit> {
+    match &args.verb {
+        NetVerb::Connectivity(args) => connectivity::run(args, quiet),
+    }
+}
+
+/// Reads manifests. Warnings go to stderr unless `quiet`.
+fn compiled(paths: &[PathBuf], namespace: &str, quiet: bool) -> Result<Compiled> {
+    let mut reader = ManifestReader::new(namespace);
+    for file in manifest_files(paths).map_err(Refused)? {
+        let (name, text) = read_text(&file)?;
+        reader.add(&name, &text);
+    }
+    let read = reader.finish();
+    if read.diagnostics.has_errors() {
+        return Err(Refused(read.diagnostics).into());
+    }
+    if !quiet {
+        for diagnostic in &read.diagnostics {
+            anstream::eprintln!("{diagnostic}");
+        }
+    }
+    if read.state.pods.is_empty() {
+        bail!("no Pods and no workloads among the manifests: there is nobody to reach anybody");
+    }
+    Ok(Compiled::new(read.policies, read.state)?)
+}

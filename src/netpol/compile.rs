@@ -1,0 +1,349 @@
+//! Policies and what they are about, to one form that answers quickly.
+//!
+//! Each distinct selector is matched once with each identity, never with pairs of Pods. A rule is then a set of
+//! identities, a set of addresses and a set of ports, apart from each other, as a table of a kernel wants them.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::addresses::AddressSet;
+use crate::identities::{Identities, IdentityId, IdentitySet};
+use crate::policy::{Action, Direction, DomainName, Peer, Peers, Pods, Policy, PortMatch, Ports, Rule, Tier};
+use crate::ports::{Connections, PortSet, Protocol};
+use crate::state::{ContainerPort, PodId, State};
+
+/// Most pairs of a selector and an identity, a bit each: 256 MiB.
+pub const MAX_MATCHES: usize = 1 << 31;
+
+/// Policies over a state.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    state: State,
+    policies: Vec<Policy>,
+    identities: Identities,
+    /// Whom each distinct selector means.
+    selectors: HashMap<Pods, Arc<IdentitySet>>,
+    /// By policy and direction; parallel to the policy's own rules.
+    rules: Vec<[Vec<CompiledRule>; 2]>,
+    /// By identity and direction.
+    tables: Vec<[Table; 2]>,
+}
+
+/// Which policy of a [`Compiled`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyId(pub u32);
+
+/// Which rule of a [`Compiled`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleId {
+    /// Its policy.
+    pub policy: PolicyId,
+    /// In which list.
+    pub direction: Direction,
+    /// Place in it.
+    pub index: u32,
+}
+
+/// What does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooMuch {
+    /// See [`MAX_MATCHES`].
+    #[error("{selectors} different selectors over {identities} different sets of labels are too many to judge at once")]
+    Matches {
+        /// Distinct selectors.
+        selectors: usize,
+        /// Distinct identities.
+        identities: usize,
+    },
+}
+
+/// Policies that select an identity in a direction, each tier in its order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) admin: Vec<PolicyId>,
+    pub(crate) network: Vec<PolicyId>,
+    pub(crate) baseline: Vec<PolicyId>,
+}
+
+/// A rule, with its selectors resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CompiledRule {
+    pub(crate) action: Action,
+    peers: CompiledPeers,
+    /// Ports by number.
+    fixed: Connections,
+    /// Ports whose numbers the destination says.
+    named: Vec<PortName>,
+}
+
+/// Of one protocol, or of any.
+type PortName = (Option<Protocol>, Arc<str>);
+
+#[derive(Debug, Clone, PartialEq)]
+enum CompiledPeers {
+    Everyone,
+    AnyOf { identities: Arc<IdentitySet>, addresses: AddressSet, domains: Vec<DomainName> },
+}
+
+/// The far end of a connection, as rules see it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Far<'a> {
+    pub(crate) identity: Option<IdentityId>,
+    pub(crate) address: Option<std::net::IpAddr>,
+    /// Names that were resolved to the address.
+    pub(crate) names: &'a [&'a str],
+}
+
+// === impl Compiled ===
+
+impl Compiled {
+    /// Puts them together. Within a tier policies are asked by priority; those of one priority, whose order the
+    /// specification leaves open, by name.
+    ///
+    /// # Errors
+    /// More than can be judged at once.
+    pub fn new(mut policies: Vec<Policy>, state: State) -> Result<Self, TooMuch> {
+        policies.sort_by(|a, b| {
+            (a.tier, a.priority, &a.namespace, &a.name).cmp(&(b.tier, b.priority, &b.namespace, &b.name))
+        });
+        let identities = Identities::new(&state);
+        let selectors = match_all(&policies, &state, &identities)?;
+        let mut compiled = Self { state, policies, identities, selectors, rules: Vec::new(), tables: Vec::new() };
+        compiled.rules = compiled.policies.iter().map(|p| compiled.compile_rules(p)).collect();
+        compiled.tables = compiled.build_tables();
+        Ok(compiled)
+    }
+
+    /// What they are about.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// All policies with their numbers, in the order in which they are asked.
+    pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &Policy)> {
+        (0..).map(PolicyId).zip(&self.policies)
+    }
+
+    /// The policy with a number. Numbers are given by this value alone.
+    pub fn policy(&self, id: PolicyId) -> &Policy {
+        &self.policies[id.0 as usize]
+    }
+
+    /// The rule with a number.
+    pub fn rule(&self, id: RuleId) -> &Rule {
+        let rules = self.policy(id.policy).rules(id.direction).unwrap_or(&[]);
+        &rules[id.index as usize]
+    }
+
+    /// Whether a selector of one of the policies means a Pod.
+    pub fn selects(&self, pods: &Pods, pod: PodId) -> bool {
+        let identity = self.identities.of_pod(pod.0);
+        identity.is_some_and(|id| self.selectors.get(pods).is_some_and(|set| set.contains(id)))
+    }
+
+    /// Whether a selector of one of the policies means no Pod at all.
+    pub fn selects_nobody(&self, pods: &Pods) -> bool {
+        self.selectors.get(pods).is_none_or(|set| set.is_empty())
+    }
+
+    /// NetworkPolicies that isolate a Pod in a direction.
+    pub fn isolating(&self, pod: PodId, direction: Direction) -> &[PolicyId] {
+        self.identities.of_pod(pod.0).map_or(&[], |id| &self.table(id, direction).network)
+    }
+
+    pub(crate) fn identity(&self, pod: PodId) -> Option<IdentityId> {
+        self.identities.of_pod(pod.0)
+    }
+
+    pub(crate) fn table(&self, identity: IdentityId, direction: Direction) -> &Table {
+        &self.tables[identity.0 as usize][direction as usize]
+    }
+
+    /// Rules of a policy with their numbers.
+    pub(crate) fn rules_of(
+        &self,
+        policy: PolicyId,
+        direction: Direction,
+    ) -> impl Iterator<Item = (RuleId, &CompiledRule)> {
+        let rules = &self.rules[policy.0 as usize][direction as usize];
+        (0..).map(move |index| RuleId { policy, direction, index }).zip(rules)
+    }
+
+    /// Sets of identities that policies tell apart.
+    pub(crate) fn selector_sets(&self) -> impl Iterator<Item = &IdentitySet> {
+        self.selectors.values().map(|set| &**set)
+    }
+
+    /// Blocks of addresses that rules of a direction tell apart.
+    pub(crate) fn address_sets(&self, direction: Direction) -> impl Iterator<Item = &AddressSet> {
+        self.rules.iter().flat_map(move |of| &of[direction as usize]).filter_map(|rule| match &rule.peers {
+            CompiledPeers::AnyOf { addresses, .. } if !addresses.is_empty() => Some(addresses),
+            _ => None,
+        })
+    }
+
+    fn compile_rules(&self, policy: &Policy) -> [Vec<CompiledRule>; 2] {
+        Direction::ALL.map(|direction| {
+            policy.rules(direction).unwrap_or(&[]).iter().map(|rule| self.compile_rule(rule)).collect()
+        })
+    }
+
+    /// A rule with a peer that is not known fails closed, by the words of the specification: one that accepts matches
+    /// nothing, any other denies everything.
+    fn compile_rule(&self, rule: &Rule) -> CompiledRule {
+        let (fixed, named) = compile_ports(&rule.ports);
+        let with = |peers| CompiledRule { action: rule.action, peers, fixed, named };
+        match (&rule.peers, rule.action) {
+            (Peers::Everyone, _) => with(CompiledPeers::Everyone),
+            (Peers::AnyOf(peers), Action::Accept) if peers.contains(&Peer::Unknown) => with(CompiledPeers::nobody()),
+            (Peers::AnyOf(peers), Action::Deny | Action::Pass) if peers.contains(&Peer::Unknown) => CompiledRule {
+                action: Action::Deny,
+                peers: CompiledPeers::Everyone,
+                fixed: Connections::all(),
+                named: Vec::new(),
+            },
+            (Peers::AnyOf(peers), _) => with(self.compile_peers(peers)),
+        }
+    }
+
+    fn compile_peers(&self, peers: &[Peer]) -> CompiledPeers {
+        let (mut sets, mut blocks, mut nodes, mut domains) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for peer in peers {
+            match peer {
+                Peer::Pods(pods) => sets.extend(self.selectors.get(pods)),
+                Peer::Block(block, holes) => blocks.push((block, holes.as_slice())),
+                Peer::Nodes(selector) => {
+                    let matching = self.state.nodes.iter().filter(|node| node.labels.match_selector(selector));
+                    nodes.extend(matching.flat_map(|node| node.addresses.iter().copied()));
+                }
+                Peer::Domain(name) => domains.push(name.clone()),
+                Peer::Unknown => {}
+            }
+        }
+        let addresses = AddressSet::union([&AddressSet::of_blocks(blocks), &AddressSet::of_addresses(nodes)]);
+        CompiledPeers::AnyOf { identities: union(&sets), addresses, domains }
+    }
+
+    fn build_tables(&self) -> Vec<[Table; 2]> {
+        let mut tables = vec![[Table::default(), Table::default()]; self.identities.len()];
+        for (id, policy) in self.policies() {
+            let Some(subject) = self.selectors.get(&policy.subject) else { continue };
+            for direction in Direction::ALL {
+                if policy.rules(direction).is_none() {
+                    continue;
+                }
+                for identity in subject.iter() {
+                    let table = &mut tables[identity.0 as usize][direction as usize];
+                    match policy.tier {
+                        Tier::Admin => table.admin.push(id),
+                        Tier::Network => table.network.push(id),
+                        Tier::Baseline => table.baseline.push(id),
+                    }
+                }
+            }
+        }
+        tables
+    }
+}
+
+fn match_all(
+    policies: &[Policy],
+    state: &State,
+    identities: &Identities,
+) -> Result<HashMap<Pods, Arc<IdentitySet>>, TooMuch> {
+    let mut distinct: HashMap<Pods, Arc<IdentitySet>> = HashMap::new();
+    for policy in policies {
+        let rules = Direction::ALL.into_iter().filter_map(|direction| policy.rules(direction)).flatten();
+        let peers = rules.flat_map(|rule| match &rule.peers {
+            Peers::AnyOf(peers) => peers.as_slice(),
+            Peers::Everyone => &[],
+        });
+        let selectors = peers.filter_map(|peer| match peer {
+            Peer::Pods(pods) => Some(pods),
+            _ => None,
+        });
+        for pods in selectors.chain([&policy.subject]) {
+            if !distinct.contains_key(pods) {
+                distinct.insert(pods.clone(), Arc::default());
+            }
+        }
+    }
+    if distinct.len().saturating_mul(identities.len()) > MAX_MATCHES {
+        return Err(TooMuch::Matches { selectors: distinct.len(), identities: identities.len() });
+    }
+    for (pods, set) in &mut distinct {
+        *set = Arc::new(identities.matching(state, pods));
+    }
+    Ok(distinct)
+}
+
+fn compile_ports(ports: &Ports) -> (Connections, Vec<PortName>) {
+    let Ports::AnyOf(matches) = ports else { return (Connections::all(), Vec::new()) };
+    let (mut fixed, mut named) = (Connections::default(), Vec::new());
+    for one in matches {
+        match one {
+            PortMatch::Numbers(protocol, range) => {
+                fixed.add_ports(*protocol, &PortSet::range(*range.start(), *range.end()));
+            }
+            PortMatch::Named(protocol, name) => named.push((*protocol, name.clone())),
+        }
+    }
+    (fixed, named)
+}
+
+fn union(sets: &[&Arc<IdentitySet>]) -> Arc<IdentitySet> {
+    if let [one] = sets {
+        return Arc::clone(one);
+    }
+    let mut all = IdentitySet::default();
+    for set in sets {
+        all.add(set);
+    }
+    Arc::new(all)
+}
+
+// === impl CompiledRule ===
+
+impl CompiledRule {
+    /// Whether it is about a peer.
+    pub(crate) fn is_about(&self, far: &Far<'_>) -> bool {
+        match &self.peers {
+            CompiledPeers::Everyone => true,
+            CompiledPeers::AnyOf { identities, addresses, domains } => {
+                far.identity.is_some_and(|id| identities.contains(id))
+                    || far.address.is_some_and(|address| addresses.contains(address))
+                    || domains.iter().any(|domain| far.names.iter().any(|name| domain.matches(name)))
+            }
+        }
+    }
+
+    /// What it is about on a destination with these named ports.
+    pub(crate) fn connections(&self, named: &[ContainerPort]) -> Cow<'_, Connections> {
+        let ports = self.named_on(named);
+        let mut connections = Cow::Borrowed(&self.fixed);
+        for port in ports {
+            connections.to_mut().add_ports(port.protocol, &PortSet::range(port.port, port.port));
+        }
+        connections
+    }
+
+    /// Whether it is about a port of a destination with these named ports.
+    pub(crate) fn is_about_port(&self, protocol: Protocol, port: u16, named: &[ContainerPort]) -> bool {
+        self.fixed.contains(protocol, port)
+            || self.named_on(named).any(|found| (found.protocol, found.port) == (protocol, port))
+    }
+
+    fn named_on<'a>(&'a self, named: &'a [ContainerPort]) -> impl Iterator<Item = &'a ContainerPort> {
+        let means = |(protocol, name): &PortName, port: &ContainerPort| {
+            port.name == *name && protocol.is_none_or(|wanted| wanted == port.protocol)
+        };
+        self.named.iter().flat_map(move |wanted| named.iter().filter(move |port| means(wanted, port)))
+    }
+}
+
+impl CompiledPeers {
+    fn nobody() -> Self {
+        Self::AnyOf { identities: Arc::default(), addresses: AddressSet::default(), domains: Vec::new() }
+    }
+}

@@ -1,0 +1,118 @@
+//! Pods that no policy can tell apart: one namespace, one set of labels.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::policy::{Namespaces, Pods};
+use crate::state::{Labels, State};
+
+/// Which identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct IdentityId(pub(crate) u32);
+
+/// Some identities, a bit each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct IdentitySet(Vec<u64>);
+
+/// All identities, by namespace.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Identities {
+    /// By Pod; none for Pods on the host's network and those that have ended.
+    of_pod: Vec<Option<IdentityId>>,
+    /// Labels of each, by number.
+    labels: Vec<Labels>,
+    /// Numbers by namespace, in order.
+    in_namespace: HashMap<Arc<str>, Vec<IdentityId>>,
+}
+
+// === impl IdentitySet ===
+
+impl IdentitySet {
+    pub(crate) fn insert(&mut self, id: IdentityId) {
+        let (word, bit) = (id.0 as usize / 64, id.0 % 64);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << bit;
+    }
+
+    pub(crate) fn contains(&self, id: IdentityId) -> bool {
+        self.0.get(id.0 as usize / 64).is_some_and(|word| word >> (id.0 % 64) & 1 == 1)
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (word, more) in self.0.iter_mut().zip(&other.0) {
+            *word |= more;
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = IdentityId> {
+        let bits = |(at, word): (usize, &u64)| {
+            let (at, word) = (at as u32 * 64, *word);
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| IdentityId(at + bit))
+        };
+        self.0.iter().enumerate().flat_map(bits)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+}
+
+// === impl Identities ===
+
+impl Identities {
+    pub(crate) fn new(state: &State) -> Self {
+        let mut all = Self::default();
+        let mut numbers: HashMap<(Arc<str>, Labels), IdentityId> = HashMap::new();
+        for pod in &state.pods {
+            if pod.host_network || pod.finished {
+                all.of_pod.push(None);
+                continue;
+            }
+            let key = (pod.namespace.clone(), pod.labels.clone());
+            let id = *numbers.entry(key).or_insert_with(|| {
+                let id = IdentityId(all.labels.len() as u32);
+                all.labels.push(pod.labels.clone());
+                all.in_namespace.entry(pod.namespace.clone()).or_default().push(id);
+                id
+            });
+            all.of_pod.push(Some(id));
+        }
+        all
+    }
+
+    pub(crate) fn of_pod(&self, pod: u32) -> Option<IdentityId> {
+        self.of_pod.get(pod as usize).copied().flatten()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whom a selector means. Namespaces are matched first, so that labels are looked at only where they count.
+    pub(crate) fn matching(&self, state: &State, pods: &Pods) -> IdentitySet {
+        let mut set = IdentitySet::default();
+        let mut add = |ids: &[IdentityId]| {
+            for id in ids.iter().filter(|id| self.labels[id.0 as usize].match_selector(&pods.pods)) {
+                set.insert(*id);
+            }
+        };
+        match &pods.namespaces {
+            Namespaces::Named(name) => add(self.in_namespace.get(name).map_or(&[], Vec::as_slice)),
+            Namespaces::Matching(selector) => {
+                for (name, ids) in &self.in_namespace {
+                    let labels = state.namespaces.get(name);
+                    let implied = || Labels::of_namespace(name, []);
+                    if labels.map_or_else(|| implied().match_selector(selector), |l| l.match_selector(selector)) {
+                        add(ids);
+                    }
+                }
+            }
+        }
+        set
+    }
+}

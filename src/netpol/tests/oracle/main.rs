@@ -1,0 +1,8 @@
+//! The oracle beside what others expect, and beside a naive reading of the specification.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test ends in a panic")]
+
+mod analyzer;
+mod hostile;
+mod naive;
+mod truth_tables;

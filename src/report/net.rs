@@ -1,0 +1,6 @@
+//! The reports of `stockade net`.
+
+pub mod connectivity;
+mod picture;
+
+pub use picture::{dot, svg};
