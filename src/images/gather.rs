@@ -42,7 +42,7 @@ use self::metrics::Metrics;
 use self::resolve::Image;
 use crate::credentials::CredentialSource;
 use crate::expiring::{Held, Made};
-use crate::registry::{RegistryClient, parse_manifest};
+use crate::registry::{MAX_MANIFEST_BYTES, RegistryClient, parse_manifest};
 use crate::shares::Shares;
 
 /// Most images that are looked at, or waited for, at a time. Of more, requests are told at once that nobody knows.
@@ -52,6 +52,11 @@ const MAX_TASKS_OF_ONE: usize = MAX_TASKS / 4;
 const _: () = assert!(MAX_TASKS_OF_ONE >= 2 * MAX_WANTED);
 /// Longest that one image is looked at, also when nobody waits any more. What came by then is remembered.
 const MAX_WORK: Duration = Duration::from_secs(30);
+/// What a manifest of an image has at most before room is taken for it: it is in hand, and what was read of it.
+const SMALL_MANIFEST_BYTES: usize = 64 << 10;
+/// Most of that room in all, in KiB; a fourth of it for one namespace, which one image of it always has.
+const MAX_MANIFESTS_KIB: usize = 64 << 10;
+const _: () = assert!(2 * MAX_MANIFEST_BYTES <= (MAX_MANIFESTS_KIB / 4) << 10);
 /// Most bytes of evidence about one image. A fourth of its cache holds it: what was found out and cannot be remembered
 /// would never be an answer.
 const MAX_BYTES: usize = caches::MAX_EVIDENCE_BYTES / 5;
@@ -68,6 +73,10 @@ struct Inner {
     tasks: Shares,
     /// KiB of signatures and attestations.
     in_hand: Shares,
+    /// KiB of large manifests of images.
+    manifests: Shares,
+    /// Threads that verify.
+    verifying: Shares,
     metrics: Metrics,
 }
 
@@ -81,6 +90,8 @@ impl Images {
         registry: &mut Registry,
     ) -> Self {
         let metrics = Metrics::register(registry);
+        // Of more threads none would be done earlier, and requests that are no matter of images would wait for a turn.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Inner {
             client: RegistryClient::new(),
             credentials,
@@ -88,6 +99,8 @@ impl Images {
             caches: Caches::new(&metrics),
             tasks: Shares::new(MAX_TASKS, MAX_TASKS_OF_ONE),
             in_hand: Shares::new(MAX_ALL_IN_HAND_KIB, MAX_IN_HAND_KIB_OF_ONE),
+            manifests: Shares::new(MAX_MANIFESTS_KIB, MAX_MANIFESTS_KIB / 4),
+            verifying: Shares::new(processors, processors.div_ceil(2)),
             metrics,
         }))
     }
@@ -157,6 +170,12 @@ impl Inner {
         let image = match resolution.image {
             Ok(image) => image,
             Err(digest) => return (without_image(wanted, digest), until),
+        };
+        // Most are small, and so are as many as are looked at.
+        let large = image.fetched.content.len().saturating_sub(SMALL_MANIFEST_BYTES);
+        let _room = match Self::room(&self.manifests, &image.tenant, 2 * large).await {
+            Ok(room) => room,
+            Err(no_room) => return (without_image(wanted, Resolved::Unavailable(no_room)), Instant::now()),
         };
         let manifest = parse_manifest(&image.places[0], &image.fetched.digest, &image.fetched.content);
         let manifest = &manifest;

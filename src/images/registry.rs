@@ -31,7 +31,7 @@ mod referrers;
 pub(crate) mod spelling;
 mod tls;
 mod tokens;
-mod transport;
+pub(crate) mod transport;
 
 #[cfg(test)]
 mod tests;
@@ -70,6 +70,7 @@ pub struct RegistryClient {
     system_roots: RootCertStore,
     client_sets: Cache<Option<Arc<str>>, Arc<ClientSet>>,
     permits: Cache<Arc<str>, Arc<Shares>>,
+    bodies: Arc<Shares>,
     tokens: Tokens,
 }
 
@@ -103,6 +104,7 @@ impl RegistryClient {
             system_roots: tls::system_roots(),
             client_sets: Cache::new(MAX_CLIENT_SETS),
             permits: Cache::new(MAX_SITES),
+            bodies: transport::bodies(),
             tokens: Tokens::new(),
         }
     }
@@ -133,7 +135,8 @@ impl RegistryClient {
         let allow_private_addresses = settings.is_some_and(|s| s.allow_private_addresses);
         let permits = self.permits(&base.authority().into());
         let (is_named, tenant) = (settings.is_some(), "".into());
-        let site = Site { base, plain_http, allow_private_addresses, is_named, clients, permits, tenant };
+        let bodies = Arc::clone(&self.bodies);
+        let site = Site { base, plain_http, allow_private_addresses, is_named, clients, permits, bodies, tenant };
         let credential_hash = credential.hash();
         Ok(Repository { site: Arc::new(site), name: name.into(), credential_hash, credential, ourselves: None })
     }

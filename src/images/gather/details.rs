@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 use stockade_engine::images::{Answer, MAX_PLATFORMS, Platform};
 
 use super::Inner;
-use super::judge::{answer_of, platforms};
+use super::judge::{PLATFORMS_AT_ONCE, answer_of, platforms};
 use super::resolve::Image;
 use crate::registry::error::Place;
 use crate::registry::manifest::{ImageManifest, Manifest};
@@ -71,7 +72,7 @@ impl Inner {
                         Manifest::Index(_) => Err(malformed(place, "it is an index in an index")),
                     }
                 });
-                futures_util::future::join_all(all).await.into_iter().collect()
+                stream::iter(all.collect::<Vec<_>>()).buffered(PLATFORMS_AT_ONCE).try_collect().await
             }
             Err(why) => return answer_of(why),
         };

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use stockade_engine::images::{Answer, MAX_PLATFORMS, Unseen};
 use stockade_policy::images::{Authority, Digest};
@@ -19,6 +20,7 @@ use super::resolve::Image;
 use crate::expiring::Held;
 use crate::registry::manifest::{Descriptor, Index, Manifest};
 use crate::registry::{RegistryError, Repository};
+use crate::shares::{Places, Shares};
 use crate::verify::{self, MAX_SIGNED, Rejected, ResolvedAuthority, SignatureAnnotations, SignedDescriptor, Verified};
 
 /// Most bytes of signatures and attestations of one image that are looked at for one answer.
@@ -29,7 +31,9 @@ pub(super) const MAX_ALL_IN_HAND_KIB: usize = 128 << 10;
 pub(super) const MAX_IN_HAND_KIB_OF_ONE: usize = MAX_ALL_IN_HAND_KIB / 4;
 const _: () = assert!(MAX_IN_HAND_BYTES <= (MAX_IN_HAND_KIB_OF_ONE as u64) << 10);
 /// How long an answer waits for its part, and others for the answer who may have a part of their own.
-const IN_HAND_WAIT: Duration = Duration::from_secs(2);
+const TURN_WAIT: Duration = Duration::from_secs(2);
+/// Most platforms of an index that are looked at at a time; each has signatures of its own.
+pub(super) const PLATFORMS_AT_ONCE: usize = 4;
 /// Why there is no answer then.
 const NO_ROOM: &str = "too many signatures are verified for this namespace right now; try again";
 /// What is told of an image beside which cosign's tags cannot be.
@@ -148,7 +152,8 @@ impl Inner {
             self.judge_subject(image, &Subject { digest, media_type, size }, authority, &Sought::Signature).await
         });
         let (mut all, mut unsigned) = (Vec::new(), 0);
-        for answer in futures_util::future::join_all(answers).await {
+        let mut answers = stream::iter(answers.collect::<Vec<_>>()).buffered(PLATFORMS_AT_ONCE);
+        while let Some(answer) = answers.next().await {
             match answer {
                 Answer::Verified(verified) => all.extend(verified),
                 Answer::NotSigned(_) => unsigned += 1,
@@ -187,6 +192,15 @@ impl Inner {
         of(place, listing).await
     }
 
+    /// Room for so many bytes of a kind that are in hand for a namespace.
+    ///
+    /// # Errors
+    /// There is none in time. That is no matter of who else waits for the same answer, and has room.
+    pub(super) async fn room(of: &Shares, tenant: &Arc<str>, bytes: usize) -> Result<Option<Places>, Unseen> {
+        let room = timeout(TURN_WAIT, of.take(tenant, bytes.div_ceil(1 << 10))).await;
+        room.map_err(|_| Unseen::unfinished(NO_ROOM))
+    }
+
     async fn weigh(
         &self,
         tenant: &Arc<str>,
@@ -201,12 +215,22 @@ impl Inner {
         if bytes > MAX_IN_HAND_BYTES {
             return Answer::Invalid(format!("its signatures have more than {MAX_IN_HAND_BYTES} bytes together"));
         }
-        let kib = usize::try_from(bytes.div_ceil(1 << 10)).unwrap_or(usize::MAX);
-        let Ok(Some(_in_hand)) = timeout(IN_HAND_WAIT, self.in_hand.take(tenant, kib)).await else {
-            return Answer::Unavailable(Unseen::unfinished(NO_ROOM));
+        let listed: usize = wanted.iter().map(Candidate::bytes).sum();
+        let _in_hand = match Self::room(
+            &self.in_hand,
+            tenant,
+            usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(listed),
+        )
+        .await
+        {
+            Ok(room) => room,
+            Err(no_room) => return Answer::Unavailable(no_room),
         };
         let fetched = wanted.iter().map(|c| self.blob(place, &c.content, MAX_SIGNED));
         let contents = futures_util::future::join_all(fetched).await;
+        let Ok(_turn) = timeout(TURN_WAIT, self.verifying.take(tenant, 1)).await else {
+            return Answer::Unavailable(Unseen::unfinished(NO_ROOM));
+        };
         let (subject, authority, sought) = (subject.clone(), Arc::clone(authority), sought.clone());
         // Milliseconds for each: not between the requests of others.
         let has_classic = classic_tag(&subject.digest, "sig").is_some();

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use stockade_policy::images::Digest;
 use tokio::time::Instant;
 
@@ -12,6 +13,7 @@ use super::resolve::outcome;
 use crate::expiring::Held;
 use crate::registry::error::{Fault, Place};
 use crate::registry::manifest::{Descriptor, ImageManifest, Manifest};
+use crate::registry::transport::MAX_PARALLEL_OF_ONE;
 use crate::registry::{MAX_MANIFEST_BYTES, RegistryError, Repository, parse_manifest};
 
 /// Most signatures and attestations of one manifest that are looked at.
@@ -20,6 +22,9 @@ pub(super) const MAX_CANDIDATES: usize = 128;
 /// Longest tag (OCI distribution spec, "Pulling manifests"). Asked for a longer one a registry says that this is none, or
 /// anything else.
 const MAX_TAG_BYTES: usize = 128;
+
+/// Most bytes of what lies beside them in their manifests: certificates, timestamps and log entries of some ten kilobytes.
+const MAX_LISTED_BYTES: usize = 2 << 20;
 
 /// cosign's payload, beside which the signature is an annotation.
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -48,7 +53,7 @@ pub(super) struct Candidate {
     pub(super) content: Descriptor,
     /// The type of its predicate as somebody wrote beside it. Whoever could write it wrongly could as well remove the
     /// whole; what counts is what was signed.
-    pub(super) predicate: Option<String>,
+    pub(super) predicate: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,11 +113,17 @@ impl Inner {
         let mut candidates = referrers?;
         candidates.extend(signatures?);
         candidates.extend(attestations?);
-        if candidates.len() > MAX_CANDIDATES {
-            let fault = Fault::TooMany { limit: MAX_CANDIDATES, of: "signatures and attestations" };
-            return Err(RegistryError::hostile(&Place::of_host(&format!("{}@{subject}", place.id())), fault));
-        }
-        Ok(Listing { candidates })
+        let bytes: usize = candidates.iter().map(Candidate::bytes).sum();
+        let fault = match () {
+            () if candidates.len() > MAX_CANDIDATES => {
+                Fault::TooMany { limit: MAX_CANDIDATES, of: "signatures and attestations" }
+            }
+            () if bytes > MAX_LISTED_BYTES => {
+                Fault::TooMany { limit: MAX_LISTED_BYTES, of: "bytes beside signatures and attestations" }
+            }
+            () => return Ok(Listing { candidates }),
+        };
+        Err(RegistryError::hostile(&Place::of_host(&format!("{}@{subject}", place.id())), fault))
     }
 
     async fn referrers(&self, place: &Repository, subject: &Digest) -> Result<Vec<Candidate>, RegistryError> {
@@ -120,16 +131,15 @@ impl Inner {
         self.metrics.request(outcome(&found));
         let manifests = found?.into_iter().map(|d| async move {
             let content = self.manifest(place, &d.digest).await?;
-            parse_manifest(place, &d.digest, &content)
-        });
-        let mut candidates = Vec::new();
-        for manifest in futures_util::future::join_all(manifests).await {
             // A list of lists refers to nothing that could be a signature.
-            if let Manifest::Image(image) = manifest? {
-                candidates.extend(Candidate::of(&image));
-            }
-        }
-        Ok(candidates)
+            Ok(match parse_manifest(place, &d.digest, &content)? {
+                Manifest::Image(image) => Candidate::of(&image).collect(),
+                Manifest::Index(_) => Vec::new(),
+            })
+        });
+        let found: Result<Vec<Vec<Candidate>>, RegistryError> =
+            stream::iter(manifests.collect::<Vec<_>>()).buffered(MAX_PARALLEL_OF_ONE).try_collect().await;
+        Ok(found?.into_iter().flatten().collect())
     }
 
     async fn by_tag(&self, place: &Repository, tag: Option<String>) -> Result<Vec<Candidate>, RegistryError> {
@@ -214,22 +224,22 @@ fn is_next(from: &Repository, to: &Repository, said: &Result<Arc<Listing>, Regis
 impl Candidate {
     fn of(manifest: &ImageManifest) -> impl Iterator<Item = Self> {
         let is_notation = manifest.kind() == NOTATION;
+        // Once for all layers: it may be as long as the manifest.
+        let of_bundle: Option<Arc<str>> = manifest.annotations.get(BUNDLE_PREDICATE).map(|text| text.as_str().into());
         manifest.layers.iter().filter_map(move |layer| {
             let (format, predicate) = match layer.media_type.as_str() {
                 _ if is_notation => (Format::Notation, None),
                 SIMPLE_SIGNING => (Format::SimpleSigning, None),
-                DSSE => (Format::Dsse, layer.annotation(ENVELOPE_PREDICATE)),
-                other if other.starts_with(BUNDLE) => {
-                    (Format::Bundle, manifest.annotations.get(BUNDLE_PREDICATE).map(String::as_str))
-                }
+                DSSE => (Format::Dsse, layer.annotation(ENVELOPE_PREDICATE).map(Arc::from)),
+                other if other.starts_with(BUNDLE) => (Format::Bundle, of_bundle.clone()),
                 _ => return None,
             };
-            Some(Self { format, content: layer.clone(), predicate: predicate.map(str::to_owned) })
+            Some(Self { format, content: layer.clone(), predicate })
         })
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let annotations: usize = self.content.annotations.iter().map(|(k, v)| 64 + k.len() + v.len()).sum();
-        512 + annotations
+        512 + annotations + self.predicate.as_ref().map_or(0, |predicate| predicate.len())
     }
 }

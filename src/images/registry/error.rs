@@ -186,8 +186,8 @@ pub enum Outage {
     /// Something at a private address, which is not told to who may only look from outside.
     #[error("{UNDISCLOSED}")]
     Undisclosed,
-    /// No place to look up a name in; whoever chooses names can bring that about.
-    #[error("too many names of hosts are looked up right now; try again")]
+    /// No turn to look up a name, or no room for an answer. Whoever chooses registries can bring that about.
+    #[error("too many registries are asked for this namespace right now; try again")]
     Crowded,
     /// The client could not be made.
     #[error("{0}")]

@@ -18,7 +18,7 @@ use super::MAX_MANIFEST_BYTES;
 use super::addresses::{self, Class, Crowded, Reach, Refused};
 use super::error::{Fault, Outage, Place, RegistryError};
 use super::tls::ClientSet;
-use crate::shares::Shares;
+use crate::shares::{Places, Shares};
 
 /// From a request to the head of its answer.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_millis(2_500);
@@ -42,6 +42,18 @@ pub(crate) const MAX_PARALLEL: usize = 32;
 /// signatures are asked for at once.
 pub(crate) const MAX_PARALLEL_OF_ONE: usize = MAX_PARALLEL / 2;
 
+/// Most bytes of answers that are read, and until they are understood, in KiB.
+const MAX_BODIES_KIB: usize = 128 << 10;
+/// Most of them on behalf of one namespace, which may choose registries that send slowly and much.
+const MAX_BODIES_KIB_OF_ONE: usize = MAX_BODIES_KIB / 4;
+/// How long an answer waits for room.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
+
+/// Room for answers, by namespace.
+pub(crate) fn bodies() -> Arc<Shares> {
+    Arc::new(Shares::new(MAX_BODIES_KIB, MAX_BODIES_KIB_OF_ONE))
+}
+
 /// How a host is spoken to, and on whose behalf.
 #[derive(Clone)]
 pub(crate) struct Site {
@@ -53,6 +65,7 @@ pub(crate) struct Site {
     pub(crate) is_named: bool,
     pub(crate) clients: Arc<ClientSet>,
     pub(crate) permits: Arc<Shares>,
+    pub(crate) bodies: Arc<Shares>,
     /// Namespace of the object that has the image.
     pub(crate) tenant: Arc<str>,
 }
@@ -84,6 +97,8 @@ pub(crate) struct Reply {
     pub(crate) reach: Reach,
     /// `Retry-After` of an answer that means "later".
     pub(crate) retry_after: Option<Duration>,
+    /// The body's.
+    _room: Option<Places>,
 }
 
 // === impl Call ===
@@ -149,7 +164,7 @@ impl Site {
             let response = self.send(&call, &at).await?;
             let reach = self.reach_after(&response);
             if !response.status().is_redirection() || call.method == Method::POST {
-                return read(response, &call, &at, reach).await;
+                return self.read(response, &call, &at, reach).await;
             }
             drop(permit);
             call = self.redirected(&call, &response, reach, &at)?;
@@ -228,6 +243,25 @@ impl Site {
         Ok(Call { url, reach, authorization, ..from.clone() })
     }
 
+    async fn read(&self, response: Response, call: &Call, at: &Place, reach: Reach) -> Result<Reply, RegistryError> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut reply = Reply { status, body: Vec::new(), reach, retry_after: None, _room: None, headers };
+        if is_later(status) {
+            reply.retry_after = retry_after(&reply.headers);
+        }
+        if status == StatusCode::OK && call.method != Method::HEAD {
+            let bytes =
+                announced(&response, call, at)?.map_or(call.limit, |bytes| bytes.min(call.limit as u64) as usize);
+            // Not in the registry's time: that there is no room is not its fault.
+            let room = tokio::time::timeout(ROOM_WAIT, self.bodies.take(&self.tenant, bytes.div_ceil(1 << 10))).await;
+            reply._room = room.map_err(|_| RegistryError::unavailable(at, Outage::Crowded))?;
+            let limit = if call.limit > MAX_MANIFEST_BYTES { LONG_BODY_TIMEOUT } else { BODY_TIMEOUT };
+            let body = tokio::time::timeout(limit, body(response, call, at)).await;
+            reply.body = body.map_err(|_| RegistryError::unavailable(at, Outage::Timeout(limit)))??;
+        }
+        Ok(reply)
+    }
+
     /// How far whoever sent this answer may send us on: into private networks only from within one.
     fn reach_after(&self, response: &Response) -> Reach {
         if self.allow_private_addresses {
@@ -256,22 +290,11 @@ async fn undisclosed<T>(
     }
 }
 
-async fn read(response: Response, call: &Call, at: &Place, reach: Reach) -> Result<Reply, RegistryError> {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let mut reply = Reply { status, body: Vec::new(), reach, retry_after: None, headers };
-    if is_later(status) {
-        reply.retry_after = retry_after(&reply.headers);
-    }
-    if status == StatusCode::OK && call.method != Method::HEAD {
-        let limit = if call.limit > MAX_MANIFEST_BYTES { LONG_BODY_TIMEOUT } else { BODY_TIMEOUT };
-        let body = tokio::time::timeout(limit, body(response, call, at)).await;
-        reply.body = body.map_err(|_| RegistryError::unavailable(at, Outage::Timeout(limit)))??;
-    }
-    Ok(reply)
-}
-
-/// The body, as it came.
-async fn body(mut response: Response, call: &Call, at: &Place) -> Result<Vec<u8>, RegistryError> {
+/// How long a body is, as far as it is announced and may be.
+///
+/// # Errors
+/// It is too long, or of another length than the descriptor says, or compressed.
+fn announced(response: &Response, call: &Call, at: &Place) -> Result<Option<u64>, RegistryError> {
     let hostile = |fault| RegistryError::hostile(at, fault);
     if response.headers().get(CONTENT_ENCODING).is_some_and(|e| e != "identity") {
         return Err(hostile(Fault::Compressed));
@@ -285,6 +308,12 @@ async fn body(mut response: Response, call: &Call, at: &Place) -> Result<Vec<u8>
     {
         return Err(hostile(Fault::WrongSize { wanted, found }));
     }
+    Ok(announced)
+}
+
+/// The body, as it came.
+async fn body(mut response: Response, call: &Call, at: &Place) -> Result<Vec<u8>, RegistryError> {
+    let hostile = |fault| RegistryError::hostile(at, fault);
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e, at, call))? {
         if body.len() + chunk.len() > call.limit {

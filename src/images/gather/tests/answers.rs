@@ -258,3 +258,20 @@ async fn beside_a_long_digest_referrers_alone_are_looked_at() {
     let fallback = format!("GET /v2/app/manifests/sha512-{}", &image.hex()[..64]);
     assert!(registry.lines().contains(&fallback), "{:?}", registry.lines());
 }
+
+#[tokio::test]
+async fn what_lies_beside_signatures_is_bounded_in_all() {
+    let (shelf, key) = (Shelf::default(), Key::new());
+    let image = shelf.image("1", "");
+    let mut layer = shelf.blob("{}");
+    layer["mediaType"] = "application/vnd.dev.cosign.simplesigning.v1+json".into();
+    layer["annotations"] = json!({"dev.sigstore.cosign/certificate": "x".repeat(1 << 20)});
+    let manifest = json!({"config": shelf.blob("{}"), "layers": [layer.clone(), layer]});
+    shelf.manifest(&format!("sha256-{}.sig", image.hex()), &manifest);
+    let registry = shelf.registry().await;
+    let words = signed(&*gathered(&images(), &wanted(&registry, ":1", &[&key.authority()])).await);
+    assert!(
+        words.starts_with("invalid: ") && words.ends_with("more than 2097152 bytes beside signatures and attestations"),
+        "{words}"
+    );
+}

@@ -1,9 +1,8 @@
 //! What one namespace does is no other one's trouble.
 
 use super::*;
-use crate::gather::MAX_TASKS_OF_ONE;
-use crate::gather::judge::MAX_IN_HAND_KIB_OF_ONE;
-use crate::shares::Places;
+use crate::gather::{Inner, MAX_TASKS_OF_ONE};
+use crate::shares::{Places, Shares};
 
 /// A signed image, and a registry that has it.
 async fn signed_image() -> (FakeRegistry, Arc<Authority>) {
@@ -28,13 +27,15 @@ async fn a_namespace_with_all_the_looks_that_it_may_have_leaves_those_of_others_
 
 /// They share the look at one image, and not what one of them has no room for.
 #[tokio::test]
-async fn a_namespace_without_room_for_signatures_holds_up_nobody_who_wants_the_same_image() {
-    let (registry, authority) = signed_image().await;
-    let (images, mine) = (images(), wanted(&registry, ":1", &[&authority]));
-    let held = images.0.in_hand.take(&mine.credentials.namespace, MAX_IN_HAND_KIB_OF_ONE).await;
-    let others = Wanted { credentials: in_namespace("other"), ..mine.clone() };
-    let both = futures_util::future::join(gathered(&images, &mine), gathered(&images, &others)).await;
-    let no_room = "unfinished: too many signatures are verified for this namespace right now; try again";
-    assert_eq!((signed(&both.0).as_str(), signed(&both.1).as_str()), (no_room, "verified"));
-    drop(held);
+async fn a_namespace_without_room_or_turn_to_verify_holds_up_nobody_who_wants_the_same_image() {
+    let both: [fn(&Inner) -> &Shares; 2] = [|inner| &inner.in_hand, |inner| &inner.verifying];
+    for shares in both {
+        let (registry, authority) = signed_image().await;
+        let (images, mine) = (images(), wanted(&registry, ":1", &[&authority]));
+        let _held = shares(&images.0).take(&mine.credentials.namespace, usize::MAX).await;
+        let others = Wanted { credentials: in_namespace("other"), ..mine.clone() };
+        let both = futures_util::future::join(gathered(&images, &mine), gathered(&images, &others)).await;
+        let no_room = "unfinished: too many signatures are verified for this namespace right now; try again";
+        assert_eq!((signed(&both.0).as_str(), signed(&both.1).as_str()), (no_room, "verified"));
+    }
 }

@@ -169,6 +169,17 @@ async fn only_so_many_requests_go_to_one_registry_at_a_time_and_half_of_them_for
 }
 
 #[tokio::test]
+async fn one_namespace_has_no_more_answers_in_hand_than_its_part() {
+    let registry = FakeRegistry::start(|_| Answer::ok(MANIFEST)).await;
+    let client = RegistryClient::new();
+    let [a, b] = ["a", "b"].map(|tenant| app(&client, &registry).for_tenant(&tenant.into()));
+    let _held = client.bodies.take(&"a".into(), usize::MAX).await;
+    let crowded = client.tagged(&a, "1").await.unwrap_err();
+    assert!(matches!(&crowded, RegistryError::Unavailable { outage: Outage::Crowded, .. }), "{crowded}");
+    assert!(client.tagged(&b, "1").await.is_ok());
+}
+
+#[tokio::test]
 async fn a_layer_is_never_asked_for_and_a_blob_is_never_unpacked() {
     // Ten bytes of gzip that would be a bomb stay ten bytes.
     let bomb = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
