@@ -168,6 +168,11 @@ impl Engine {
         self
     }
 
+    /// Whether a request is one of those ([`Self::essentials`]).
+    pub fn is_essential(&self, request: &Request<'_>) -> bool {
+        self.essentials.as_ref().is_some_and(|e| e.contain(request))
+    }
+
     /// Goes on where the engine before it was: counts towards the budgets of rollouts, and those that are on hold.
     #[must_use]
     pub fn continuing(mut self, before: &Engine) -> Self {
@@ -226,7 +231,7 @@ impl Engine {
             authorizer: authorizer.as_ref().map(|a| a as &dyn Authorizer),
             host: Some(&host as &dyn Host),
         };
-        let is_essential = self.essentials.as_ref().is_some_and(|e| e.contain(request));
+        let is_essential = self.is_essential(request);
         let context = Context::new(facts, scope, options, request, is_essential);
         let mut out = Outcome::default();
         let prepare = preparing(&context, |request| self.candidates(request, &context));

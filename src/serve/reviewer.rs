@@ -59,6 +59,14 @@ impl Reviewer for PolicyReviewer {
         Ok(Review::Later(Box::pin(async move { images.gather(judged.wanted, until.into()).await })))
     }
 
+    fn admits_unjudged(&self, body: &[u8]) -> bool {
+        let Some(judge) = self.in_force.judge() else { return false };
+        review::with_arena(|arena| {
+            let request = review::decode(body, arena, judge.engine.symbols());
+            request.is_ok_and(|request| judge.engine.is_essential(&request))
+        })
+    }
+
     fn readiness(&self) -> Readiness {
         let readiness = match self.in_force.judge() {
             None => Readiness::not_ready("no policies are in force yet"),
@@ -68,5 +76,38 @@ impl Reviewer for PolicyReviewer {
             }
         };
         self.in_force.refused().iter().fold(readiness, |readiness, line| readiness.detail(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+    use serde_json::json;
+    use stockade_engine::{Engine, Essentials, FolderFacts};
+    use stockade_images::gather::NoCluster;
+
+    use super::*;
+    use crate::serve::in_force::Judge;
+    use crate::serve::policy_metrics::PolicyMetrics;
+
+    #[test]
+    fn what_nobody_can_judge_is_admitted_where_the_system_lives_and_nowhere_else() {
+        let in_force = Arc::new(InForce::new(PolicyMetrics::register(&mut Registry::default())));
+        let images = Images::new(Vec::new(), Arc::new(NoCluster), &mut Registry::default());
+        let reviewer = PolicyReviewer::new(Arc::clone(&in_force), None, images);
+        let review = |namespace: &str| {
+            let gvk = json!({"group": "", "version": "v1", "kind": "Pod"});
+            let gvr = json!({"group": "", "version": "v1", "resource": "pods"});
+            let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}});
+            let request = json!({"uid": "u", "kind": gvk, "resource": gvr, "operation": "CREATE", "name": "p",
+                "namespace": namespace, "userInfo": {}, "object": object});
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).to_string()
+        };
+        let admits = |namespace| reviewer.admits_unjudged(review(namespace).as_bytes());
+        assert_eq!(["kube-system", "shop"].map(admits), [false, false], "nothing is in force");
+        let engine = Arc::new(Engine::new(Arc::default()).essentials(Essentials::new("gate")));
+        in_force.put(Judge { engine, facts: Arc::new(FolderFacts::new([]).unwrap()), number: 1 });
+        assert_eq!(["kube-system", "shop"].map(admits), [true, false]);
+        assert!(!reviewer.admits_unjudged(b"nonsense"));
     }
 }

@@ -110,7 +110,7 @@ fn tell(decision: Decision, status: StatusCode) {
         }
         // Under load one line a request would add to it; the counters tell.
         Decision::Shed => tracing::debug!("request shed"),
-        Decision::Panicked => tracing::error!("request refused after a panic"),
+        Decision::Panicked => tracing::error!("request not judged after a panic"),
     }
 }
 
@@ -192,14 +192,21 @@ fn decide(shared: &Shared, verb: Verb, body: &[u8], deadline: Instant) -> Step {
             let status = Status { code: 400, reason: "BadRequest", message: &message };
             (Decision::Malformed, json(AdmissionResponse::denied(&uid, status).encode()))
         }
-        Err(_panic) => (Decision::Panicked, refuse_after_panic(body)),
+        Err(_panic) => (Decision::Panicked, answer_after_panic(shared, body)),
     };
     answer.into()
 }
 
-fn refuse_after_panic(body: &[u8]) -> Response<Body> {
+/// What becomes of a request that nobody can judge.
+fn answer_after_panic(shared: &Shared, body: &[u8]) -> Response<Body> {
+    let admits = catch_unwind(AssertUnwindSafe(|| shared.reviewer.admits_unjudged(body))).unwrap_or(false);
     let message = "the policy engine failed on this request, which is therefore refused; its log tells more";
     match review::peek_uid(body) {
+        Some(uid) if admits => {
+            let warning = "the policy engine failed on this request, which was admitted without being judged, for a cluster \
+                           needs such to run";
+            json(AdmissionResponse { warnings: vec![warning], ..AdmissionResponse::allowed(&uid) }.encode())
+        }
         Some(uid) => {
             let status = Status { code: 500, reason: "InternalError", message };
             json(AdmissionResponse::denied(&uid, status).encode())

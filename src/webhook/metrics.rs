@@ -50,7 +50,7 @@ pub(crate) enum Decision {
     Malformed,
     /// An HTTP error: method, content type, size, time.
     Rejected,
-    /// The reviewer panicked; refused.
+    /// The reviewer panicked: refused, but for what a cluster needs to run.
     Panicked,
     /// Turned away for load.
     Shed,

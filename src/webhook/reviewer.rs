@@ -13,7 +13,7 @@ pub enum Verb {
 }
 
 /// Answers admission requests. Synchronous and CPU-bound: it runs on the request's own task and must keep to the
-/// deadline itself. A panic is caught and refused with code 500.
+/// deadline itself. A panic is caught, and refused with code 500 unless [`Self::admits_unjudged`].
 pub trait Reviewer: Send + Sync + 'static {
     /// One request.
     ///
@@ -23,6 +23,12 @@ pub trait Reviewer: Send + Sync + 'static {
     /// # Errors
     /// What is wrong with the request. Never a way to let it pass: the caller gets a refusal.
     fn review(&self, verb: Verb, body: &[u8], deadline: Instant) -> Result<Review, BadReview>;
+
+    /// Whether a request is admitted although its review panicked: only what a cluster needs to run, of which every other
+    /// error of ours is admitted as well. A panic in here is a no.
+    fn admits_unjudged(&self, _body: &[u8]) -> bool {
+        false
+    }
 
     /// What `/readyz` shows.
     fn readiness(&self) -> Readiness;

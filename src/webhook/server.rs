@@ -268,14 +268,24 @@ async fn plain(listener: TcpListener, shared: Arc<Shared>, until: tokio_util::sy
     accept_forever(&listener, &accept).await;
 }
 
-/// Looks at the certificate files again and again, and renews those that were minted here.
+/// Looks at the certificate again and again, at once when another is published, and renews those that were minted here.
 async fn watch(shared: Arc<Shared>, certificates: Arc<Certificates>, renewal: Option<(Folder, MintOptions)>) {
     /// Looks between two checks whether renewal is due: once a minute, also when it keeps failing.
     const RENEWAL_EVERY: u64 = 60;
     let renewal = Arc::new(renewal);
+    let mut publisher = certificates.publisher();
     let mut looks = 0_u64;
     loop {
-        tokio::time::sleep(shared.limits.certificate_poll).await;
+        let published = async {
+            let Some(publisher) = &mut publisher else { return std::future::pending().await };
+            if publisher.changed().await.is_err() {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            () = published => {}
+            () = tokio::time::sleep(shared.limits.certificate_poll) => {}
+        }
         let (shared, certificates, renewal) = (Arc::clone(&shared), Arc::clone(&certificates), Arc::clone(&renewal));
         let work = move || {
             if let Some((folder, options)) = renewal.as_ref()

@@ -119,6 +119,14 @@ impl Certificates {
         while self.current.load().is_none() && swapped.changed().await.is_ok() {}
     }
 
+    /// Where others are published; none when there are files.
+    pub(crate) fn publisher(&self) -> Option<watch::Receiver<Option<Arc<Pair>>>> {
+        match &self.sources.serving {
+            Serving::Files { .. } => None,
+            Serving::Memory(published) => Some(published.clone()),
+        }
+    }
+
     /// Looks at the sources, by content, and swaps when they hold something new that can be used.
     pub fn refresh(&self) -> Refresh {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -102,6 +102,20 @@ async fn a_panic_is_a_refusal_and_is_counted() {
 }
 
 #[tokio::test]
+async fn after_a_panic_what_a_cluster_needs_to_run_is_admitted_with_a_warning() {
+    let mut review = pod_review("panic");
+    review["request"]["namespace"] = json!("kube-system");
+    let warning = "the policy engine failed on this request, which was admitted without being judged, for a cluster needs \
+                   such to run";
+    let want = json!({
+        "kind": "AdmissionReview",
+        "apiVersion": "admission.k8s.io/v1",
+        "response": {"uid": "7f0a", "allowed": true, "warnings": [warning]},
+    });
+    assert_eq!(answer(post("/mutate", review.to_string())).await, (StatusCode::OK, want));
+}
+
+#[tokio::test]
 async fn what_is_not_a_post_of_json_to_a_known_path_is_named() {
     let review = || pod_review("web").to_string();
     let with = |r: http::request::Builder| r.body(Body::from(review())).unwrap();

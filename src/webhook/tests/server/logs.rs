@@ -57,7 +57,7 @@ fn line(level: &str, message: &str, object: &str, namespace: &str) -> Value {
 #[tokio::test]
 async fn a_refused_request_is_one_line_that_says_who_and_what() {
     assert_eq!(logged("deny", "web").await, [line("INFO", "request denied", "deny", "web")]);
-    assert_eq!(logged("panic", "web").await, [line("ERROR", "request refused after a panic", "panic", "web")]);
+    assert_eq!(logged("panic", "web").await, [line("ERROR", "request not judged after a panic", "panic", "web")]);
     assert_eq!(logged("web", "web").await, Vec::<Value>::new());
 }
 
