@@ -66,8 +66,8 @@ pub struct Policy {
     /// Tells one spec from another where something is counted, which is of one revision: for a rollout and a shadow. 0
     /// for other policies.
     pub revision: u64,
-    /// Kinds that `cluster.get` and `cluster.list` are called with as constants, sorted: what a watch must hold.
-    pub reads: Vec<ParamKind>,
+    /// What `cluster.get` and `cluster.list` are called with as constants, sorted, each once: what a watch must hold.
+    pub reads: Vec<KindRead>,
     /// Whether a verdict can depend on who sends the request: what exists already cannot be judged by it.
     pub reads_requester: bool,
     /// What an ImagePolicy decides; none for the other kinds.
@@ -224,6 +224,17 @@ pub struct ParamKind {
     pub api_version: String,
     /// `ConfigMap`
     pub kind: String,
+}
+
+/// What expressions read of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KindRead {
+    /// Of which kind.
+    pub kind: ParamKind,
+    /// In which namespace; none for any, and for objects that are in none.
+    pub namespace: Option<String>,
+    /// Which object; none for any.
+    pub name: Option<String>,
 }
 
 /// One binding: where the policy is in force, with which params, and what a failure does.

@@ -32,9 +32,9 @@ pub(crate) fn of_policies<'p>(policies: impl IntoIterator<Item = &'p Policy>) ->
     bounded(policies.flat_map(of_policy).chain(of_request).collect())
 }
 
-/// What one policy reads beside the Namespace: whole kinds that its expressions name, and the params of its bindings.
+/// What one policy reads beside the Namespace: what its expressions name, and the params of its bindings.
 pub(crate) fn of_policy(policy: &Policy) -> impl Iterator<Item = Read> {
-    let named = policy.reads.iter().cloned().map(Read::all);
+    let named = policy.reads.iter().map(|read| Read { kind: read.kind.clone().into(), scope: Scope::of_read(read) });
     let references = policy.bindings.iter().filter_map(|binding| binding.params.as_ref());
     let params = policy.param_kind.iter().flat_map(move |kind| {
         let kind = Arc::new(kind.clone());
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn params_are_read_where_their_reference_says_and_kinds_that_expressions_name_everywhere() {
+    fn params_are_read_where_their_reference_says_and_what_expressions_name_as_far_as_it_is_constant() {
         let specs = [
             with_params("name: limits, namespace: stockade-system"),
             with_params("name: limits, namespace: stockade-system"),
@@ -132,7 +132,23 @@ mod tests {
             with_params("name: limits, namespace: a"),
             expression("cluster.get('v1', 'ConfigMap', 'b', 'c').hasValue()"),
         ];
-        assert_eq!(reads(both), ["v1 ConfigMap", "v1 Namespace"]);
+        assert_eq!(reads(both.clone()), ["v1 ConfigMap a/limits", "v1 ConfigMap b/c", "v1 Namespace"]);
+        let all = expression("cluster.list('v1', 'ConfigMap', object.metadata.namespace).size() > 0");
+        assert_eq!(reads(both.into_iter().chain([all])), ["v1 ConfigMap", "v1 Namespace"]);
+        let parts = [
+            expression("cluster.get('v1', 'Secret', object.metadata.namespace, 'pull').hasValue()"),
+            expression("cluster.get('v1', 'Service', 'shop', object.metadata.name).hasValue()"),
+            expression("cluster.list('v1', 'Pod', 'shop').size() > 0"),
+            expression("cluster.get('v1', 'Node', '', 'first').hasValue()"),
+        ];
+        let expected = [
+            "v1 Namespace",
+            "v1 Node first in any namespace",
+            "v1 Pod in shop",
+            "v1 Secret pull in any namespace",
+            "v1 Service in shop",
+        ];
+        assert_eq!(reads(parts), expected);
         assert_eq!(reads(std::iter::empty()), [] as [&str; 0]);
     }
 

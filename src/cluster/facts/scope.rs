@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::core::{ApiResource, DynamicResourceScope};
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource};
-use stockade_policy::compiled::{ParamKind, ParamRef, ParamSource};
+use stockade_policy::compiled::{KindRead, ParamKind, ParamRef, ParamSource};
 use stockade_policy::selector::LabelSelector;
 
 /// Longest label selector that is put into a query, in bytes. All objects of the place are watched for a longer one.
@@ -74,6 +74,12 @@ impl Scope {
             ParamSource::Selector(selector) => Objects::Labelled(selector.clone()),
         };
         Self { namespace: reference.namespace.as_deref().map(Into::into), objects }
+    }
+
+    /// What expressions name.
+    pub fn of_read(read: &KindRead) -> Self {
+        let objects = read.name.as_deref().map_or(Objects::All, |name| Objects::Named(name.into()));
+        Self { namespace: read.namespace.as_deref().map(Into::into), objects }
     }
 
     /// All objects of the same place.
@@ -204,16 +210,21 @@ mod tests {
         assert_eq!(asked(&labelled("", &[&long])), (None, None, None));
     }
 
-    #[test]
-    fn only_what_is_wholly_inside_of_a_scope_is_answered_by_it() {
-        let scopes = [
+    /// One of each form.
+    fn scopes() -> [Scope; 6] {
+        [
             Scope::ALL,
             named("", "limits"),
             named("shop", "limits").widened(),
             named("shop", "limits"),
             labelled("shop", &["a"]),
             labelled("", &["a"]),
-        ];
+        ]
+    }
+
+    #[test]
+    fn only_what_is_wholly_inside_of_a_scope_is_answered_by_it() {
+        let scopes = scopes();
         let covered = |scope: &Scope| scopes.each_ref().map(|other| u8::from(scope.covers(other)));
         assert_eq!(
             scopes.each_ref().map(covered),
@@ -237,14 +248,7 @@ mod tests {
     #[test]
     fn a_read_is_shown_for_people() {
         let kind = Arc::new(ParamKind { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() });
-        let scopes = [
-            Scope::ALL,
-            named("", "limits"),
-            named("shop", "limits").widened(),
-            named("shop", "limits"),
-            labelled("shop", &["a"]),
-        ];
-        let shown = scopes.map(|scope| Read { kind: kind.clone(), scope }.to_string());
+        let shown = scopes().map(|scope| Read { kind: kind.clone(), scope }.to_string());
         assert_eq!(
             shown,
             [
@@ -253,6 +257,7 @@ mod tests {
                 "v1 ConfigMap in shop",
                 "v1 ConfigMap shop/limits",
                 "v1 ConfigMap in shop labelled team in (a),tier notin (x),on,!old",
+                "v1 ConfigMap labelled team in (a),tier notin (x),on,!old",
             ]
         );
     }

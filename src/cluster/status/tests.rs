@@ -197,7 +197,7 @@ fn a_policy_is_not_ready_while_what_it_reads_is_not_known() {
     let pods = ParamKind { api_version: "v1".to_owned(), kind: "Pod".to_owned() };
     generation.not_synced = [Read::all(pods)].into();
     let status = written(&generation, &replicas(&[100]), vec![], SourceKind::AdmissionPolicy, json!(null));
-    assert_eq!(told(&status)[2], "Ready=False NotSynced: objects of v1 Pod, which it reads, are not known");
+    assert_eq!(told(&status)[2], "Ready=False NotSynced: objects of v1 Pod in a, which it reads, are not known");
 }
 
 #[test]

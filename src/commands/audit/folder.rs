@@ -46,7 +46,8 @@ pub(super) fn audit(folder: &Path, auditor: &Auditor, further: Vec<Json>) -> Res
 
 /// What policies read of the cluster: those objects of the folder, few among many.
 fn facts(files: &[PathBuf], auditor: &Auditor, further: Vec<Json>) -> Result<FolderFacts> {
-    let reads = auditor.policies().iter().flat_map(|p| p.reads.iter().chain(&p.param_kind)).map(|k| k.kind.as_str());
+    let reads = auditor.policies().iter().flat_map(|p| p.reads.iter().map(|read| &read.kind).chain(&p.param_kind));
+    let reads = reads.map(|kind| kind.kind.as_str());
     // Namespaces are read for every object, definitions tell the scope of custom kinds.
     let kinds: BTreeSet<&str> = reads.chain(["Namespace", "CustomResourceDefinition"]).collect();
     // Most files need not be parsed for this: what names no such kind holds no such object.

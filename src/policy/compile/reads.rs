@@ -5,14 +5,14 @@ use stockade_cel::ast::{Expr, ExprKind, Literal};
 use stockade_cel::parse::{Syntax, parse};
 use stockade_cel::source::Span;
 
-use crate::compiled::ParamKind;
+use crate::compiled::{KindRead, ParamKind};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::host_library::{CLUSTER_GET, CLUSTER_LIST};
 use crate::source::{MutationSource, PolicySource, Text, ValidationSource};
 
-/// Kinds read by any expression, sorted, each once. The functions of `network` read NetworkPolicies. A call whose
-/// kind is no constant is warned of: nobody can watch the cluster for it.
-pub(super) fn of_policy(source: &PolicySource, diagnostics: &mut Diagnostics) -> Vec<ParamKind> {
+/// What any expression reads, sorted, each once. The functions of `network` read NetworkPolicies. A call whose kind is no
+/// constant is warned of: nobody can watch the cluster for it.
+pub(super) fn of_policy(source: &PolicySource, diagnostics: &mut Diagnostics) -> Vec<KindRead> {
     if !source.flavour.is_own() {
         return Vec::new();
     }
@@ -23,7 +23,7 @@ pub(super) fn of_policy(source: &PolicySource, diagnostics: &mut Diagnostics) ->
         walk(&ast.root, &mut found);
         for read in found {
             match read {
-                Read::Kind(kind) => reads.push(kind),
+                Read::Known(read) => reads.push(read),
                 Read::Unknown(span) => {
                     let span = text.node.locate(&source.file, span);
                     let message = "the kind that is read is no constant: the cluster cannot be watched for it";
@@ -33,7 +33,7 @@ pub(super) fn of_policy(source: &PolicySource, diagnostics: &mut Diagnostics) ->
             }
         }
     }
-    reads.sort_by(|a, b| (&a.api_version, &a.kind).cmp(&(&b.api_version, &b.kind)));
+    reads.sort_unstable();
     reads.dedup();
     reads
 }
@@ -57,7 +57,7 @@ fn validations(source: &PolicySource) -> impl Iterator<Item = &ValidationSource>
 
 /// One call that reads the cluster.
 enum Read {
-    Kind(ParamKind),
+    Known(KindRead),
     /// Place of the call.
     Unknown(Span),
 }
@@ -127,10 +127,10 @@ fn read_by(span: Span, target: Option<&Expr>, function: &str, args: &[Expr]) -> 
     let ExprKind::Ident(library) = &target?.kind else { return None };
     if library == "network" {
         let kind = ParamKind { api_version: "networking.k8s.io/v1".to_owned(), kind: "NetworkPolicy".to_owned() };
-        return Some(Read::Kind(kind));
+        return Some(Read::Known(KindRead { kind, namespace: None, name: None }));
     }
-    let name = format!("{library}.{function}");
-    if name != CLUSTER_GET && name != CLUSTER_LIST {
+    let called = format!("{library}.{function}");
+    if called != CLUSTER_GET && called != CLUSTER_LIST {
         return None;
     }
     let constant = |i: usize| match args.get(i).map(|a| &a.kind) {
@@ -138,7 +138,11 @@ fn read_by(span: Span, target: Option<&Expr>, function: &str, args: &[Expr]) -> 
         _ => None,
     };
     Some(match (constant(0), constant(1)) {
-        (Some(api_version), Some(kind)) => Read::Kind(ParamKind { api_version, kind }),
+        (Some(api_version), Some(kind)) => {
+            // The fourth argument is the name; a list has none.
+            let (namespace, name) = (constant(2).filter(|text| !text.is_empty()), constant(3));
+            Read::Known(KindRead { kind: ParamKind { api_version, kind }, namespace, name })
+        }
         _ => Read::Unknown(span),
     })
 }

@@ -222,9 +222,11 @@ fn an_admission_policy_calls_the_host_libraries_and_tells_what_it_reads() {
     );
     let own = text.replace("admissionregistration.k8s.io/v1", "stockade.dev/v1alpha1").replace("Validating", "");
     let compiled = accepted(&own, Options { type_check: false, ..Options::default() });
-    let reads: Vec<_> =
-        compiled.set.policies[0].reads.iter().map(|r| format!("{} {}", r.api_version, r.kind)).collect();
-    assert_eq!(reads, ["example.com/v1 Team", "networking.k8s.io/v1 NetworkPolicy", "v1 ResourceQuota"]);
+    let shown = |r: &crate::compiled::KindRead| {
+        format!("{} {} {}", r.kind.api_version, r.kind.kind, r.name.as_deref().unwrap_or("*"))
+    };
+    let reads: Vec<_> = compiled.set.policies[0].reads.iter().map(shown).collect();
+    assert_eq!(reads, ["example.com/v1 Team x", "networking.k8s.io/v1 NetworkPolicy *", "v1 ResourceQuota *"]);
     insta::assert_snapshot!(refused(&text), @r#"
     error: spec.variables[0].expression: undeclared reference to 'cluster' (in container '')
      --> p.yaml:6:42
