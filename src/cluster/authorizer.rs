@@ -135,8 +135,7 @@ impl Authorizer for AccessReviews {
         if let Some(known) = self.remembered(attributes) {
             return known;
         }
-        let left = deadline.map_or(TIMEOUT, |d| d.saturating_duration_since(Instant::now()));
-        match self.ask(attributes, left.min(TIMEOUT)) {
+        match self.ask(attributes, wait_until(deadline, Instant::now())) {
             Ok(decision) => {
                 self.remember(attributes, &decision);
                 decision
@@ -147,6 +146,11 @@ impl Authorizer for AccessReviews {
             }
         }
     }
+}
+
+/// How long an answer is waited for.
+fn wait_until(deadline: Option<Instant>, now: Instant) -> Duration {
+    deadline.map_or(TIMEOUT, |deadline| deadline.saturating_duration_since(now)).min(TIMEOUT)
 }
 
 /// Selectors go as they were written. Of one that does not parse the review says so as its error, beside the decision

@@ -36,11 +36,15 @@ fn evaluate(expr: &str, object: &str) -> End {
     })
 }
 
+/// What takes this long has not ended on the slowest of machines; each of these takes a second or two without
+/// optimisation.
+const ENDLESS: Duration = Duration::from_secs(300);
+
 fn on_request_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let started = Instant::now();
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(work).expect("a thread starts");
     let result = thread.join().expect("no panic");
-    assert!(started.elapsed() < Duration::from_secs(20), "took {:?}", started.elapsed());
+    assert!(started.elapsed() < ENDLESS, "took {:?}", started.elapsed());
     result
 }
 
