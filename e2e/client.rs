@@ -10,6 +10,8 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::documents::text;
 
+/// Longest wait for an answer: an API server takes a minute for a request at most, and some time to say so.
+const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 /// Requests of [`Client::make_all`] under way at once: more than that only wait for each other in a small API server.
 const AT_ONCE: usize = 8;
 
@@ -72,7 +74,7 @@ impl Client {
         let config = ureq::Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
+            .timeout_global(Some(ANSWER_WITHIN))
             .max_idle_connections_per_host(64)
             .proxy(None)
             .build();
@@ -93,6 +95,23 @@ impl Client {
 
     /// One request. `body` is sent as JSON, a patch as `application/merge-patch+json` or what `media` says.
     pub fn request(&self, method: &str, path: &str, media: &str, body: Option<&Value>) -> Answer {
+        let (code, warnings, text) = match self.exchange(method, path, media, body) {
+            Ok(answered) => answered,
+            Err(error) => return Answer::unreachable(&error.to_string()),
+        };
+        // Only an unknown path is answered in plain text.
+        let body = serde_json::from_str(&text).unwrap_or_else(|_| serde_json::json!({ "message": text.trim() }));
+        Answer { code, body, warnings }
+    }
+
+    /// Status, warnings and text.
+    fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        media: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Vec<String>, String), ureq::Error> {
         let bytes = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
         let mut request = Request::builder()
             .method(method)
@@ -103,11 +122,7 @@ impl Client {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let request = request.body(bytes).unwrap();
-        let mut response = match self.agent.run(request) {
-            Ok(response) => response,
-            Err(error) => return Answer::unreachable(&error.to_string()),
-        };
+        let mut response = self.agent.run(request.body(bytes).unwrap())?;
         let warnings = response
             .headers()
             .get_all("warning")
@@ -115,10 +130,18 @@ impl Client {
             .filter_map(|header| warning_text(&String::from_utf8_lossy(header.as_bytes())))
             .collect();
         let code = response.status().as_u16();
-        let raw = response.body_mut().with_config().limit(64 << 20).read_to_string().unwrap_or_default();
-        // Only an unknown path is answered in plain text.
-        let body = serde_json::from_str(&raw).unwrap_or_else(|_| serde_json::json!({ "message": raw.trim() }));
-        Answer { code, body, warnings }
+        let text = response.body_mut().with_config().limit(64 << 20).read_to_string().unwrap_or_default();
+        Ok((code, warnings, text))
+    }
+
+    /// What a watch of a collection tells since a resourceVersion until it ends after a second: its events, in order.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn events_since(&self, collection: &str, version: &str) -> Vec<Value> {
+        let path = format!("{collection}?watch=true&timeoutSeconds=1&resourceVersion={version}");
+        let (_, _, text) = self.exchange("GET", &path, "application/json", None).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// GET

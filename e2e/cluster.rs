@@ -3,9 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -14,9 +16,15 @@ use crate::certificates::Authority;
 use crate::client::Client;
 use crate::reaper::Reaper;
 use crate::tools;
+use crate::webhook::eventually;
 
-/// How long etcd and the API server may take to become ready; a loaded machine needs some 20 s.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+/// How long etcd and the API server may take to become ready: some 5 s on two idle cores, 20 s under load, and more where
+/// both are slow.
+const READY_WITHIN: Duration = Duration::from_secs(300);
+
+/// Ports of servers that are told theirs before they listen. Below those that the system gives to connections and to
+/// whoever asks for any (Linux: 32768 and up), so that nobody is given one between now and then.
+const SERVER_PORTS: Range<u16> = 20_000..30_000;
 
 /// Versions of the policy kinds that are off by default.
 const POLICY_VERSIONS: &str =
@@ -144,9 +152,14 @@ impl Cluster {
         }
     }
 
+    /// All that a component has logged so far.
+    pub fn whole_log(&self, component: &str) -> String {
+        fs::read_to_string(self.folder.join(format!("{component}.log"))).unwrap_or_default()
+    }
+
     /// The end of a component's log.
     pub fn log(&self, component: &str) -> String {
-        let text = fs::read_to_string(self.folder.join(format!("{component}.log"))).unwrap_or_default();
+        let text = self.whole_log(component);
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
@@ -169,6 +182,15 @@ impl Cluster {
     /// Path of the administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
+    }
+
+    /// `kubectl apply`, again until it succeeds: where somebody is slow, a person tries again as well.
+    ///
+    /// # Panics
+    /// With what it said last, when it never does.
+    #[track_caller]
+    pub fn apply(&self, objects: &str) {
+        eventually(|| self.kubectl(&["apply", "-f", "-"], objects), |applied| applied.code == 0);
     }
 
     /// Runs the real `kubectl` with the administrator's kubeconfig.
@@ -215,10 +237,13 @@ pub fn logged(mut command: Command, folder: &Path, name: &str) -> Command {
     command
 }
 
-/// Ports of loopback that were free a moment ago; all held at once, so they differ.
+/// Ports of loopback on which nobody listens, each given to one caller of this process.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    /// Where to look next. Processes beside this one look elsewhere first.
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id().wrapping_mul(97)));
+    let next = || SERVER_PORTS.start + (NEXT.fetch_add(1, Ordering::Relaxed) % SERVER_PORTS.len() as u32) as u16;
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    [(); N].map(|()| std::iter::repeat_with(next).take(SERVER_PORTS.len()).find(is_free).unwrap())
 }
 
 fn write_files(folder: &Path, authority: &Authority) {

@@ -2,15 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::documents::text;
-
-/// How long a new CustomResourceDefinition may take to be served.
-const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
+use crate::webhook::eventually;
 
 /// Kind to URL, asked of the server once for each group and version.
 pub struct Discovery {
@@ -85,14 +82,9 @@ impl Discovery {
             return;
         }
         self.client.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).expect_ok();
-        let deadline = Instant::now() + ESTABLISHED_WITHIN;
-        while !self
-            .resource(api_version, kind)
-            .is_some_and(|resource| self.client.get(&resource.collection("default")).ok())
-        {
-            assert!(Instant::now() < deadline, "{api_version} {kind} is not served");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let listed =
+            || self.resource(api_version, kind).map(|resource| self.client.get(&resource.collection("default")));
+        eventually(listed, |list| list.as_ref().is_some_and(Answer::ok));
     }
 
     fn ask(&self, api_version: &str) -> HashMap<String, Resource> {

@@ -1,6 +1,7 @@
 //! A steady load of requests through the API server, in an open loop: each is due at its own time, whether or not those
 //! before it have been answered, and its latency counts from then.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -14,8 +15,8 @@ use crate::client::{Answer, Client};
 const MAX_UNDER_WAY: usize = 64;
 /// Requests of one load, at most: a test that forgets to stop ends by itself.
 const MAX_REQUESTS: u64 = 200_000;
-/// Failures that are kept in words.
-const MAX_TOLD: usize = 20;
+/// Different failures that are kept in words.
+const MAX_TOLD: usize = 50;
 
 /// One request.
 pub struct Shot {
@@ -47,8 +48,8 @@ pub struct Tally {
     pub wrongly_admitted: u64,
     /// Neither: no answer, a server's error, a refusal of what is allowed.
     pub failed: u64,
-    /// The first failures in words.
-    pub told: Vec<String>,
+    /// How often each failure was told, in its words; beyond 50 different ones they are only counted.
+    pub told: BTreeMap<String, u64>,
     /// From when each request was due to its answer, sorted.
     pub latencies: Vec<Duration>,
 }
@@ -110,7 +111,7 @@ impl Tally {
             Expected::Refused if answer.ok() => self.wrongly_admitted += 1,
             Expected::Admitted | Expected::Refused => {
                 self.failed += 1;
-                self.tell(format!("{} {}", answer.code, answer.message()));
+                self.tell(format!("{} {}", answer.code, answer.message()), 1);
             }
         }
     }
@@ -122,13 +123,18 @@ impl Tally {
         self.wrongly_admitted += other.wrongly_admitted;
         self.failed += other.failed;
         self.latencies.extend(other.latencies);
-        other.told.into_iter().for_each(|text| self.tell(text));
+        other.told.into_iter().for_each(|(text, count)| self.tell(text, count));
     }
 
-    fn tell(&mut self, text: String) {
-        if self.told.len() < MAX_TOLD {
-            self.told.push(text);
+    fn tell(&mut self, text: String, count: u64) {
+        if self.told.len() < MAX_TOLD || self.told.contains_key(&text) {
+            *self.told.entry(text).or_default() += count;
         }
+    }
+
+    /// Whether every failure was told in words such as these.
+    pub fn all_failed_as(&self, expected: impl Fn(&str) -> bool) -> bool {
+        self.told.values().sum::<u64>() == self.failed && self.told.keys().all(|text| expected(text))
     }
 
     /// The latency that this share of all requests (0.99) did not pass; zero without requests.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::certificates::Authority;
 use crate::client::Client;
 use crate::documents::text;
+use crate::webhook::eventually;
 
 /// Longest body read; the API server sends at most the object twice.
 const BODY_LIMIT: usize = 16 << 20;
@@ -37,7 +38,11 @@ pub struct Reviews {
 }
 
 impl Recorder {
-    /// Serves on a free port of loopback until the process ends, and registers with the cluster.
+    /// Serves on a free port of loopback until the process ends, registers with the cluster, and waits until it is asked
+    /// as both.
+    ///
+    /// # Panics
+    /// When it never is.
     pub fn register(client: &Client) -> Recorder {
         let authority = Authority::mint("stockade-e2e-recorder");
         let leaf = authority.server();
@@ -65,6 +70,12 @@ impl Recorder {
             let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}");
             client.post(&path, &configuration(kind, port, &authority.pem)).expect_ok();
         }
+        let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "probe" } });
+        let asked = || {
+            client.post("/api/v1/namespaces/default/configmaps?dryRun=All&fieldManager=probe", &map);
+            recorder.take("probe")
+        };
+        eventually(asked, |reviews| reviews.mutating.is_some() && reviews.validating.is_some());
         recorder
     }
 

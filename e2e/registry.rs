@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -15,6 +14,7 @@ use crate::certificates::Authority;
 use crate::cluster::free_ports;
 use crate::reaper::Reaper;
 use crate::tools;
+use crate::webhook::{WITHIN, eventually};
 
 /// Who may pull and push.
 pub const USER: &str = "shop";
@@ -22,9 +22,6 @@ pub const USER: &str = "shop";
 pub const PASSWORD: &str = "open sesame";
 /// The two as `htpasswd -B` writes them.
 const HTPASSWD: &str = include_str!("cluster/htpasswd");
-/// How long a registry may take to answer after its start.
-const START: Duration = Duration::from_secs(20);
-
 /// A registry on loopback, with TLS and a password. It ends when it is dropped.
 pub struct Registry {
     /// `127.0.0.1:PORT`, as references have it.
@@ -78,15 +75,11 @@ impl Registry {
         let agent = ureq::Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
-            .timeout_global(Some(START))
+            .timeout_global(Some(WITHIN))
             .proxy(None)
             .build();
         let registry = Registry { host, ca_pem, agent: agent.into(), _running: running };
-        let deadline = Instant::now() + START;
-        while registry.send("GET", "/v2/", "", Vec::new()).is_none_or(|(code, _)| code != 200) {
-            assert!(Instant::now() < deadline, "the registry at {} does not answer", registry.host);
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        eventually(|| registry.send("GET", "/v2/", "", Vec::new()), |answer| matches!(answer, Some((200, _))));
         registry
     }
 

@@ -26,7 +26,10 @@ use crate::recorder::{Recorder, Reviews};
 const PARALLEL: usize = 6;
 
 /// The server looks at changed policies once a second; a kind new to its REST mapper may take half a minute.
-const IN_FORCE_WITHIN: Duration = Duration::from_secs(90);
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(180);
+
+/// What requests are refused with while the server does not know the params of a policy.
+const NOT_YET: [&str; 2] = ["failed to find resource referenced by paramKind", "not yet synced to use for admission"];
 
 /// Audit annotations that are not of policies.
 const SERVER_ANNOTATIONS: [&str; 8] = [
@@ -91,7 +94,6 @@ impl<'c> Oracle<'c> {
             generation: AtomicUsize::new(0),
             namespaces: Mutex::default(),
         };
-        oracle.wait_for_the_recorder();
         oracle.keep_config_maps_watched();
         oracle
     }
@@ -109,19 +111,6 @@ impl<'c> Oracle<'c> {
             json!({ "name": "none", "namespace": "default", "parameterNotFoundAction": "Allow" });
         for document in [policy, binding] {
             self.client.post(&collection_of(&document), &document).expect_ok();
-        }
-    }
-
-    fn wait_for_the_recorder(&self) {
-        let deadline = Instant::now() + IN_FORCE_WITHIN;
-        let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "probe" } });
-        loop {
-            self.client.post("/api/v1/namespaces/default/configmaps?dryRun=All&fieldManager=probe", &map).expect_ok();
-            let reviews = self.recorder.take("probe");
-            if reviews.mutating.is_some() && reviews.validating.is_some() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "the recorder is never asked");
         }
     }
 
@@ -387,12 +376,14 @@ impl<'c> Oracle<'c> {
         Ok(())
     }
 
-    /// The server's REST mapper learns new kinds late; until then every judged request is refused for it.
+    /// The server's REST mapper learns new kinds late, and a watch of params that has not begun in a second is not waited
+    /// for; until then every judged request is refused for it.
     fn wait_for_params(&self, set: &PolicySet, prepared: &[Prepared<'_>]) {
         let deadline = Instant::now() + IN_FORCE_WITHIN;
         for ready in prepared.iter().take(40) {
-            while self.send(ready).0.message().contains("failed to find resource referenced by paramKind") {
-                assert!(Instant::now() < deadline, "{}: the kind of the params is never found", set.name);
+            let is_early = |message: &str| NOT_YET.iter().any(|text| message.contains(text));
+            while is_early(self.send(ready).0.message()) {
+                assert!(Instant::now() < deadline, "{}: the params are never known", set.name);
                 std::thread::sleep(Duration::from_millis(200));
             }
         }

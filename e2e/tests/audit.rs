@@ -18,6 +18,9 @@ use stockade_e2e::webhook::{self, Webhook, eventually};
 use stockade_e2e::{installed_kinds, tools};
 
 const REPORTS: &str = "/apis/openreports.io/v1alpha1";
+/// Looks at what is judged again after a change: on a slow machine something else may be due at the same time, but not
+/// each time.
+const MAX_LOOKS: usize = 5;
 const NETWORK_POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/bank/networkpolicies";
 
 /// ConfigMaps must say that they are good, Pods must be isolated, and, natively, ServiceAccounts must have a team.
@@ -152,8 +155,7 @@ fn what_exists_is_reported_and_what_changes_is_judged_again_and_nothing_else() {
     scene.config_map("shop", "map-a", "bad").expect_ok();
     scene.config_map("shop", "map-b", "good").expect_ok();
     client.post("/api/v1/namespaces/bank/serviceaccounts", &json!({"metadata": {"name": "robot"}})).expect_ok();
-    let applied = scene.cluster.kubectl(&["apply", "-f", "-"], POLICIES);
-    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    scene.cluster.apply(POLICIES);
     let replica = scene.replica("first");
 
     // What was there before.
@@ -191,14 +193,29 @@ fn what_exists_is_reported_and_what_changes_is_judged_again_and_nothing_else() {
     scene.reported("shop", &pods);
 
     // What policies read changes: only Pods of that namespace are judged again.
-    let before = judged(&replica);
     let policy = json!({"metadata": {"name": "closed"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
-    client.post(NETWORK_POLICIES, &policy).expect_ok();
-    scene.reported("bank", &[native]);
-    let after = judged(&replica);
-    let again: BTreeMap<_, _> =
-        after.iter().map(|(r, n)| (r.as_str(), n - before[r])).filter(|(_, n)| *n > 0).collect();
-    assert_eq!(again, BTreeMap::from([("pods", 2)]));
+    let open = || {
+        client.delete(&format!("{NETWORK_POLICIES}/closed")).expect_ok();
+        scene.reported("bank", &[native, pods[0], pods[1]]);
+    };
+    let close = || {
+        let before = judged(&replica);
+        client.post(NETWORK_POLICIES, &policy).expect_ok();
+        scene.reported("bank", &[native]);
+        let mut again = judged(&replica);
+        again.iter_mut().for_each(|(resource, count)| *count -= before.get(resource).copied().unwrap_or(0));
+        again.retain(|_, count| *count > 0);
+        again
+    };
+    let only_pods = BTreeMap::from([("pods".to_owned(), 2)]);
+    let mut again = close();
+    for _ in 1..MAX_LOOKS {
+        if again != only_pods {
+            open();
+            again = close();
+        }
+    }
+    assert_eq!(again, only_pods);
 
     // A violation that is new is told as an event.
     scene.config_map("shop", "map-b", "bad").expect_ok();
@@ -217,10 +234,9 @@ fn what_exists_is_reported_and_what_changes_is_judged_again_and_nothing_else() {
     let replica = scene.replica("second");
     let seconds = || replica.metric("stockade_audit_pass_duration_seconds");
     eventually(seconds, |seconds| *seconds > 0.0);
-    client.delete(&format!("{NETWORK_POLICIES}/closed")).expect_ok();
-    scene.reported("bank", &[native, pods[0], pods[1]]);
+    open();
     assert_eq!(versions()[0], written[0]);
-    assert_eq!(replica.metric(r#"stockade_audit_report_writes_total{verb="apply"}"#), 1.0);
+    eventually(|| replica.metric(r#"stockade_audit_report_writes_total{verb="apply"}"#), |writes| *writes == 1.0);
 
     // Policies go, and what they found with them.
     for (kind, name) in
@@ -239,8 +255,7 @@ fn replicas_share_the_namespaces_and_one_that_is_killed_is_stood_in_for() {
         scene.namespace(namespace);
         scene.config_map(namespace, "map-a", "bad").expect_ok();
     }
-    let applied = scene.cluster.kubectl(&["apply", "-f", "-"], POLICIES);
-    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    scene.cluster.apply(POLICIES);
     let replicas = ["first", "second"].map(|name| scene.replica(name));
     let violations = r#"stockade_audit_violations{policy="good",result="fail"}"#;
     let shares = || [replicas[0].metric(violations), replicas[1].metric(violations)];

@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a failed test ends in a panic")]
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 use stockade_e2e::cosign::{Cosign, EMAIL, ISSUER};
 use stockade_e2e::registry::Registry;
 use stockade_e2e::tools;
+use stockade_e2e::webhook::WITHIN;
 use stockade_engine::images::{Answer, Credentials, Evidence, ImageFacts as _, Wanted};
 use stockade_images::Images;
 use stockade_images::credentials::{CredentialSource, DockerConfigFile};
@@ -135,7 +135,7 @@ fn gathered(cosign: &Cosign, wanted: &Wanted) -> Arc<Evidence> {
     runtime.block_on(async {
         let file: Arc<dyn CredentialSource> = Arc::new(DockerConfigFile::new(cosign.docker_config()));
         let images = Images::new(vec![file], Arc::new(NoCluster), &mut Default::default());
-        images.gather(vec![wanted.clone()], tokio::time::Instant::now() + Duration::from_secs(20)).await;
+        images.gather(vec![wanted.clone()], tokio::time::Instant::now() + WITHIN).await;
         images.evidence(wanted).unwrap()
     })
 }

@@ -16,6 +16,10 @@ const OWN: &str = "stockade-system";
 /// Where users are whose Pods may pull.
 const SHOP: &str = "shop";
 
+/// What is said when nobody told in time. It is looked at on, so whoever asks again is told.
+const LATE: [&str; 3] =
+    ["it is still being asked", "the time for this request was over before its turn came", "no answer within"];
+
 /// A cluster whose images come from one registry.
 struct Scene {
     cluster: Cluster,
@@ -77,10 +81,13 @@ impl Scene {
         self.kubectl(&["run", "web", &image, "--dry-run=server", output, "--namespace=shop"])
     }
 
-    /// What `kubectl` says, with a name for the registry, and nothing of digests and times but how they begin.
+    /// What `kubectl` says in the end, with a name for the registry, and nothing of digests and times but how they begin.
     fn kubectl(&self, arguments: &[&str]) -> String {
-        let Kubectl { stdout, stderr, .. } = self.cluster.kubectl(arguments, "");
-        let said = (stdout + &stderr).replace(&self.host, "HOST");
+        let say = || {
+            let Kubectl { stdout, stderr, .. } = self.cluster.kubectl(arguments, "");
+            stdout + &stderr
+        };
+        let said = eventually(say, |said| !LATE.iter().any(|late| said.contains(late))).replace(&self.host, "HOST");
         let said = shortened(said.trim(), "sha256:", |c| c.is_ascii_hexdigit());
         shortened(&said, "UnixTime(", |c| c.is_ascii_digit())
     }

@@ -33,7 +33,7 @@ fn define(cluster: &Cluster) {
     let apply = ["apply", "--server-side", "--validate=strict", "-f", folder.to_str().unwrap()];
     let applied = cluster.kubectl(&apply, "");
     assert_eq!((applied.code, applied.stderr.as_str()), (0, ""), "{}", applied.stdout);
-    let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", folder.to_str().unwrap()];
+    let wait = ["wait", "--for=condition=Established", "--timeout=300s", "-f", folder.to_str().unwrap()];
     assert_eq!(cluster.kubectl(&wait, "").code, 0);
     // What kubectl explains is published a moment after.
     for kind in ["apol", "polex", "nsgroup"] {

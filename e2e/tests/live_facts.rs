@@ -15,7 +15,7 @@ use stockade_cluster::access::{Access, Options};
 use stockade_cluster::facts::{Change, LiveFacts, NotReady, Read, What};
 use stockade_e2e::cluster::{ALICE_TOKEN, Cluster};
 use stockade_e2e::tools;
-use stockade_e2e::webhook::{eventually, namespace};
+use stockade_e2e::webhook::{WITHIN, eventually, namespace};
 use stockade_engine::ClusterFacts as _;
 use stockade_engine::facts::{Fact, Into, Kind};
 use stockade_policy::compiled::ParamKind;
@@ -27,9 +27,6 @@ mod judging;
 mod listing;
 #[path = "live_facts/scopes.rs"]
 mod scopes;
-
-/// Longest wait for a watch: the API server is shared, and machines are slow.
-const WITHIN: Duration = Duration::from_secs(60);
 
 /// Facts of a cluster; what they measure.
 struct Live {
@@ -73,6 +70,14 @@ impl Live {
     fn namespace_of_request(&self, name: &str) -> Fact<Option<Json>> {
         let (arena, symbols) = (Bump::new(), Symbols::new());
         json(self.facts.namespace_of_request(name, Into { arena: &arena, symbols: &symbols }))
+    }
+
+    /// The same, asked again for as long as the API server does not say in time.
+    fn namespace_known(&self, name: &str) -> Option<Json> {
+        match eventually(|| self.namespace_of_request(name), |fact| *fact != Fact::NotReady) {
+            Fact::Known(namespace) => namespace,
+            Fact::NotReady => None,
+        }
     }
 
     /// The value of a metric for a kind.
@@ -173,10 +178,10 @@ async fn a_kind_that_is_not_held_or_not_served_is_not_ready_until_it_is() {
     assert_eq!(live.facts.not_ready(&all_secrets), Some(NotReady::NotHeld));
 
     live.facts.hold([&all_secrets, &all_rules]);
-    let unsynced = live.facts.synced([&all_secrets, &all_rules], Duration::from_secs(5)).await;
-    assert_eq!(unsynced, [all_rules.clone()].into());
+    assert_eq!(live.facts.synced([&all_secrets], WITHIN).await, BTreeSet::new());
+    eventually(|| live.facts.not_ready(&all_rules), |why| *why == Some(NotReady::NotServed));
+    assert_eq!(live.facts.synced([&all_rules], Duration::from_secs(1)).await, [all_rules.clone()].into());
     assert_eq!(live.get(&rules, "default", "r"), Fact::NotReady);
-    assert_eq!(live.facts.not_ready(&all_rules), Some(NotReady::NotServed));
     assert_eq!(live.metric("stockade_facts_synced", &rules), Some(0.0));
 
     let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -189,7 +194,7 @@ async fn a_kind_that_is_not_held_or_not_served_is_not_ready_until_it_is() {
     assert_eq!(live.facts.namespaced(of(&rules)), Some(true));
     let rule = json!({ "apiVersion": "later.example.com/v1", "kind": "Rule", "metadata": { "name": "r" } });
     let path = "/apis/later.example.com/v1/namespaces/default/rules";
-    eventually(|| cluster.client.post(path, &rule).code, |code| *code == 201);
+    eventually(|| cluster.client.post(path, &rule).code, |code| matches!(code, 201 | 409));
     eventually(|| live.list(&rules, "default"), |list| *list == Fact::Known(vec!["r".to_owned()]));
 
     cluster.client.delete(&format!("{definitions}/rules.later.example.com")).expect_ok();
@@ -239,10 +244,10 @@ async fn a_namespace_is_known_to_the_request_that_follows_its_creation() {
     for number in 0..50 {
         let name = format!("fresh-{number}");
         namespace(cluster, &name);
-        let Fact::Known(Some(found)) = live.namespace_of_request(&name) else { panic!("{name} is not known") };
+        let found = live.namespace_known(&name).unwrap();
         assert_eq!(found["metadata"]["labels"], json!({ "e2e": name, "kubernetes.io/metadata.name": name }));
     }
-    assert_eq!(live.namespace_of_request("never"), Fact::Known(None));
+    assert_eq!(live.namespace_known("never"), None);
     // Without an API server nobody can say that there is none.
     let other = Cluster::start();
     let live = Live::new(&other, &[]).await;
@@ -286,11 +291,11 @@ async fn no_more_permissions_are_needed_than_the_chart_gives() {
     let (maps, secrets) = (kind("v1", "ConfigMap"), kind("v1", "Secret"));
     let (maps, secrets_read) = (Read::all(maps), Read::all(secrets.clone()));
     let live = Live::with_kubeconfig(kubeconfig, std::slice::from_ref(&maps)).await;
-    assert!(live.facts.resources().equivalents().borrow().is_some());
-    assert_eq!(live.namespace_of_request("never"), Fact::Known(None));
+    eventually(|| live.facts.resources().equivalents().borrow().is_some(), |known| *known);
+    assert_eq!(live.namespace_known("never"), None);
     let question = Attributes { user: "bob".to_owned(), verb: "get".to_owned(), ..Attributes::default() };
-    let answer = live.facts.authorizer().unwrap().authorize(&question);
-    assert_eq!((answer.allowed, answer.error), (false, None));
+    let ask = || live.facts.authorizer().unwrap().authorize(&question);
+    assert!(!eventually(ask, |answer| answer.error.is_none()).allowed);
     // What must not be read is never absent.
     live.facts.hold([&maps, &secrets_read]);
     let unsynced = live.facts.synced([&secrets_read], Duration::from_secs(2)).await;

@@ -26,7 +26,6 @@ fn an_object_from_a_file_looks_as_the_server_presents_it() {
     let cluster = Cluster::start();
     let discovery = Discovery::new(&cluster.client);
     let recorder = Recorder::register(&cluster.client);
-    wait_until_asked(&cluster, &recorder);
 
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/normalise");
     let suites = stockade_conformance::folder().map(|folder| objects(&folder));
@@ -83,18 +82,6 @@ fn note(differences: &mut BTreeMap<String, String>, what: &str, server: &Value, 
     for (place, difference) in found {
         differences.entry(format!("{what}{place}")).or_insert_with(|| format!("{difference} in {}", path.display()));
     }
-}
-
-/// A new webhook is asked only after a moment.
-fn wait_until_asked(cluster: &Cluster, recorder: &Recorder) {
-    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}});
-    let asked = (0..300).any(|attempt| {
-        let case = format!("probe-{attempt}");
-        let url = format!("/api/v1/namespaces/default/configmaps?dryRun=All&fieldManager={case}");
-        cluster.client.post(&url, &map);
-        recorder.take(&case).mutating.is_some()
-    });
-    assert!(asked, "the recording webhook is not asked");
 }
 
 /// All distinct objects of all YAML files below a folder.

@@ -1,7 +1,6 @@
 //! Reports fit the definitions that others publish: nothing that is written is pruned.
 
 use serde_json::{Value, json};
-use stockade_e2e::client::Answer;
 use stockade_e2e::cluster::Cluster;
 use stockade_e2e::webhook::{Webhook, eventually};
 use stockade_e2e::{helm, installed_kinds, tools};
@@ -9,26 +8,29 @@ use stockade_e2e::{helm, installed_kinds, tools};
 use super::{POLICIES, Scene};
 
 impl Scene {
-    /// Has one ConfigMap and one Namespace judged that fail, and gives the two reports, without metadata and times.
-    fn written(&self, flags: &[&str], namespaced: &str, cluster_scoped: &str) -> [Value; 2] {
+    /// Has one ConfigMap and one Namespace judged that fail, and waits until the two reports, without metadata and times,
+    /// are these.
+    fn written(&self, flags: &[&str], namespaced: &str, cluster_scoped: &str, expected: &[Value; 2]) {
         self.namespace("shop");
         self.config_map("shop", "map-a", "bad").expect_ok();
         let namespaces = "apiVersion: stockade.dev/v1alpha1\nkind: AdmissionPolicy\nmetadata: {name: owned}\nspec:\n  actions: \
                           [Audit]\n  matchConstraints: {resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], \
                           resources: [namespaces]}]}\n  validations: [{expression: \"object.metadata.name != 'shop'\"}]\n";
-        let applied = self.cluster.kubectl(&["apply", "-f", "-"], &format!("{POLICIES}---\n{namespaces}"));
-        assert_eq!(applied.code, 0, "{}", applied.stderr);
+        self.cluster.apply(&format!("{POLICIES}---\n{namespaces}"));
         let replica = Webhook::start_with(&self.cluster, "stockade-system", "first", &[], flags);
         replica.wait_until_ready(&self.cluster, "first");
-        [namespaced, cluster_scoped].map(|path| {
-            let told = |answer: &Answer| answer.body["results"].as_array().is_some_and(|results| results.len() == 1);
-            let mut report = eventually(|| self.cluster.client.get(path), told).body;
-            let result = &mut report["results"][0];
-            assert!(result["timestamp"].take()["seconds"].is_i64());
-            assert!(result["resources"][0]["uid"].take().is_string());
-            report.as_object_mut().unwrap().remove("metadata");
-            report
-        })
+        for (path, expected) in [namespaced, cluster_scoped].into_iter().zip(expected) {
+            let written = || {
+                let mut report = self.cluster.client.get(path).body;
+                report.as_object_mut().unwrap().remove("metadata");
+                if let Some(result) = report.pointer_mut("/results/0") {
+                    assert!(result["timestamp"].take()["seconds"].is_i64());
+                    assert!(result["resources"][0]["uid"].take().is_string());
+                }
+                report
+            };
+            eventually(written, |report| report == expected);
+        }
     }
 }
 
@@ -70,10 +72,11 @@ fn the_published_definitions_of_openreports_hold_all_that_is_written() {
     };
     let reports = "/apis/openreports.io/v1alpha1";
     let namespaced = format!("{reports}/namespaces/shop/reports/stockade");
-    let written = scene.written(&[], &namespaced, &format!("{reports}/clusterreports/stockade"));
+    let cluster_scoped = format!("{reports}/clusterreports/stockade");
     let kind = |kind: &str| json!({ "apiVersion": "openreports.io/v1alpha1", "kind": kind });
     let source = json!({ "source": "stockade" });
-    assert_eq!(written, expected(&kind("Report"), &kind("ClusterReport"), &source, &json!({})));
+    let expected = expected(&kind("Report"), &kind("ClusterReport"), &source, &json!({}));
+    scene.written(&[], &namespaced, &cluster_scoped, &expected);
 }
 
 /// The definitions of the chart as those of the policy working group, which have the source in each result.
@@ -106,8 +109,8 @@ fn reports_are_written_in_the_form_before_openreports_where_that_is_asked_for() 
     let reports = "/apis/wgpolicyk8s.io/v1alpha2";
     let namespaced = format!("{reports}/namespaces/shop/policyreports/stockade");
     let cluster_scoped = format!("{reports}/clusterpolicyreports/stockade");
-    let written = scene.written(&["--reports", "wgpolicyk8s"], &namespaced, &cluster_scoped);
     let kind = |kind: &str| json!({ "apiVersion": "wgpolicyk8s.io/v1alpha2", "kind": kind });
     let source = json!({ "source": "stockade" });
-    assert_eq!(written, expected(&kind("PolicyReport"), &kind("ClusterPolicyReport"), &json!({}), &source));
+    let expected = expected(&kind("PolicyReport"), &kind("ClusterPolicyReport"), &json!({}), &source);
+    scene.written(&["--reports", "wgpolicyk8s"], &namespaced, &cluster_scoped, &expected);
 }

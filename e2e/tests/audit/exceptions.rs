@@ -44,8 +44,7 @@ fn exceptions_tell_whether_what_exists_or_a_request_needs_them() {
         + &exception("passed", "map-b", "2099-01-01T00:00:00Z")
         + &exception("asked", "map-c", &soon);
     let all = format!("{POLICIES}\n---\n{exceptions}");
-    let applied = scene.cluster.kubectl(&["apply", "-f", "-"], &all);
-    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    scene.cluster.apply(&all);
     let replicas = ["first", "second"].map(|name| scene.replica(name));
 
     let used = || ["needed", "passed", "asked"].map(|name| scene.in_use(name));
@@ -66,12 +65,11 @@ fn exceptions_tell_whether_what_exists_or_a_request_needs_them() {
     assert_eq!(rows[2], ["needed", "good", "2099-01-01T00:00:00Z", "True", "1", "o"]);
     // The leader counts them.
     let counted = |label: &str| -> f64 { replicas.iter().map(|replica| replica.metric(label)).sum() };
-    let unused = || {
+    let counts = || {
         let of = |used: &str| counted(&format!("stockade_policy_exceptions_in_use{{in_use=\"{used}\"}}"));
-        ["true", "false", "unknown"].map(of)
+        (["true", "false", "unknown"].map(of), counted(r#"stockade_policy_exceptions{state="expires_soon"}"#))
     };
-    eventually(unused, |counts| *counts == [1.0, 2.0, 0.0]);
-    assert_eq!(counted(r#"stockade_policy_exceptions{state="expires_soon"}"#), 1.0);
+    eventually(counts, |counts| *counts == ([1.0, 2.0, 0.0], 1.0));
 
     // A request needs one; a week before its end the user is warned.
     let made = || scene.config_map("shop", "map-c", "bad");

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::base64::Engine;
 use ::base64::prelude::BASE64_STANDARD;
@@ -15,6 +14,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use stockade_e2e::registry::Registry;
 use stockade_e2e::tools;
+use stockade_e2e::webhook::WITHIN;
 use stockade_engine::images::{Answer, Credentials, Evidence, ImageFacts, Resolved, Wanted};
 use stockade_images::Images;
 use stockade_images::credentials::{CredentialSource, DockerConfig, NoCredentials};
@@ -163,7 +163,7 @@ fn wanted(registry: &Registry, image: &str, key: &Key) -> Wanted {
 }
 
 async fn gather(images: &Images, wanted: &Wanted) -> Arc<Evidence> {
-    images.gather(vec![wanted.clone()], Instant::now() + Duration::from_secs(30)).await;
+    images.gather(vec![wanted.clone()], Instant::now() + WITHIN).await;
     images.evidence(wanted).unwrap()
 }
 

@@ -8,9 +8,6 @@ use stockade_engine::essentials::Essentials;
 
 use super::*;
 
-/// Longest wait for a generation.
-const WITHIN: Duration = Duration::from_secs(60);
-
 #[tokio::test(flavor = "multi_thread")]
 async fn mutating_policies_of_an_older_version_are_audited_where_only_that_is_served() {
     if !tools::present() {

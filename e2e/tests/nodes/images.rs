@@ -8,11 +8,10 @@ use stockade_e2e::images::{Repository, Signers, policy};
 use stockade_e2e::nodes::Nodes;
 use stockade_e2e::registry::{PASSWORD, USER};
 
-use super::{START, succeeds};
+use super::{START, UPGRADE, succeeds};
 
 /// Stockade may read the pull secrets of one namespace, and reach the registry.
-const UPGRADE: &str = "helm upgrade stockade charts/stockade -n stockade-system --reuse-values --wait --timeout=3m \
-    --set 'imagePolicies.pullSecrets.enabled=true,imagePolicies.pullSecrets.namespaces={shop}' \
+const VALUES: &str = "--set 'imagePolicies.pullSecrets.enabled=true,imagePolicies.pullSecrets.namespaces={shop}' \
     --set 'networkPolicy.registryPorts={443,5000}'";
 
 pub(crate) fn only_what_is_signed_is_pulled_and_runs(nodes: &Nodes) {
@@ -39,7 +38,7 @@ pub(crate) fn only_what_is_signed_is_pulled_and_runs(nodes: &Nodes) {
     ));
     let account = "kubectl patch serviceaccount default -n shop -p '{\"imagePullSecrets\": [{\"name\": \"pull\"}]}'";
     nodes.until(START, account, succeeds);
-    nodes.must(UPGRADE);
+    nodes.must(&format!("{UPGRADE} {VALUES}"));
     let policy = policy("signed", &registry, &host, "**", &signers.release());
     let policies = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "data": {"signed.yaml": policy.to_string()},

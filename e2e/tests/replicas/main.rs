@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use stockade_cluster::access::{Access, Options};
 use stockade_e2e::cluster::{ALICE_TOKEN, Cluster};
 use stockade_e2e::helm;
+use stockade_e2e::webhook::WITHIN;
 use tokio::runtime::Runtime;
 
 /// Stockade's own namespace in these tests.
@@ -68,15 +69,15 @@ async fn access_as(cluster: &Cluster, kubeconfig: &str, identity: &str) -> Acces
     Access::new(&options).await.unwrap()
 }
 
-/// Waits until it is so and tells how long that took.
+/// Waits until it is so and tells how long that took, which is to be read and asserted by nobody: machines differ.
 ///
 /// # Panics
-/// When it is not within a bound.
+/// When it is not within [`WITHIN`].
 #[track_caller]
-fn until(what: &str, within: Duration, is_so: impl Fn() -> bool) -> Duration {
+fn until(what: &str, is_so: impl Fn() -> bool) -> Duration {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < within, "not within {within:?}: {what}");
+        assert!(began.elapsed() < WITHIN, "not within {WITHIN:?}: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
     began.elapsed()

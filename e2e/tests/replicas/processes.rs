@@ -14,12 +14,13 @@ use super::{NAMESPACE, make_namespace, until};
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/stockade-system/leases";
 const NAMES: [&str; 3] = ["p0", "p1", "p2"];
-const WITHIN: Duration = Duration::from_secs(60);
+/// How long one that is asked to end still accepts: long enough to look at it meanwhile on any machine.
+const DRAIN_DELAY: Duration = Duration::from_secs(20);
 
 /// Identities of the replicas that have a Lease which says ready.
 pub(super) fn ready(cluster: &Cluster) -> Vec<String> {
     let selector = "app.kubernetes.io/component%3Dreplica";
-    let leases = cluster.client.get(&format!("{LEASES}?labelSelector={selector}")).body;
+    let leases = cluster.client.get(&format!("{LEASES}?labelSelector={selector}")).expect_ok();
     let is_ready = |lease: &&Value| text(lease, "/metadata/annotations/stockade.dev~1ready") == "true";
     let items = leases["items"].as_array().cloned().unwrap_or_default();
     items.iter().filter(is_ready).map(|lease| text(lease, "/spec/holderIdentity").to_owned()).collect()
@@ -40,24 +41,26 @@ fn processes_wait_for_the_api_server_share_a_certificate_and_say_goodbye() {
     installed_kinds::own(&cluster);
 
     cluster.stop_server();
-    let start = |name: &str| Webhook::start_in(&cluster, NAMESPACE, name, &[]);
+    let drain = DRAIN_DELAY.as_secs().to_string();
+    let start = |name: &str| Webhook::start_with(&cluster, NAMESPACE, name, &[], &["--drain-delay", &drain]);
     let first = start(NAMES[0]);
     let is = |probe: &str, code: u16| first.health(probe).is_some_and(|(answer, _)| answer == code);
-    until("alive without an API server", WITHIN, || is("livez", 200) && is("readyz", 503));
+    until("alive without an API server", || is("livez", 200) && is("readyz", 503));
     cluster.start_server();
     let mut replicas = vec![first, start(NAMES[1]), start(NAMES[2])];
-    let took = until("all ready", WITHIN, || ready(&cluster) == NAMES);
+    let took = until("all ready", || ready(&cluster) == NAMES);
     eprintln!("with the API server back three processes are ready after {took:?}");
     let trust = trusting(&bundle(&cluster));
     for replica in &replicas {
-        until("it serves with the shared certificate", WITHIN, || handshake(&trust, replica.port).is_ok());
+        until("it serves with the shared certificate", || handshake(&trust, replica.port).is_ok());
         assert_eq!(replica.health("readyz").map(|(code, _)| code), Some(200));
     }
 
     let old = leader(&cluster);
     let at = NAMES.iter().position(|name| *name == old).unwrap();
     drop(replicas.remove(at));
-    let took = until("another leads", WITHIN, || leader(&cluster) != old);
+    let another_leads = |old: &str| !leader(&cluster).is_empty() && leader(&cluster) != old;
+    let took = until("another leads", || another_leads(&old));
     eprintln!("after kill -9 of the leader another leads after {took:?}");
 
     let old = leader(&cluster);
@@ -66,16 +69,16 @@ fn processes_wait_for_the_api_server_share_a_certificate_and_say_goodbye() {
     let began = Instant::now();
     std::thread::scope(|scope| {
         let ended = scope.spawn(|| (leaving.terminate(), began.elapsed()));
-        let gone = until("its Lease is gone", WITHIN, || !ready(&cluster).contains(&old));
-        let taken = until("another leads", WITHIN, || leader(&cluster) != old && !leader(&cluster).is_empty());
+        let gone = until("its Lease is gone", || !ready(&cluster).contains(&old));
+        let taken = until("another leads", || another_leads(&old));
         handshake(&trust, leaving.port).expect("it accepts while endpoints go");
         let (code, took) = ended.join().unwrap();
         assert_eq!(code, Some(0));
+        assert!(took >= DRAIN_DELAY);
         eprintln!(
             "asked to end, the leader's Lease is gone after {gone:?}, another leads {taken:?} later, it accepts \
                    all the while, and has ended after {took:?}"
         );
-        assert!(gone < Duration::from_secs(2) && took >= Duration::from_secs(3));
     });
 }
 
@@ -101,8 +104,7 @@ fn what_alerts_and_the_dashboard_ask_for_is_measured() {
     installed_kinds::own(&cluster);
     let replica = Webhook::start_in(&cluster, NAMESPACE, "measured", &[]);
     replica.wait_until_ready(&cluster, "measured");
-    let applied = cluster.kubectl(&["apply", "-f", "-"], REFUSES_ALL);
-    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    cluster.apply(REFUSES_ALL);
     let mut asked = metrics(include_str!("../../../charts/stockade/templates/prometheusrule.yaml"));
     asked.extend(metrics(include_str!("../../../charts/stockade/files/dashboard.json")));
     // The watchdog is another process, whose own test reads these.
