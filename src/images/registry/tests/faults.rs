@@ -6,6 +6,9 @@ use super::*;
 use crate::registry::addresses::{Class, Reach};
 use crate::registry::transport::same_origin;
 
+/// Tries of a request that was late: on a busy machine each may be, but not each time.
+const MAX_TRIES: usize = 10;
+
 /// The words of the error, with the registry's address left out.
 async fn words(registry: &FakeRegistry, tag: &str) -> String {
     let client = RegistryClient::new();
@@ -69,7 +72,16 @@ async fn every_fault_has_its_answer_and_its_words() {
     let registry = FakeRegistry::start(fault_of).await;
     let all = table.map(|(tag, kind, why)| {
         let registry = &registry;
-        async move { (words(registry, tag).await, format!("{kind}: {}: {why}", at(tag))) }
+        async move {
+            let wanted = format!("{kind}: {}: {why}", at(tag));
+            let mut got = words(registry, tag).await;
+            for _ in 1..MAX_TRIES {
+                if got != wanted && got.ends_with("no answer within 2500 ms") {
+                    got = words(registry, tag).await;
+                }
+            }
+            (got, wanted)
+        }
     });
     for (got, wanted) in futures_util::future::join_all(all).await {
         assert_eq!(got, wanted);

@@ -32,7 +32,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Decides by the object's name: `deny`, `panic`, `mutate`, else allow. `probe-PORT` allows when `/livez` on that port
-/// answers while the review holds its thread. `panic` is admitted in `kube-system`. `look` wants something looked at first, `blind` what nobody finds.
+/// answers while the review holds its thread. `panic` is admitted in `kube-system`. `look` wants something looked at
+/// first, `blind` what nobody finds.
 pub(crate) struct Scripted {
     symbols: Symbols,
     looked: Arc<AtomicBool>,
