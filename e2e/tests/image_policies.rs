@@ -34,6 +34,25 @@ impl Scene {
     /// With policies about what is below `shop/`, which has to be signed with a key, `ci/`, by a person, and `spare/`, with
     /// a key unless the registry is away. None when it cannot be had here.
     fn new() -> Option<Scene> {
+        let scene = Scene::with(|registry, signers| {
+            let about = |name: &str, authority: &Value| {
+                policy(name, registry, &registry.host, &format!("{name}/**"), authority).to_string()
+            };
+            let mut spare = policy("spare", registry, &registry.host, "spare/**", &signers.release());
+            spare["spec"]["unavailable"] = json!("Allow");
+            json!({"shop.yaml": about("shop", &signers.release()), "ci.yaml": about("ci", &signers.ci()),
+                "spare.yaml": spare.to_string()})
+        })?;
+        // Until the API server asks for both: whether an image may run, and by which digest.
+        let digest = scene.repository("shop/first").push_label("1", "first");
+        scene.repository("shop/first").push_signatures(&digest, &[scene.signers.with_key(&digest, None)]);
+        eventually(|| scene.run("shop/none:1"), |said| said.contains("does not exist"));
+        eventually(|| scene.run("shop/first:1"), |said| said == "HOST/shop/first:1@sha256:…");
+        Some(scene)
+    }
+
+    /// With these files of policies. None when it cannot be had here.
+    fn with(policies: impl FnOnce(&Registry, &Signers) -> Value) -> Option<Scene> {
         if !tools::present() || !tools::all_present(&["docker-registry"]) || webhook::binary().is_none() {
             return None;
         }
@@ -48,26 +67,13 @@ impl Scene {
         cluster.client.post("/api/v1/namespaces/shop/secrets", &secret).expect_ok();
         let account = json!({"metadata": {"name": "default"}, "imagePullSecrets": [{"name": "pull"}]});
         cluster.client.post("/api/v1/namespaces/shop/serviceaccounts", &account).expect_ok();
-        let about = |name: &str, authority: &Value| {
-            policy(name, &registry, &registry.host, &format!("{name}/**"), authority).to_string()
-        };
-        let mut spare = policy("spare", &registry, &registry.host, "spare/**", &signers.release());
-        spare["spec"]["unavailable"] = json!("Allow");
-        let policies = json!({"shop.yaml": about("shop", &signers.release()), "ci.yaml": about("ci", &signers.ci()),
-            "spare.yaml": spare.to_string()});
         let policies = json!({"metadata": {"name": "images", "labels": {"stockade.dev/policies": "true"}},
-            "data": policies});
+            "data": policies(&registry, &signers)});
         cluster.client.post(&format!("/api/v1/namespaces/{OWN}/configmaps"), &policies).expect_ok();
         let webhook = Webhook::start_with(&cluster, OWN, "stockade", &[], &["--image-pull-secrets"]);
         webhook.wait_until_ready(&cluster, "stockade");
         let host = registry.host.clone();
-        let scene = Scene { cluster, registry: Some(registry), host, signers, _webhook: webhook };
-        // Until the API server asks for both: whether an image may run, and by which digest.
-        let digest = scene.repository("shop/first").push_label("1", "first");
-        scene.repository("shop/first").push_signatures(&digest, &[scene.signers.with_key(&digest, None)]);
-        eventually(|| scene.run("shop/none:1"), |said| said.contains("does not exist"));
-        eventually(|| scene.run("shop/first:1"), |said| said == "HOST/shop/first:1@sha256:…");
-        Some(scene)
+        Some(Scene { cluster, registry: Some(registry), host, signers, _webhook: webhook })
     }
 
     fn repository<'s>(&'s self, name: &'s str) -> Repository<'s> {
@@ -213,4 +219,58 @@ fn a_registry_that_is_away_or_wants_a_password_is_told_as_that_and_never_as_no_s
     assert_eq!(brought_about, denied("Forbidden", "spare", "") + useless);
     assert_eq!(scene.run("spare/web:2"), "HOST/spare/web:2");
     assert_eq!(scene.run(&pinned), "HOST/shop/web:1@sha256:…");
+}
+
+/// The policy about images and their Pods that the documentation shows, for a registry and signers of one's own.
+fn documented(registry: &Registry, signers: &Signers) -> Value {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/README.md")).unwrap();
+    let after = readme.split_once("<!-- example: images/policy.yaml -->").unwrap().1;
+    let text = after.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
+    let mut policy: Value = serde_saphyr::from_str(text).unwrap();
+    policy["spec"]["authorities"] = json!([signers.release()]);
+    let Registry { host, ca_pem, .. } = registry;
+    policy["spec"]["registries"] = json!([{"host": host, "caBundle": ca_pem, "allowPrivateAddresses": true}]);
+    json!({"policy.yaml": policy.to_string()})
+}
+
+#[test]
+fn a_rule_joins_what_an_image_says_of_itself_with_its_pod() {
+    let Some(mut scene) = Scene::with(documented) else { return };
+    let push = |name: &str, user: &str, is_signed: bool| {
+        let config = json!({"architecture": "amd64", "os": "linux", "config": {"User": user},
+            "rootfs": {"type": "layers", "diff_ids": []}});
+        let repository = scene.repository(name);
+        let digest = repository.push("1", &config, &[]);
+        if is_signed {
+            repository.push_signatures(&digest, &[scene.signers.with_key(&digest, None)]);
+        }
+    };
+    push("shop/root", "", true);
+    push("shop/user", "10", true);
+    push("shop/unsigned", "10", false);
+    push("debug/shell", "10", false);
+    eventually(|| scene.run("shop/none:1"), |said| said.contains("does not exist"));
+
+    let as_user = |image: &str, user: u32| {
+        let image = format!("{}/{image}", scene.host);
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": SHOP},
+            "spec": {"containers": [{"name": "web", "image": image, "securityContext": {"runAsUser": user}}]}});
+        let Kubectl { stdout, stderr, .. } =
+            scene.cluster.kubectl(&["create", "--dry-run=server", "-f", "-"], &pod.to_string());
+        (stdout + &stderr).replace(&scene.host, "HOST")
+    };
+    let images = ["shop/root:1", "shop/user:1", "shop/unsigned:1", "debug/shell:1"];
+    let cold = images.map(|image| scene.run(image));
+    insta::assert_snapshot!(cold.join("\n"));
+    assert_eq!(images.map(|image| scene.run(image)), cold);
+    assert_eq!(as_user("shop/root:1", 10), "pod/web created (server dry run)\n");
+
+    // A Pod that is there is not looked at again: its registry may be away.
+    let run = ["run", "web", "--namespace=shop"];
+    let image = format!("--image={}/shop/user:1", scene.host);
+    assert_eq!(scene.kubectl(&[&run[..], &[&image]].concat()), "pod/web created");
+    scene.registry = None;
+    assert_eq!(scene.kubectl(&["label", "pod/web", "a=b", "--namespace=shop"]), "pod/web labeled");
+    let away = scene.run("shop/another:1");
+    assert!(away.contains("image HOST/shop/another:1 cannot be looked up now: "), "{away}");
 }

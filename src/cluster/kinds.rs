@@ -12,8 +12,10 @@ pub mod admission_policy;
 pub mod definitions;
 pub mod expressions;
 pub mod image_policy;
+pub mod image_trust;
 pub mod namespace_group;
 pub mod policy_exception;
+pub mod policy_fields;
 pub mod selector;
 
 pub use admission_policy::AdmissionPolicy;

@@ -192,7 +192,7 @@ impl Reason {
         let rules = &policy.match_constraints.resource_rules;
         let judges = !policy.validations.is_empty();
         let reasons = [
-            (policy.image_rules.is_some(), Self::Images),
+            (policy.asks_about_images(), Self::Images),
             (!judges, Self::Mutates),
             (policy.shadow_of.is_some(), Self::Shadow),
             (policy.bindings.is_empty(), Self::Unbound),

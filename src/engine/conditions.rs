@@ -22,7 +22,7 @@ pub(crate) fn hold<'c>(
     }
     // matchConditions do not see the namespace (upstream passes none).
     let roots = seen.roots(params, Value::Null, context.arena());
-    let mut run = Run::new(context, roots, &policy.variables, MATCH_CONDITIONS_COST_BUDGET);
+    let mut run = Run::new(context, roots, policy, MATCH_CONDITIONS_COST_BUDGET);
     let mut errors: Vec<String> = Vec::new();
     let mut any_false = false;
     for condition in &policy.match_conditions {

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bumpalo::Bump;
 use stockade_cel::functions::Scope;
 use stockade_cel::{Symbols, Value};
+use stockade_policy::compiled::Policy;
 use stockade_policy::environment as slots;
 
 use crate::authorizer;
@@ -13,6 +14,8 @@ use crate::conversion::{self, NoConversion};
 use crate::engine::DecideOptions;
 use crate::equivalents::Conversion;
 use crate::facts::{ClusterFacts, Fact, Into, NAMESPACE};
+use crate::images::asked::Asked;
+use crate::images::library::ImageLibrary;
 use crate::matcher::{Match, MatchError, NamespaceLabels};
 use crate::params;
 use crate::request::{Members, Request};
@@ -22,7 +25,10 @@ pub(crate) type Roots<'c> = [Value<'c>; slots::ROOTS.len()];
 
 pub(crate) struct Context<'c> {
     pub(crate) facts: &'c dyn ClusterFacts,
-    pub(crate) scope: Scope<'c>,
+    /// What evaluations may use; of one policy's it is [`Self::scope_of`].
+    scope: Scope<'c>,
+    /// What expressions were told of images.
+    asked: &'c Asked<'c>,
     pub(crate) deadline: Option<Instant>,
     /// Seconds since 1970, the same for the whole decision.
     now: OnceCell<i64>,
@@ -73,7 +79,7 @@ const NAMESPACE_METADATA: [&str; 12] = [
 impl<'c> Context<'c> {
     pub(crate) fn new(
         facts: &'c dyn ClusterFacts,
-        scope: Scope<'c>,
+        (scope, asked): (Scope<'c>, &'c Asked<'c>),
         options: &DecideOptions,
         request: &Request<'c>,
         is_essential: bool,
@@ -81,6 +87,7 @@ impl<'c> Context<'c> {
         Self {
             facts,
             scope,
+            asked,
             is_essential,
             deadline: options.deadline,
             now: options.now.map_or_else(OnceCell::new, OnceCell::from),
@@ -92,6 +99,14 @@ impl<'c> Context<'c> {
             authorizer_variables: OnceCell::new(),
             namespace_name: request.namespace,
         }
+    }
+
+    /// What the expressions of a policy may use.
+    pub(crate) fn scope_of(&self, policy: &'c Policy, roots: &'c Roots<'c>) -> Scope<'c> {
+        let Some(questions) = policy.image_questions.as_deref() else { return self.scope };
+        let object = if matches!(roots[slots::OBJECT], Value::Null) { slots::OLD_OBJECT } else { slots::OBJECT };
+        let library = ImageLibrary { asked: self.asked, questions, object: roots[object], others: self.scope.host };
+        Scope { host: Some(self.scope.arena.alloc(library)), ..self.scope }
     }
 
     pub(crate) fn arena(&self) -> &'c Bump {

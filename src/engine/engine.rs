@@ -19,6 +19,7 @@ use crate::exceptions;
 use crate::facts::ClusterFacts;
 use crate::groups::Groups;
 use crate::host::FactsHost;
+use crate::images::asked::Asked;
 use crate::index::{Index, NamespaceFacts};
 use crate::matcher::{Match, MatchError, Matcher, has_namespace, selected_namespace};
 use crate::mutate::{Mutated, mutate};
@@ -62,7 +63,7 @@ pub struct Engine {
     rollouts: Rollouts,
     shadows: Shadows,
     pub(crate) own_namespace: Arc<str>,
-    /// Whether some policy is about images.
+    /// Whether some policy looks into images.
     judges_images: bool,
     /// Whether some policy turns tags into digests.
     pins: bool,
@@ -145,8 +146,8 @@ impl Engine {
             equivalents,
             rollouts: Rollouts::new(&set.policies),
             shadows: Shadows::new(&set.policies),
-            judges_images: set.policies.iter().any(|p| p.image_rules.is_some()),
-            pins: set.policies.iter().any(|p| p.image_rules.as_ref().is_some_and(|r| r.digest.mutate)),
+            judges_images: set.policies.iter().any(|p| p.asks_about_images()),
+            pins: set.policies.iter().any(|p| p.pins()),
             own_namespace: exceptions::OWN_NAMESPACE.into(),
             essentials: None,
             set,
@@ -181,7 +182,7 @@ impl Engine {
         self
     }
 
-    /// Whether some policy is about images: only then [`crate::images::ImageFacts`] are asked.
+    /// Whether some policy looks into images: only then [`crate::images::ImageFacts`] are asked.
     pub fn judges_images(&self) -> bool {
         self.judges_images
     }
@@ -232,7 +233,8 @@ impl Engine {
             host: Some(&host as &dyn Host),
         };
         let is_essential = self.is_essential(request);
-        let context = Context::new(facts, scope, options, request, is_essential);
+        let asked = Asked::new(facts.images(), &self.set, request.namespace);
+        let context = Context::new(facts, (scope, &asked), options, request, is_essential);
         let mut out = Outcome::default();
         let prepare = preparing(&context, |request| self.candidates(request, &context));
         let mutated = match options.verb {
@@ -242,6 +244,7 @@ impl Engine {
         if options.verb != Verb::Mutate && out.denial.is_none() {
             validate(prepare(&mutated.request), &mutated.request, &context, &mut out);
         }
+        asked.wanted().into_iter().for_each(|wanted| out.want(wanted));
         if !out.wanted.is_empty() {
             // Whoever overlooks what is wanted must not admit.
             out.denial =

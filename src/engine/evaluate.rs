@@ -2,6 +2,7 @@
 
 use stockade_cel::limits::PER_CALL_COST;
 use stockade_cel::{ErrorKind, Evaluation, Program, Value};
+use stockade_policy::compiled::Policy;
 
 use crate::context::{Context, Roots};
 
@@ -21,8 +22,8 @@ pub(crate) struct OutOfBudget;
 // === impl Run ===
 
 impl<'c, 'x> Run<'c, 'x> {
-    pub(crate) fn new(context: &'x Context<'c>, roots: &'c Roots<'c>, variables: &'c [Program], budget: u64) -> Self {
-        let mut evaluation = Evaluation::new(context.scope, roots, variables);
+    pub(crate) fn new(context: &'x Context<'c>, roots: &'c Roots<'c>, policy: &'c Policy, budget: u64) -> Self {
+        let mut evaluation = Evaluation::new(context.scope_of(policy, roots), roots, &policy.variables);
         if let Some(deadline) = context.deadline {
             evaluation = evaluation.deadline(deadline);
         }

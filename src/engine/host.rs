@@ -176,7 +176,11 @@ impl Host for FactsHost<'_> {
     }
 }
 
-fn room<'a>(scope: &Scope<'a>) -> Result<Into<'a>, ErrorKind<'a>> {
+/// Where what is read goes, as long as there is room.
+///
+/// # Errors
+/// The request has read [`MAX_READ_BYTES`].
+pub(crate) fn room<'a>(scope: &Scope<'a>) -> Result<Into<'a>, ErrorKind<'a>> {
     if scope.arena.allocated_bytes() > MAX_READ_BYTES {
         return Err(ErrorKind::MemoryLimit);
     }

@@ -11,12 +11,16 @@ use stockade_policy::images::{Authority, AuthorityId, Digest, ImageReference, Re
 
 use crate::facts::{ClusterFacts, Fact, Into, Kind};
 
+pub(crate) mod asked;
+pub(crate) mod library;
 pub(crate) mod request;
 pub(crate) mod value;
 pub(crate) mod verdict;
 
 /// Most images of one request that are wanted: a Pod may have hundreds of containers, and no Pod that works has.
 pub const MAX_WANTED: usize = 128;
+/// Why nothing is said of images without anybody who looks at registries.
+pub(crate) const NOBODY_LOOKS: &str = "images cannot be verified here: nothing looks at registries";
 /// Most platforms of one image that are told.
 pub const MAX_PLATFORMS: usize = 32;
 

@@ -287,7 +287,7 @@ impl<'c> Passes<'c, '_> {
         namespace: Value<'c>,
     ) -> Result<Value<'c>, patch::MutationError> {
         let roots = seen.roots(param, namespace, self.context.arena());
-        let mut run = Run::new(self.context, roots, &policy.variables, POLICY_COST_BUDGET);
+        let mut run = Run::new(self.context, roots, policy, POLICY_COST_BUDGET);
         let (Mutation::ApplyConfiguration(expression) | Mutation::JsonPatch(expression)) = mutation;
         let value = run.evaluate(&expression.program).map_err(|e| e.to_string()).and_then(|r| r);
         let value = value.map_err(patch::MutationError::Policy)?;

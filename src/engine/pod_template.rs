@@ -1,5 +1,7 @@
 //! Where workloads keep the Pod that they make.
 
+use std::collections::HashSet;
+
 use stockade_cel::Value;
 
 /// Paths to the template of Deployments, Jobs and their like, of CronJobs, and of PodTemplates.
@@ -21,7 +23,7 @@ pub(crate) fn images(object: Value<'_>) -> impl Iterator<Item = &str> {
 }
 
 /// Where an object names an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct ImagePlace<'a> {
     /// Path to the template; empty where the object is the Pod.
     template: &'static [&'static str],
@@ -33,6 +35,8 @@ pub(crate) struct ImagePlace<'a> {
     pub(crate) name: &'a str,
     /// As it is written; empty for none.
     pub(crate) image: &'a str,
+    /// The container, or the volume.
+    pub(crate) item: Value<'a>,
 }
 
 /// The list of volumes, of which some are images.
@@ -50,9 +54,15 @@ pub(crate) fn places(object: Value<'_>) -> impl Iterator<Item = ImagePlace<'_>> 
                 VOLUMES => item.path(&["image", "reference"])?.as_str()?,
                 _ => text(item, "image"),
             };
-            Some(ImagePlace { template, list, number, name: text(item, "name"), image })
+            Some(ImagePlace { template, list, number, name: text(item, "name"), image, item: *item })
         })
     })
+}
+
+/// Those that another object does not have: the same image in a place of the same kind and name.
+pub(crate) fn added<'a>(object: Value<'a>, old_object: Value<'a>) -> impl Iterator<Item = ImagePlace<'a>> {
+    let known: HashSet<_> = places(old_object).map(|place| place.identity()).collect();
+    places(object).filter(move |place| !known.contains(&place.identity()))
 }
 
 fn text<'a>(item: &Value<'a>, key: &str) -> &'a str {
@@ -61,7 +71,7 @@ fn text<'a>(item: &Value<'a>, key: &str) -> &'a str {
 
 // === impl ImagePlace ===
 
-impl ImagePlace<'_> {
+impl<'a> ImagePlace<'a> {
     /// `spec.template.spec.containers[0].image`
     pub(crate) fn path(&self) -> String {
         let Self { template, list, number, .. } = self;
@@ -76,9 +86,9 @@ impl ImagePlace<'_> {
         format!("{before}/spec/{list}/{number}/{}", self.field().join("/"))
     }
 
-    /// Whether this is a place of the same kind and name with the same image.
-    pub(crate) fn is_same(&self, other: &ImagePlace<'_>) -> bool {
-        (self.list, self.name, self.image) == (other.list, other.name, other.image)
+    /// Kind and name of the place, and the image.
+    fn identity(&self) -> (&'static str, &'a str, &'a str) {
+        (self.list, self.name, self.image)
     }
 
     fn field(&self) -> &'static [&'static str] {

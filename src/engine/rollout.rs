@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use stockade_cel::Value;
-use stockade_policy::compiled::{DenyBudget, Policy, Rollout, Stage};
+use stockade_policy::compiled::{DenyBudget, Flavour, Policy, Rollout, Stage};
 use stockade_policy::stable_hash::stable_hash;
 
 use crate::decision::Decision;
@@ -34,6 +34,7 @@ pub struct Rollouts {
 /// How much one revision of a policy denies, on this replica.
 #[derive(Debug)]
 struct DenyRate {
+    flavour: Flavour,
     policy: Arc<str>,
     revision: u64,
     budget: DenyBudget,
@@ -54,6 +55,8 @@ pub struct Source {
 /// A rollout that has stopped because its policy denied more than its budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
+    /// The kind of the policy.
+    pub flavour: Flavour,
     /// The policy.
     pub policy: Arc<str>,
     /// [`Policy::revision`]
@@ -77,8 +80,9 @@ impl Rollouts {
             let rollout = policy.rollout.as_ref()?;
             let budget = rollout.budget?;
             let sources = Sources::new(budget.window_seconds);
-            let (revision, policy, held) = (policy.revision, policy.name.clone(), AtomicBool::new(false));
-            Some((number as u32, Arc::new(DenyRate { policy, revision, budget, sources, held })))
+            let (flavour, revision, policy) = (policy.flavour, policy.revision, policy.name.clone());
+            let held = AtomicBool::new(false);
+            Some((number as u32, Arc::new(DenyRate { flavour, policy, revision, budget, sources, held })))
         };
         Self { rates: policies.iter().enumerate().filter_map(rate).collect() }
     }
@@ -134,9 +138,10 @@ impl DenyRate {
         if !enough || !over || self.held.swap(true, Ordering::Relaxed) {
             return None;
         }
-        let Self { policy, revision, budget, .. } = self;
+        let Self { flavour, policy, revision, budget, .. } = self;
         let (denied, judged) = (counts.denied, counts.judged);
-        Some(Hold { policy: policy.clone(), revision: *revision, denied, judged, budget: *budget, at: now })
+        let (flavour, policy, revision, budget) = (*flavour, policy.clone(), *revision, *budget);
+        Some(Hold { flavour, policy, revision, denied, judged, budget, at: now })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use stockade_policy::compiled::Policy;
+use stockade_policy::compiled::{Flavour, Policy};
 
 use crate::decision::{Compared, Decision, Differs, Finding, FindingAction, FindingResult, ShadowDifference};
 use crate::outcome::Outcome;
@@ -19,6 +19,7 @@ pub struct Shadows {
 /// Counts of one revision of a shadow, on this replica, that nobody has taken yet.
 #[derive(Debug)]
 struct Tally {
+    flavour: Flavour,
     policy: Arc<str>,
     revision: u64,
     judged: AtomicU64,
@@ -29,6 +30,8 @@ struct Tally {
 /// What a shadow has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparisons {
+    /// The kind of the shadow.
+    pub flavour: Flavour,
     /// The shadow.
     pub policy: Arc<str>,
     /// [`Policy::revision`]
@@ -59,6 +62,7 @@ impl Shadows {
     pub(crate) fn new(policies: &[Arc<Policy>]) -> Self {
         let shadows = policies.iter().enumerate().filter(|(_, policy)| policy.shadow_of.is_some());
         let tally = |policy: &Policy| Tally {
+            flavour: policy.flavour,
             policy: Arc::clone(&policy.name),
             revision: policy.revision,
             judged: AtomicU64::new(0),
@@ -100,6 +104,7 @@ impl Shadows {
     /// What was counted since the last time, of each shadow that judged something.
     pub fn take(&self) -> Vec<Comparisons> {
         let taken = |tally: &Arc<Tally>| Comparisons {
+            flavour: tally.flavour,
             policy: Arc::clone(&tally.policy),
             revision: tally.revision,
             judged: tally.judged.swap(0, Ordering::Relaxed),

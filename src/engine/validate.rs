@@ -63,6 +63,7 @@ pub(crate) fn validate<'c>(
             Some(of) => {
                 let mut silent = Outcome::default();
                 let judged = judge(consequence, &mut silent);
+                silent.wanted.drain(..).for_each(|wanted| out.want(wanted));
                 let has_judged = judged.as_ref().is_ok_and(|judged| *judged);
                 shadows.push(Shadow::new((policy, prepared.number), of, has_judged, silent));
                 judged
@@ -233,7 +234,7 @@ impl<'c> Judge<'c, '_> {
     /// The budget is spent: then upstream has but this one error.
     fn validations(&self, roots: &'c Roots<'c>) -> Result<ArenaVec<'c, Verdict>, String> {
         let policy = self.policy;
-        let mut run = Run::new(self.context, roots, &policy.variables, POLICY_COST_BUDGET);
+        let mut run = Run::new(self.context, roots, policy, POLICY_COST_BUDGET);
         let mut verdicts = ArenaVec::with_capacity_in(policy.validations.len(), self.context.arena());
         let mut failures = false;
         for validation in &policy.validations {
@@ -264,7 +265,7 @@ impl<'c> Judge<'c, '_> {
         if !all && !failures {
             return;
         }
-        let mut run = Run::new(self.context, roots, &policy.variables, budget);
+        let mut run = Run::new(self.context, roots, policy, budget);
         for (number, validation) in policy.validations.iter().enumerate() {
             let denied = matches!(verdicts[number], Verdict::Denied(..));
             let computed = match &validation.message_expression {
@@ -295,7 +296,7 @@ impl<'c> Judge<'c, '_> {
         if policy.audit_annotations.is_empty() {
             return Ok(Vec::new());
         }
-        let mut run = Run::new(self.context, roots, &policy.variables, POLICY_COST_BUDGET);
+        let mut run = Run::new(self.context, roots, policy, POLICY_COST_BUDGET);
         let mut outcomes = Vec::with_capacity(policy.audit_annotations.len());
         for annotation in &policy.audit_annotations {
             let program = &annotation.value.program;

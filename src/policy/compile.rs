@@ -17,6 +17,7 @@ mod expressions;
 mod help;
 mod images;
 pub mod incremental;
+mod questions;
 mod reads;
 pub(crate) mod references;
 mod type_check;

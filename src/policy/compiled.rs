@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stockade_cel::{Program, Symbols};
 
-use crate::images::ImageRules;
+use crate::images::{ImageQuestions, ImageReference, ImageRules, RegistrySettings};
 use crate::matching::MatchResources;
 use crate::selector::LabelSelector;
 
@@ -72,6 +72,28 @@ pub struct Policy {
     pub reads_requester: bool,
     /// What an ImagePolicy decides; none for the other kinds.
     pub image_rules: Option<Arc<ImageRules>>,
+    /// What the expressions of an AdmissionPolicy ask about images; none when they ask nothing.
+    pub image_questions: Option<Arc<ImageQuestions>>,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// Whether it looks into images: only then a registry may have to be asked.
+    pub fn asks_about_images(&self) -> bool {
+        self.image_rules.is_some() || self.image_questions.is_some()
+    }
+
+    /// Whether it turns tags into digests. A shadow changes nothing.
+    pub fn pins(&self) -> bool {
+        self.shadow_of.is_none() && self.image_rules.as_ref().is_some_and(|rules| rules.digest.mutate)
+    }
+
+    /// What it says of the registry that an image is in, if anything.
+    pub fn registry(&self, image: &ImageReference) -> Option<&Arc<RegistrySettings>> {
+        let of_rules = self.image_rules.as_ref().and_then(|rules| rules.registry(image));
+        of_rules.or_else(|| self.image_questions.as_ref()?.registry(image))
+    }
 }
 
 /// The kind a policy was written as.

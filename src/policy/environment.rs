@@ -5,7 +5,11 @@ use std::sync::{Arc, OnceLock};
 use stockade_cel::{Env, Type};
 
 use crate::host_library::host_functions;
+use crate::image_library::image_functions;
+use fields::Table;
 
+mod fields;
+mod image_types;
 mod patch_types;
 mod request_types;
 
@@ -60,6 +64,8 @@ pub(crate) struct Surroundings {
     pub(crate) patch_types: bool,
     /// The libraries `cluster` and `network`.
     pub(crate) host: bool,
+    /// The library `images`.
+    pub(crate) images: bool,
     /// [`ATTESTATION_ROOTS`], in place of params and authorizer.
     pub(crate) attestation: bool,
 }
@@ -109,6 +115,9 @@ pub(crate) fn environment(around: Surroundings, types: &RootTypes) -> Env {
     if around.host {
         env = env.functions(host_functions());
     }
+    if around.images {
+        env = env.structs(Arc::new(Table(image_types::fields))).functions(image_functions());
+    }
     env
 }
 
@@ -134,5 +143,5 @@ pub(crate) fn variable_type(output: &Type) -> Type {
 /// What all environments share, built once: a type check builds one environment for each policy and kind.
 fn base() -> &'static Env {
     static BASE: OnceLock<Env> = OnceLock::new();
-    BASE.get_or_init(|| Env::kubernetes().structs(Arc::new(request_types::RequestTypes)))
+    BASE.get_or_init(|| Env::kubernetes().structs(Arc::new(Table(request_types::fields))))
 }

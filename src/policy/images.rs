@@ -9,12 +9,14 @@ use crate::selector::LabelSelector;
 pub mod authority;
 pub mod digest;
 pub mod glob;
+pub mod questions;
 pub mod reference;
 pub mod registry;
 
 pub use authority::{Authority, AuthorityId, AuthorityKind};
 pub use digest::Digest;
 pub use glob::ImageGlob;
+pub use questions::ImageQuestions;
 pub use reference::ImageReference;
 pub use registry::RegistrySettings;
 

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod folder_watch;
 pub mod glob;
 pub mod host_library;
+pub mod image_library;
 pub mod images;
 pub mod matching;
 pub mod objects;

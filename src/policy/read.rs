@@ -17,6 +17,7 @@ pub(crate) mod exception;
 pub(crate) mod expressions;
 pub(crate) mod group;
 pub(crate) mod image_policy;
+pub(crate) mod image_trust;
 pub mod labels;
 pub(crate) mod matching;
 pub mod metadata;

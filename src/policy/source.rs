@@ -56,16 +56,18 @@ pub struct PolicySource {
     pub shadow_of: Option<Reference>,
     /// See [`crate::compiled::Policy::revision`].
     pub revision: u64,
-    /// What an ImagePolicy decides.
-    pub image: Option<Box<ImageSource>>,
+    /// What an ImagePolicy decides; but for authorities, attestations and registries, which are in [`Self::trust`].
+    pub image: Option<Box<ImageRules>>,
+    /// What is known of who signs images, of an ImagePolicy and an AdmissionPolicy.
+    pub trust: ImageTrust,
 }
 
-/// The rules of an ImagePolicy.
-#[derive(Debug, Clone)]
-pub struct ImageSource {
-    /// All but attestations and registries, which are empty.
-    pub rules: ImageRules,
-    /// What must be attested.
+/// Who may have signed images, what they may have signed of them, and how registries are spoken to.
+#[derive(Debug, Clone, Default)]
+pub struct ImageTrust {
+    /// Who may have signed.
+    pub authorities: Vec<Arc<Authority>>,
+    /// What may be attested.
     pub attestations: Vec<AttestationSource>,
     /// Settings, with the places of their hosts.
     pub registries: Vec<(Arc<RegistrySettings>, Reference)>,
@@ -80,7 +82,7 @@ pub struct AttestationSource {
     pub predicate_type: Arc<str>,
     /// Who may have signed it.
     pub authorities: Vec<Arc<Authority>>,
-    /// Checks of its predicate.
+    /// Checks of its predicate, of an ImagePolicy.
     pub validations: Vec<ValidationSource>,
 }
 

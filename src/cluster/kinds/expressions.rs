@@ -35,8 +35,8 @@ pub struct Validation {
     /// CEL, must be true.
     ///
     /// It sees `object` (null on DELETE), `oldObject` (null on CREATE), `request`, `params`, `namespaceObject` (null
-    /// for cluster-scoped objects), `variables` and `authorizer`; and the libraries `cluster` (objects that exist) and
-    /// `network` (which NetworkPolicies isolate a Pod).
+    /// for cluster-scoped objects), `variables` and `authorizer`; and the libraries `cluster` (objects that exist),
+    /// `network` (which NetworkPolicies isolate a Pod) and `images` (who signed an image, and its configuration).
     #[schemars(length(min = 1, max = 100_000), pattern(r"\S"))]
     pub expression: String,
     /// What is told when it is not, in one line. Default: `failed expression: …`.

@@ -107,14 +107,18 @@ pub struct PolicyExceptionSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WaivedPolicy {
-    /// Name of the policy: an AdmissionPolicy, or one of the API server's own policy kinds where it is audited.
+    /// Name of the policy: an AdmissionPolicy, an ImagePolicy, or one of the API server's own policy kinds where it is audited.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Only these of its rules: validations[0], mutations[0], auditAnnotations[0]. Default: all.
+    /// Only these of its rules: validations[0], mutations[0], auditAnnotations[0]; of an ImagePolicy signatures, digest,
+    /// attestations[0]. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 64),
-        inner(length(max = 32), pattern(r"^(validations|mutations|auditAnnotations)\[(0|[1-9][0-9]*)\]$"))
+        inner(
+            length(max = 32),
+            pattern(r"^(signatures|digest|(validations|mutations|auditAnnotations|attestations)\[(0|[1-9][0-9]*)\])$")
+        )
     )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub rules: Option<Vec<String>>,

@@ -10,7 +10,14 @@ use super::definitions;
 const FULL: &str = include_str!("tests/full.yaml");
 
 fn full() -> Vec<Value> {
-    serde_saphyr::from_multiple(FULL).unwrap()
+    let mut all: Vec<Value> = serde_saphyr::from_multiple(FULL).unwrap();
+    // An AdmissionPolicy that asks about images takes what an ImagePolicy does.
+    let of = |kind: &str| all.iter().position(|o| o["kind"] == kind && o["spec"].get("registries").is_some());
+    let (demands, asks) = (of("ImagePolicy").unwrap(), of("AdmissionPolicy").unwrap());
+    for name in ["authorities", "registries"] {
+        all[asks]["spec"][name] = all[demands]["spec"][name].clone();
+    }
+    all
 }
 
 /// The schema of a kind.

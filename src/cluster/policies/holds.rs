@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Api, Client};
 use serde_json::json;
 use stockade_engine::rollout::Hold;
 use tokio::sync::mpsc;
@@ -35,18 +35,20 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// any more.
 pub fn write_holds(access: &Access) -> (mpsc::Sender<Hold>, impl Future<Output = ()> + Send + use<>) {
     let (tell, mut told) = mpsc::channel(MAX_WAITING);
-    let api: Api<DynamicObject> = Api::all_with(access.client.clone(), &SourceKind::AdmissionPolicy.api_resource());
+    let client = access.client.clone();
     let writing = async move {
         while let Some(hold) = told.recv().await {
-            write_until_done(&api, &hold).await;
+            write_until_done(&client, &hold).await;
         }
     };
     (tell, writing)
 }
 
-async fn write_until_done(api: &Api<DynamicObject>, hold: &Hold) {
+async fn write_until_done(client: &Client, hold: &Hold) {
+    let resource = SourceKind::of_own(hold.flavour).api_resource();
+    let api = Api::all_with(client.clone(), &resource);
     for number in 0..TRIES {
-        match write(api, hold).await {
+        match write(&api, &resource, hold).await {
             Ok(()) => return,
             Err(RequestError::Refused(kube::Error::Api(answer))) if answer.code == 404 => return,
             Err(error) => {
@@ -60,10 +62,11 @@ async fn write_until_done(api: &Api<DynamicObject>, hold: &Hold) {
 }
 
 /// Writes a hold, unless the spec has been edited since, or it is held already.
-async fn write(api: &Api<DynamicObject>, hold: &Hold) -> Result<(), RequestError> {
+async fn write(api: &Api<DynamicObject>, resource: &ApiResource, hold: &Hold) -> Result<(), RequestError> {
     let name = &*hold.policy;
     let object = bounded(api.get(name)).await?;
-    let Some(generation) = object.metadata.generation.filter(|_| render::revision(&object) == Some(hold.revision))
+    let Some(generation) =
+        object.metadata.generation.filter(|_| render::revision(hold.flavour, &object) == Some(hold.revision))
     else {
         return Ok(());
     };
@@ -73,7 +76,6 @@ async fn write(api: &Api<DynamicObject>, hold: &Hold) -> Result<(), RequestError
         return Ok(());
     }
     let status = json!({ "rollout": status(hold, generation) });
-    let resource = SourceKind::AdmissionPolicy.api_resource();
     let (api_version, kind) = (&resource.api_version, &resource.kind);
     let object = json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name }, "status": status });
     let params = PatchParams::apply(MANAGER).force();

@@ -2,7 +2,7 @@
 
 use kube::core::{ApiResource, GroupVersionKind};
 use stockade_policy::compile::incremental::Scope;
-use stockade_policy::compiled::ParamKind;
+use stockade_policy::compiled::{Flavour, ParamKind};
 
 use crate::resources::Snapshot;
 
@@ -59,6 +59,14 @@ impl SourceKind {
             Self::ValidatingAdmissionPolicyBinding => "ValidatingAdmissionPolicyBinding",
             Self::MutatingAdmissionPolicy => "MutatingAdmissionPolicy",
             Self::MutatingAdmissionPolicyBinding => "MutatingAdmissionPolicyBinding",
+        }
+    }
+
+    /// The own kind of a policy.
+    pub(super) fn of_own(flavour: Flavour) -> Self {
+        match flavour {
+            Flavour::Image => Self::ImagePolicy,
+            Flavour::Admission | Flavour::Validating | Flavour::Mutating => Self::AdmissionPolicy,
         }
     }
 

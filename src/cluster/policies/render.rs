@@ -4,6 +4,7 @@ use std::mem;
 
 use kube::core::DynamicObject;
 use serde_json::{Map, Value, json};
+use stockade_policy::compiled::Flavour;
 use stockade_policy::diagnostic::{Diagnostic, Severity};
 use stockade_policy::sources::PolicySources;
 
@@ -80,9 +81,9 @@ pub(super) fn unread(id: &str, why: &str) -> PolicySources {
     sources
 }
 
-/// [`stockade_policy::compiled::Policy::revision`] of an AdmissionPolicy as it is now, as the compiler sees it.
-pub(super) fn revision(object: &DynamicObject) -> Option<u64> {
-    let files = files_of(SourceKind::AdmissionPolicy, "AdmissionPolicy", object).ok()?;
+/// [`stockade_policy::compiled::Policy::revision`] of a policy of an own kind as it is now, as the compiler sees it.
+pub(super) fn revision(flavour: Flavour, object: &DynamicObject) -> Option<u64> {
+    let files = files_of(SourceKind::of_own(flavour), flavour.kind(), object).ok()?;
     read(&files).policies.first().map(|policy| policy.revision)
 }
 

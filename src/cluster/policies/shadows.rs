@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 use stockade_engine::shadow::Comparisons;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -33,10 +33,9 @@ const TRIES: u32 = 5;
 
 /// Adds up for ever. All of it happens in the future, which ends when there are no more generations.
 pub fn write_shadows(access: &Access, generations: Generations) -> impl Future<Output = ()> + Send + use<> {
-    let api = Api::all_with(access.client.clone(), &SourceKind::AdmissionPolicy.api_resource());
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut shadows = Shadows { api, waiting: BTreeMap::new(), written: BTreeMap::new() };
+    let mut shadows = Shadows { client: access.client.clone(), waiting: BTreeMap::new(), written: BTreeMap::new() };
     async move {
         while generations.has_changed().is_ok() {
             looks.tick().await;
@@ -52,7 +51,7 @@ pub fn write_shadows(access: &Access, generations: Generations) -> impl Future<O
 
 /// What this replica has counted and not written, and when it wrote last, by policy: only those there are.
 struct Shadows {
-    api: Api<DynamicObject>,
+    client: Client,
     waiting: BTreeMap<Arc<str>, Comparisons>,
     written: BTreeMap<Arc<str>, Instant>,
 }
@@ -79,7 +78,7 @@ impl Shadows {
         };
         let due: Vec<Comparisons> = self.waiting.values().filter(|c| is_due(c)).cloned().collect();
         for counted in due {
-            match write(&self.api, &counted).await {
+            match write(&self.client, &counted).await {
                 Ok(()) => {
                     self.waiting.remove(&counted.policy);
                     self.written.insert(counted.policy, now);
@@ -96,10 +95,12 @@ impl Shadows {
 }
 
 /// Adds to the status, unless the spec has been edited since or the policy is gone.
-async fn write(api: &Api<DynamicObject>, counted: &Comparisons) -> Result<(), RequestError> {
+async fn write(client: &Client, counted: &Comparisons) -> Result<(), RequestError> {
+    let resource = SourceKind::of_own(counted.flavour).api_resource();
+    let api = Api::all_with(client.clone(), &resource);
     let mut tries = 1;
     loop {
-        match try_write(api, counted).await {
+        match try_write(&api, &resource, counted).await {
             Err(RequestError::Refused(kube::Error::Api(answer))) if answer.code == 404 => return Ok(()),
             Err(RequestError::Refused(kube::Error::Api(answer))) if answer.code == 409 && tries < TRIES => tries += 1,
             other => return other,
@@ -107,15 +108,19 @@ async fn write(api: &Api<DynamicObject>, counted: &Comparisons) -> Result<(), Re
     }
 }
 
-async fn try_write(api: &Api<DynamicObject>, counted: &Comparisons) -> Result<(), RequestError> {
+async fn try_write(
+    api: &Api<DynamicObject>,
+    resource: &ApiResource,
+    counted: &Comparisons,
+) -> Result<(), RequestError> {
     let name = &*counted.policy;
     let object = bounded(api.get(name)).await?;
-    let Some(generation) = object.metadata.generation.filter(|_| render::revision(&object) == Some(counted.revision))
+    let Some(generation) =
+        object.metadata.generation.filter(|_| render::revision(counted.flavour, &object) == Some(counted.revision))
     else {
         return Ok(());
     };
     let before = object.data.pointer("/status/shadow").cloned().unwrap_or_default();
-    let resource = SourceKind::AdmissionPolicy.api_resource();
     let sum = json!({
         "apiVersion": resource.api_version, "kind": resource.kind,
         "metadata": { "name": name, "resourceVersion": object.metadata.resource_version },
@@ -144,11 +149,20 @@ fn sum(before: Value, counted: &Comparisons, generation: i64) -> ShadowStatus {
 
 #[cfg(test)]
 mod tests {
+    use stockade_policy::compiled::Flavour;
+
     use super::*;
 
     #[test]
     fn what_replicas_counted_of_one_generation_is_added_up() {
-        let counted = Comparisons { policy: "p".into(), revision: 7, judged: 10, newly_fails: 2, no_longer_fails: 1 };
+        let counted = Comparisons {
+            flavour: Flavour::Image,
+            policy: "p".into(),
+            revision: 7,
+            judged: 10,
+            newly_fails: 2,
+            no_longer_fails: 1,
+        };
         let first = serde_json::to_value(sum(Value::Null, &counted, 3)).unwrap();
         let of = |generation: i64, times: i64| {
             json!({

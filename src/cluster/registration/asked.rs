@@ -43,8 +43,9 @@ impl Asked {
     pub(crate) fn of(set: &PolicySet, verb: Verb, lenient: bool) -> Self {
         let mut asked = Self::default();
         for policy in set.policies.iter().filter(|p| judges(p, verb)) {
+            // What pins does so again when another webhook adds a container.
             asked.reinvoke |=
-                policy.reinvocation == ReinvocationPolicy::IfNeeded || (verb == Verb::Mutate && pins(policy));
+                policy.reinvocation == ReinvocationPolicy::IfNeeded || (verb == Verb::Mutate && policy.pins());
             for binding in &policy.bindings {
                 let strict = !lenient && refuses(policy, binding, verb);
                 let class = if strict { &mut asked.strict } else { &mut asked.lenient };
@@ -65,13 +66,8 @@ fn judges(policy: &Policy, verb: Verb) -> bool {
         Verb::Validate => {
             !policy.validations.is_empty() || !policy.audit_annotations.is_empty() || policy.image_rules.is_some()
         }
-        Verb::Mutate => !policy.mutations.is_empty() || pins(policy),
+        Verb::Mutate => !policy.mutations.is_empty() || policy.pins(),
     }
-}
-
-/// Whether it turns tags into digests: again when another webhook adds a container.
-fn pins(policy: &Policy) -> bool {
-    policy.image_rules.as_ref().is_some_and(|rules| rules.digest.mutate)
 }
 
 /// Whether a request that the policy could not judge is refused.

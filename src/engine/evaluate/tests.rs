@@ -13,8 +13,10 @@ use stockade_policy::sources::PolicySources;
 
 use super::*;
 use crate::authorizer::RequestAuthorizer;
+use crate::engine::DecideOptions;
 use crate::facts::ClusterFacts;
 use crate::folder_facts::FolderFacts;
+use crate::images::asked::Asked;
 use crate::matcher::Match;
 use crate::request::Request;
 
@@ -151,8 +153,9 @@ fn evaluated(row: &Json, budget: u64) -> (Vec<Result<Json, String>>, Result<u64,
             authorizer: asking.as_ref().map(|a| a as &dyn Authorizer),
             host: None,
         };
+        let asked = Asked::new(None, set, "");
         let context =
-            Context::new(&facts as &dyn ClusterFacts, scope, &crate::engine::DecideOptions::default(), &request, false);
+            Context::new(&facts as &dyn ClusterFacts, (scope, &asked), &DecideOptions::default(), &request, false);
         let matched = Match::of(&request);
         let seen = context.see(&request, &matched).unwrap();
         let params = row.get("params").filter(|p| p.get("$go").is_none());
@@ -166,7 +169,7 @@ fn evaluated(row: &Json, budget: u64) -> (Vec<Result<Json, String>>, Result<u64,
             results.push(result);
             continue;
         }
-        let mut run = Run::new(&context, roots, &[], remaining);
+        let mut run = Run::new(&context, roots, &set.policies[0], remaining);
         match run.evaluate(program) {
             Err(out) => return (results, Err(out)),
             Ok(result) => results.push(result.map(|v| serde_json::to_value(v).unwrap())),

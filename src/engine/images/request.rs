@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use stockade_cel::Value;
-use stockade_policy::compiled::PolicySet;
-use stockade_policy::images::{ImageReference, ImageRules, RegistrySettings};
+use stockade_policy::compiled::{Policy, PolicySet};
+use stockade_policy::images::questions::Attested;
+use stockade_policy::images::{ImageQuestions, ImageReference, ImageRules, RegistrySettings};
 
 use super::{Credentials, Wanted};
 use crate::pod_template::{self, ImagePlace};
@@ -24,14 +25,9 @@ pub(crate) fn places<'a>(
     object: Value<'a>,
     old_object: Value<'a>,
 ) -> impl Iterator<Item = ImagePlace<'a>> {
-    let known: Vec<_> = match request.operation {
-        Operation::Update => pod_template::places(old_object).collect(),
-        _ => Vec::new(),
-    };
+    let old_object = if request.operation == Operation::Update { old_object } else { Value::Null };
     let judged = matches!(request.operation, Operation::Create | Operation::Update);
-    let is_new =
-        move |place: &ImagePlace<'_>| judged && !place.image.is_empty() && !known.iter().any(|k| k.is_same(place));
-    pod_template::places(object).filter(is_new)
+    pod_template::added(object, old_object).filter(move |place| judged && !place.image.is_empty())
 }
 
 /// What must be known of an image for a policy to judge it.
@@ -50,15 +46,37 @@ pub(crate) fn wanted(
             .map(|a| (Arc::clone(&a.predicate_type), a.authorities.clone()))
             .collect(),
         details: rules.details,
-        registry: registry(reference, rules, set),
+        registry: registry(reference, rules.registry(reference), set),
         credentials: credentials.clone(),
     }
 }
 
-/// What any policy of the set says of a registry: those that say something say the same.
-fn registry(reference: &ImageReference, rules: &ImageRules, set: &PolicySet) -> Option<Arc<RegistrySettings>> {
-    let all = || set.policies.iter().filter_map(|p| p.image_rules.as_ref()?.registry(reference));
-    rules.registry(reference).or_else(|| all().next()).cloned()
+/// What must be known of an image that an expression asks about: all that any expression of its policy asks.
+pub(crate) fn wanted_by_expressions(
+    reference: &ImageReference,
+    questions: &ImageQuestions,
+    set: &PolicySet,
+    credentials: Credentials,
+) -> Wanted {
+    let attested = |a: &Attested| (Arc::clone(&a.predicate_type), a.authorities.clone());
+    Wanted {
+        reference: reference.clone(),
+        authorities: questions.authorities.clone(),
+        attestations: questions.attestations.iter().map(attested).collect(),
+        details: questions.details,
+        registry: registry(reference, questions.registry(reference), set),
+        credentials,
+    }
+}
+
+/// What the policy itself, or any of the set, says of a registry: those that say something say the same.
+fn registry(
+    reference: &ImageReference,
+    own: Option<&Arc<RegistrySettings>>,
+    set: &PolicySet,
+) -> Option<Arc<RegistrySettings>> {
+    let said = |p: &'_ Arc<Policy>| p.registry(reference).cloned();
+    own.cloned().or_else(|| set.policies.iter().find_map(said))
 }
 
 /// Whether an object can have this name (a DNS subdomain, RFC 1123). What has another is not there, and must not become

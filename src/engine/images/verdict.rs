@@ -12,6 +12,9 @@ use crate::decision::FindingResult;
 /// Longest text that a registry or a certificate adds to a message.
 const MAX_QUOTED_BYTES: usize = 512;
 
+/// Why there is no answer for somebody who was not asked about.
+const NOT_LOOKED_FOR: &str = "it was not looked for";
+
 /// What is wrong with one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -120,7 +123,7 @@ pub(crate) fn signatures(rules: &ImageRules, evidence: &Evidence) -> Option<Faul
     let (kind, why) = answers.worst(rules.require);
     let image = &evidence.reference;
     let message = match kind {
-        FaultKind::Unavailable(_) => format!("the signatures of image {image} cannot be verified now: {why}"),
+        FaultKind::Unavailable(_) => signatures_unavailable(evidence, &why),
         FaultKind::Invalid => format!("image {image} has an invalid signature: {why}"),
         _ => format!("image {image} is not signed by {}: {why}", answers.missing(rules.require)),
     };
@@ -139,11 +142,39 @@ pub(crate) fn attestation(
     let (kind, why) = answers.worst(Require::Any);
     let image = &evidence.reference;
     let message = match kind {
-        FaultKind::Unavailable(_) => format!("attestation {name} of image {image} cannot be verified now: {why}"),
+        FaultKind::Unavailable(_) => attestation_unavailable(name, evidence, &why),
         FaultKind::Invalid => format!("attestation {name} of image {image} is invalid: {why}"),
         _ => format!("image {image} has no attestation {name} by {}: {why}", answers.missing(Require::Any)),
     };
     Fault { kind, rule: format!("attestations[{number}]"), line: 0, message }
+}
+
+/// It could not be found out who has signed.
+pub(crate) fn signatures_unavailable(evidence: &Evidence, why: &str) -> String {
+    format!("the signatures of image {} cannot be verified now: {why}", evidence.reference)
+}
+
+/// It could not be found out whether something is attested.
+pub(crate) fn attestation_unavailable(name: &str, evidence: &Evidence, why: &str) -> String {
+    format!("attestation {name} of image {} cannot be verified now: {why}", evidence.reference)
+}
+
+/// An answer in words that may be shown; what nobody asked for nobody knows.
+pub(crate) fn given<T>(answer: Option<&Answer<T>>) -> Answer<&T> {
+    match answer {
+        Some(Answer::Verified(what)) => Answer::Verified(what),
+        Some(Answer::NotSigned(found)) => Answer::NotSigned(quoted(found)),
+        Some(Answer::Invalid(why)) => Answer::Invalid(quoted(why)),
+        Some(Answer::Unavailable(Unseen { cause, why })) => {
+            Answer::Unavailable(Unseen { cause: *cause, why: quoted(why) })
+        }
+        None => Answer::Unavailable(Unseen::unfinished(NOT_LOOKED_FOR)),
+    }
+}
+
+/// What is no reference may be of any length.
+pub(crate) fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(256)]
 }
 
 /// The answers for some authorities that are not [`Answer::Verified`].
@@ -170,7 +201,7 @@ impl<'r> Answers<'r> {
                     all.cause = all.cause.max(*cause);
                 }
                 None => {
-                    all.unavailable.push((name, "it was not looked for"));
+                    all.unavailable.push((name, NOT_LOOKED_FOR));
                     all.cause = all.cause.max(Cause::Unfinished);
                 }
             }

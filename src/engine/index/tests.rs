@@ -47,6 +47,7 @@ fn policy(groups: &str, resources: &str, operations: &str) -> Policy {
         reads: vec![],
         reads_requester: false,
         image_rules: None,
+        image_questions: None,
     }
 }
 

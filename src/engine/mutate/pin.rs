@@ -28,7 +28,7 @@ pub(super) fn pin<'c>(
 ) {
     for prepared in candidates {
         let policy = prepared.policy;
-        let Some(rules) = policy.image_rules.as_deref().filter(|r| r.digest.mutate) else { continue };
+        let Some(rules) = policy.image_rules.as_deref().filter(|_| policy.pins()) else { continue };
         // A policy that is not sure to be about the request changes nothing.
         let Ok(Some(matched)) = prepared.matches(request, context) else { continue };
         for binding in &policy.bindings {

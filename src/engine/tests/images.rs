@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
-use stockade_engine::decision::{FindingAction, FindingResult};
+use stockade_engine::decision::{Differs, FindingAction, FindingResult};
 use stockade_engine::images::{
     Answer, Cause, Evidence, ImageFacts, MAX_WANTED, Platform, Resolved, Signer, Statement, Unseen, Wanted, WithImages,
 };
 use stockade_engine::request::Operation;
 use stockade_engine::{DecideOptions, Decision, Engine, RequestBuilder};
+use stockade_policy::compile::{MissingObjects, Options, compile};
 use stockade_policy::images::Digest;
 
 /// A public key whose private half nobody has.
@@ -421,6 +422,80 @@ fn an_exception_by_image_waives_that_image_only() {
     let at = |number: usize| format!("spec.containers[{number}].image");
     assert_eq!(judged(&[old]), (true, vec![(FindingAction::Waive, at(0))]));
     assert_eq!(judged(&[old, WEB]), (false, vec![(FindingAction::Waive, at(0)), (FindingAction::Deny, at(1))]));
+}
+
+/// An exception from rules of the policy, for everything in the shop's namespace.
+fn exception(rules: &str) -> String {
+    format!(
+        "\n---\napiVersion: stockade.dev/v1alpha1\nkind: PolicyException\nmetadata: {{name: old, namespace: shop}}\n\
+         spec: {{policies: [{{name: signed, rules: [{rules}]}}], images: ['**'], reason: r, owner: o, \
+         expires: '2999-01-01T00:00:00Z'}}"
+    )
+}
+
+#[test]
+fn an_exception_by_rule_waives_that_rule_only() {
+    let judged = |rules: &str| {
+        let spec = "  authorities: [RELEASE, CI]\n  digest: {mutate: false, required: true}";
+        let decision = judge(&policy(&format!("{spec}{}", exception(rules))), signed([not_signed(""), not_signed("")]));
+        let mut told: Vec<_> = decision.findings.into_iter().map(|f| (f.rule, f.action)).collect();
+        told.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        (decision.allowed, told)
+    };
+    let told = |digest, signatures| vec![("digest".to_owned(), digest), ("signatures".to_owned(), signatures)];
+    let (deny, waive) = (FindingAction::Deny, FindingAction::Waive);
+    assert_eq!(judged("signatures"), (false, told(deny, waive)));
+    assert_eq!(judged("digest"), (false, told(waive, deny)));
+    assert_eq!(judged("digest, signatures"), (true, told(waive, waive)));
+}
+
+#[test]
+fn a_rule_that_is_waived_must_be_there() {
+    let refused = |rules: &str| {
+        let text = format!(
+            "apiVersion: stockade.dev/v1alpha1\nkind: ImagePolicy\nmetadata: {{name: signed}}\n\
+             spec: {{images: ['**'], digest: {{required: true}}}}{}",
+            exception(rules)
+        );
+        let mut sources = stockade_policy::sources::PolicySources::default();
+        sources.add("p.yaml", &text, true);
+        let options = Options { missing: MissingObjects::Error, ..Options::default() };
+        compile(&sources, options).err().map(|faults| faults.to_string().lines().next().unwrap().to_owned())
+    };
+    assert_eq!(refused("signatures, digest"), None);
+    let why = "error: spec.policies[0].rules[0]: policy \"signed\" has no attestations[0]";
+    assert_eq!(refused("'attestations[0]'").as_deref(), Some(why));
+}
+
+#[test]
+fn a_rollout_denies_pins_and_warns_where_it_has_come_to() {
+    let judged = |rollout: &str| {
+        let engine = policy(&format!("  authorities: [RELEASE]\n  rollout: {rollout}"));
+        let unsigned = judge(&engine, signed([not_signed("")]));
+        let pinned = format!("{WEB}@{}", digest());
+        let good = Known([(WEB, signed([verified()])), (&*pinned.leak(), signed([verified()]))].into());
+        let good = decide(&engine, RequestBuilder::new().object(pod(&[WEB])), &good);
+        (unsigned.allowed, unsigned.warnings.len(), good.allowed, good.patch.len())
+    };
+    assert_eq!(judged("{deny: {percentage: 100}}"), (false, 0, true, 1));
+    assert_eq!(judged("{deny: {percentage: 0}, warn: {percentage: 100}}"), (true, 1, true, 0));
+    assert_eq!(judged("{deny: {percentage: 0}}"), (true, 0, true, 0));
+}
+
+#[test]
+fn a_shadow_is_looked_at_and_judged_and_changes_nothing() {
+    let shadow = "\n---\napiVersion: stockade.dev/v1alpha1\nkind: ImagePolicy\nmetadata: {name: new}\nspec:\n  images: ['**']\n  \
+                  require: All\n  authorities: [RELEASE, CI]\n  shadowOf: signed";
+    let engine = policy(&format!("{ANY}{shadow}"));
+    let request = || RequestBuilder::new().object(pod(&[WEB]));
+    let cold = decide(&engine, RequestBuilder::new().object(pod(&["docker.io/team/app:1"])), &Known::default());
+    assert_eq!(cold.wanted.iter().map(|w| w.reference.as_str()).collect::<Vec<_>>(), ["docker.io/team/app:1"]);
+    let decision = decide(&engine, request(), &Known([(WEB, signed([not_signed(""), verified()]))].into()));
+    let differs: Vec<_> = decision.shadow.iter().map(|s| (s.policy.as_str(), s.of.as_str(), s.differs)).collect();
+    assert_eq!(differs, [("new", "signed", Differs::NewlyFails)]);
+    assert_eq!((decision.allowed, decision.patch.len(), decision.findings.len()), (true, 0, 0));
+    let agreeing = decide(&engine, request(), &Known([(WEB, signed([verified(), verified()]))].into()));
+    assert_eq!(agreeing.shadow, []);
 }
 
 /// A statement of this builder.

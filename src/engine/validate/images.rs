@@ -10,13 +10,10 @@ use crate::context::Seen;
 use crate::decision::{FindingAction, FindingResult};
 use crate::evaluate::Run;
 use crate::images::request::{credentials, places, wanted};
-use crate::images::verdict::{self, Fault, FaultKind};
-use crate::images::{Cause, Evidence, MAX_WANTED, Resolved, Statement, value};
+use crate::images::verdict::{self, Fault, FaultKind, shortened};
+use crate::images::{Cause, Evidence, MAX_WANTED, NOBODY_LOOKS, Resolved, Statement, value};
 use crate::pod_template::ImagePlace;
 use crate::request::{Request, labels};
-
-/// Why an image policy cannot judge without anybody who looks at registries.
-const NOBODY_LOOKS: &str = "images cannot be verified here: nothing looks at registries";
 
 /// Why an outage is refused that the policy would let pass elsewhere.
 const NOT_NAMED: &str = "; the policy's unavailable is not about this registry, which it names neither in images nor in \
@@ -75,7 +72,7 @@ impl<'c> Judge<'c, '_> {
     /// and a registry may be slow for it alone: what came here by its tag could be another image when it is pulled.
     fn pins(&self, rules: &ImageRules, namespace: Value<'c>) -> bool {
         let denies = self.place.binding.is_some_and(|binding| self.consequence.actions(binding.actions).deny);
-        rules.digest.mutate && denies && !is_excepted(rules, self.consequence.request, namespace)
+        self.policy.pins() && denies && !is_excepted(rules, self.consequence.request, namespace)
     }
 
     /// All that is wrong with one image.
@@ -138,7 +135,7 @@ impl<'c> Judge<'c, '_> {
         let image = value::image(evidence, self.context.into());
         let predicate = decoded.get("predicate").unwrap_or(Value::Null);
         let roots = seen.attestation_roots(namespace, [image, predicate, decoded], arena);
-        let mut run = Run::new(self.context, roots, &self.policy.variables, POLICY_COST_BUDGET);
+        let mut run = Run::new(self.context, roots, self.policy, POLICY_COST_BUDGET);
         for validation in &attestation.validations {
             let Validation { expression, message_expression, reason, .. } = validation;
             let outcome = run.evaluate(&expression.program).unwrap_or_else(|out| Err(out.to_string()));
@@ -222,9 +219,4 @@ fn requires_digest(rules: &ImageRules, request: &Request<'_>, namespace: Value<'
 pub(crate) fn is_excepted(rules: &ImageRules, request: &Request<'_>, namespace: Value<'_>) -> bool {
     let namespaced = !request.namespace.is_empty();
     rules.digest.except.as_ref().is_some_and(|selector| namespaced && selector.matches(labels(namespace)))
-}
-
-/// What is no reference may be of any length.
-fn shortened(text: &str) -> &str {
-    &text[..text.floor_char_boundary(256)]
 }

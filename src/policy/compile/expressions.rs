@@ -6,12 +6,12 @@ use stockade_cel::source::Span;
 use stockade_cel::{Env, Program, Symbols, Type};
 
 use super::environments::Environments;
-use super::{help, reads};
+use super::{help, questions, reads};
 use crate::compiled::{AuditAnnotation, Binding, Expression, Flavour, MatchCondition, Mutation, Policy, Validation};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::environment::{APPLY_CONFIGURATION, JSON_PATCH, Surroundings, variable_type};
 use crate::images::{Attestation, ImageRules};
-use crate::source::{AttestationSource, ImageSource, MutationSource, PolicySource, Text, ValidationSource};
+use crate::source::{AttestationSource, MutationSource, PolicySource, Text, ValidationSource};
 
 /// Compiles one policy.
 pub(super) struct Compiler<'c> {
@@ -55,6 +55,7 @@ impl Compiler<'_> {
         let message_env = compose(self.environments.get(Surroundings { authorizer: false, ..around_rules }));
         let validations = self.validations(&source.validations, &rules, &message_env);
         let image_rules = source.image.as_ref().map(|i| self.image_rules(i, &rules, &message_env));
+        let image_questions = questions::of_policy(source, self.diagnostics);
         let annotations: Vec<_> = source
             .audit_annotations
             .iter()
@@ -96,6 +97,7 @@ impl Compiler<'_> {
             reads,
             reads_requester: reads::requester(source),
             image_rules: image_rules.map(Arc::new),
+            image_questions: image_questions.map(Arc::new),
         })
     }
 
@@ -105,6 +107,7 @@ impl Compiler<'_> {
             authorizer: self.source.flavour != Flavour::Image,
             patch_types: false,
             host: self.source.flavour.is_own(),
+            images: self.source.flavour == Flavour::Admission,
             attestation: false,
         }
     }
@@ -153,7 +156,8 @@ impl Compiler<'_> {
         validations
     }
 
-    fn image_rules(&mut self, source: &ImageSource, rules: &Env, messages: &Env) -> ImageRules {
+    fn image_rules(&mut self, image: &ImageRules, rules: &Env, messages: &Env) -> ImageRules {
+        let trust = &self.source.trust;
         let attestation = |a: &AttestationSource| Attestation {
             name: Arc::clone(&a.name),
             predicate_type: Arc::clone(&a.predicate_type),
@@ -161,10 +165,11 @@ impl Compiler<'_> {
             validations: self.validations(&a.validations, rules, messages),
         };
         ImageRules {
-            attestations: source.attestations.iter().map(attestation).collect(),
+            authorities: trust.authorities.clone(),
+            attestations: trust.attestations.iter().map(attestation).collect(),
             details: reads::names_image(self.source),
-            registries: source.registries.iter().map(|(settings, _)| Arc::clone(settings)).collect(),
-            ..source.rules.clone()
+            registries: trust.registries.iter().map(|(settings, _)| Arc::clone(settings)).collect(),
+            ..image.clone()
         }
     }
 

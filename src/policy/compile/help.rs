@@ -29,7 +29,10 @@ pub(super) fn for_issue(message: &str, source: &PolicySource, place: Place) -> O
             Some("matchConditions cannot use variables: they are judged before them".to_owned())
         }
         "variables" => Some("declare `spec.variables`".to_owned()),
-        "cluster" | "network" if !source.flavour.is_own() => {
+        "images" if source.flavour == Flavour::Image => {
+            Some("this library is available in AdmissionPolicy; an ImagePolicy has `image`".to_owned())
+        }
+        "cluster" | "network" | "images" if !source.flavour.is_own() => {
             Some("this library is available in `stockade.dev/v1alpha1` AdmissionPolicy only".to_owned())
         }
         name if source.flavour == Flavour::Image && ATTESTATION_ROOTS.contains(&name) => {

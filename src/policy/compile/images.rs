@@ -1,4 +1,4 @@
-//! The rules of an ImagePolicy, and what the policies of one set say of registries.
+//! What the policies of one set say of registries.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Registries {
                 }
                 Some(_) => {}
                 None => {
-                    let by = format!("ImagePolicy {:?} ({})", policy.name, place(&policy.file, span));
+                    let by = format!("{} {:?} ({})", policy.flavour.kind(), policy.name, place(&policy.file, span));
                     mine.insert(Arc::clone(&settings.host), (Arc::clone(settings), by));
                 }
             }
@@ -54,9 +54,8 @@ impl Registries {
 /// All settings in some sources, with their places.
 fn said_by(sources: &PolicySources) -> impl Iterator<Item = (&PolicySource, &Arc<RegistrySettings>, Span, &str)> {
     let of_policy = |policy| {
-        let PolicySource { image, .. }: &PolicySource = policy;
-        let registries = image.iter().flat_map(|i| &i.registries);
-        registries.map(move |(settings, at)| (policy, settings, at.span, at.path.as_str()))
+        let PolicySource { trust, .. }: &PolicySource = policy;
+        trust.registries.iter().map(move |(settings, at)| (policy, settings, at.span, at.path.as_str()))
     };
     sources.policies.iter().flat_map(of_policy)
 }

@@ -38,7 +38,7 @@ pub(super) fn of_policy(source: &PolicySource, diagnostics: &mut Diagnostics) ->
     reads
 }
 
-fn texts(source: &PolicySource) -> impl Iterator<Item = &Text> {
+pub(super) fn texts(source: &PolicySource) -> impl Iterator<Item = &Text> {
     let conditions = source.match_conditions.iter().map(|(_, t)| t);
     let variables = source.variables.iter().map(|(_, t)| t);
     let validations = validations(source).flat_map(|v| [Some(&v.expression), v.message_expression.as_ref()]);
@@ -51,7 +51,7 @@ fn texts(source: &PolicySource) -> impl Iterator<Item = &Text> {
 
 /// Checks of objects, and of attestations.
 fn validations(source: &PolicySource) -> impl Iterator<Item = &ValidationSource> {
-    let of_attestations = source.image.iter().flat_map(|i| &i.attestations).flat_map(|a| &a.validations);
+    let of_attestations = source.trust.attestations.iter().flat_map(|a| &a.validations);
     source.validations.iter().chain(of_attestations)
 }
 

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::Options;
-use crate::compiled::{Exception, PolicySet};
+use crate::compiled::{Exception, Policy, PolicySet};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
-use crate::read::exception::rule_position;
+use crate::read::exception::{IMAGE_RULES, rule_position};
 use crate::read::suggest;
 use crate::source::{ExceptionSource, PolicySource, Reference, WaivedReference};
 use crate::source_file::SourceFile;
@@ -30,6 +30,9 @@ struct Rules {
     validations: usize,
     mutations: usize,
     audit_annotations: usize,
+    attestations: usize,
+    /// Whether it is about signatures and digests.
+    is_image_policy: bool,
 }
 
 /// Reports names of nothing in some sources.
@@ -79,17 +82,48 @@ struct Checker<'k, 'd> {
     diagnostics: &'d mut Diagnostics,
 }
 
+// === impl Rules ===
+
+impl Rules {
+    fn of_source(policy: &PolicySource) -> Self {
+        Self {
+            validations: policy.validations.len(),
+            mutations: policy.mutations.len(),
+            audit_annotations: policy.audit_annotations.len(),
+            attestations: policy.image.as_ref().map_or(0, |_| policy.trust.attestations.len()),
+            is_image_policy: policy.image.is_some(),
+        }
+    }
+
+    fn of_compiled(policy: &Policy) -> Self {
+        Self {
+            validations: policy.validations.len(),
+            mutations: policy.mutations.len(),
+            audit_annotations: policy.audit_annotations.len(),
+            attestations: policy.image_rules.as_ref().map_or(0, |rules| rules.attestations.len()),
+            is_image_policy: policy.image_rules.is_some(),
+        }
+    }
+
+    /// Whether a rule of this name is among them.
+    fn have(&self, rule: &str) -> bool {
+        match rule_position(rule) {
+            Some(("validations", number)) => number < self.validations,
+            Some(("mutations", number)) => number < self.mutations,
+            Some(("auditAnnotations", number)) => number < self.audit_annotations,
+            Some((_, number)) => number < self.attestations,
+            None => self.is_image_policy && IMAGE_RULES.contains(&rule),
+        }
+    }
+}
+
 // === impl Known ===
 
 impl<'s> Known<'s> {
     /// Adds what some sources define.
     pub(crate) fn add(&mut self, sources: &'s PolicySources) {
         for policy in &sources.policies {
-            self.policies.entry(&policy.name).or_default().push(Rules {
-                validations: policy.validations.len(),
-                mutations: policy.mutations.len(),
-                audit_annotations: policy.audit_annotations.len(),
-            });
+            self.policies.entry(&policy.name).or_default().push(Rules::of_source(policy));
         }
         self.groups.extend(sources.groups.iter().map(|g| &*g.group.name));
     }
@@ -97,11 +131,7 @@ impl<'s> Known<'s> {
     /// Adds what a set holds.
     pub(crate) fn add_set(&mut self, set: &'s PolicySet) {
         for policy in &set.policies {
-            self.policies.entry(&policy.name).or_default().push(Rules {
-                validations: policy.validations.len(),
-                mutations: policy.mutations.len(),
-                audit_annotations: policy.audit_annotations.len(),
-            });
+            self.policies.entry(&policy.name).or_default().push(Rules::of_compiled(policy));
         }
         self.groups.extend(set.groups.iter().map(|g| &*g.name));
     }
@@ -129,17 +159,8 @@ impl Checker<'_, '_> {
             return;
         }
         for rule in &waived.rules {
-            let Some((list, number)) = rule_position(&rule.name) else { continue };
             let policies = &self.known.policies[waived.policy.name.as_str()];
-            let has = |p: &Rules| {
-                number
-                    < match list {
-                        "validations" => p.validations,
-                        "mutations" => p.mutations,
-                        _ => p.audit_annotations,
-                    }
-            };
-            if !policies.iter().any(has) {
+            if !policies.iter().any(|policy| policy.have(&rule.name)) {
                 let message = format!("policy {:?} has no {}", waived.policy.name, rule.name);
                 self.report(file, rule, message, None);
             }

@@ -94,6 +94,7 @@ fn kind_environment(source: &PolicySource, (group, version, kind): GroupVersionK
         authorizer: true,
         patch_types: false,
         host: source.flavour.is_own(),
+        images: source.flavour == Flavour::Admission,
         attestation: false,
     };
     let mut env = environment(around, &types).structs(Arc::new(object));

@@ -1,8 +1,7 @@
 //! Types of `request` and `namespaceObject`: a table of the fields that upstream declares (`BuildRequestType`,
 //! `BuildNamespaceType`); `uid`, `object`, `managedFields` and others are left out there on purpose.
 
-use stockade_cel::Type;
-use stockade_cel::env::StructProvider;
+use super::fields::{Fields, Shape};
 
 /// Type of `request`.
 pub(super) const ADMISSION_REQUEST: &str = "kubernetes.AdmissionRequest";
@@ -16,26 +15,8 @@ const NAMESPACE_SPEC: &str = "kubernetes.NamespaceSpec";
 const NAMESPACE_STATUS: &str = "kubernetes.NamespaceStatus";
 const NAMESPACE_CONDITION: &str = "kubernetes.NamespaceCondition";
 
-/// Knows the types above.
-#[derive(Debug)]
-pub(super) struct RequestTypes;
-
-/// Shapes of fields.
-#[derive(Clone, Copy)]
-enum Shape {
-    Text,
-    Bool,
-    Int,
-    Time,
-    Any,
-    Texts,
-    TextMap,
-    TextsMap,
-    Struct(&'static str),
-    Structs(&'static str),
-}
-
-fn fields(structure: &str) -> Option<&'static [(&'static str, Shape)]> {
+/// The fields of a type.
+pub(super) fn fields(structure: &str) -> Option<Fields> {
     use Shape::{Any, Bool, Int, Struct, Structs, Text, TextMap, Texts, TextsMap, Time};
     Some(match structure {
         ADMISSION_REQUEST => &[
@@ -81,30 +62,4 @@ fn fields(structure: &str) -> Option<&'static [(&'static str, Shape)]> {
         }
         _ => return None,
     })
-}
-
-impl StructProvider for RequestTypes {
-    fn has_struct(&self, name: &str) -> bool {
-        fields(name).is_some()
-    }
-
-    fn field(&self, structure: &str, field: &str) -> Option<Type> {
-        let (_, shape) = fields(structure)?.iter().find(|(name, _)| *name == field)?;
-        Some(match shape {
-            Shape::Text => Type::String,
-            Shape::Bool => Type::Bool,
-            Shape::Int => Type::Int,
-            Shape::Time => Type::Timestamp,
-            Shape::Any => Type::Dyn,
-            Shape::Texts => Type::list(Type::String),
-            Shape::TextMap => Type::map(Type::String, Type::String),
-            Shape::TextsMap => Type::map(Type::String, Type::list(Type::String)),
-            Shape::Struct(name) => Type::structure(name),
-            Shape::Structs(name) => Type::list(Type::structure(name)),
-        })
-    }
-
-    fn constructible(&self, _: &str) -> bool {
-        false
-    }
 }

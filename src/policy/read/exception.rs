@@ -8,7 +8,8 @@
 //!   policies:
 //!   - name: pods-need-a-network-policy            # all of its rules
 //!   - name: pod-security
-//!     rules: ["validations[0]"]                   # only these; also mutations[0], auditAnnotations[0]
+//!     rules: ["validations[0]"]                   # only these; also mutations[0], auditAnnotations[0], and of an
+//!                                                 # ImagePolicy signatures, digest and attestations[0]
 //!   resources:                                    # at least one of resources and images
 //!   - apiGroups: [""]                             # what is left out means any
 //!     resources: [pods]                           # as in a rule of matchConstraints: pods, pods/exec, */scale
@@ -41,8 +42,10 @@ const MAX_RESOURCES: usize = 64;
 const MAX_IMAGES: usize = 64;
 /// Longest text for people.
 const MAX_TEXT_BYTES: usize = 1_024;
-/// What may be waived of a policy.
-const RULE_LISTS: [&str; 3] = ["validations", "mutations", "auditAnnotations"];
+/// What may be waived of a policy, by its number.
+const RULE_LISTS: [&str; 4] = ["validations", "mutations", "auditAnnotations", "attestations"];
+/// What may be waived of an ImagePolicy, by its name.
+pub(crate) const IMAGE_RULES: [&str; 2] = ["signatures", "digest"];
 
 /// Reads an exception; `None` when it lacks what it cannot be without.
 pub(crate) fn read(reader: &mut Reader<'_>, mut object: Members<'_>, origin: Origin) -> Option<ExceptionSource> {
@@ -107,8 +110,12 @@ fn read_rules(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<Reference> {
     let mut rules: Vec<Reference> = Vec::new();
     for item in reader.bounded_list(field, MAX_RULES) {
         let Some(rule) = reader.string(&item) else { continue };
-        if rule_position(rule).is_none() {
-            reader.invalid(&item, "must be validations[N], mutations[N] or auditAnnotations[N], N from 0");
+        if rule_position(rule).is_none() && !IMAGE_RULES.contains(&rule) {
+            reader.invalid(
+                &item,
+                "must be validations[N], mutations[N], auditAnnotations[N] or attestations[N], N from 0, signatures or \
+                 digest",
+            );
         } else if rules.iter().any(|r| r.name == rule) {
             reader.duplicate(&item);
         }

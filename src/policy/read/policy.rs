@@ -26,19 +26,22 @@
 //!   namespaceGroups: [production]                 # only in namespaces of these NamespaceGroups
 //!   rollout: {…}                                  # where Deny denies already: [`super::rollout`]
 //!   shadowOf: old-policy                          # judged silently beside it, only differences are counted
+//!   authorities: […]                              # whom expressions may ask about, as of an ImagePolicy:
+//!   attestations: […]                             # [`super::image_trust`]
+//!   registries: […]
 //! ```
 //!
 //! A policy with mutations has neither `rollout` nor `shadowOf`: an object is changed or it is not.
 //!
-//! Its expressions may call the libraries of [`crate::host_library`].
+//! Its expressions may call the libraries of [`crate::host_library`] and [`crate::image_library`].
 
 use super::matching::Operations;
-use super::{Members, Reader, binding, bounds, expressions, image_policy, matching, metadata, rollout};
+use super::{Members, Reader, binding, bounds, expressions, image_policy, image_trust, matching, metadata, rollout};
 use crate::compiled::{
     Actions, FailurePolicy, Flavour, Metadata, Origin, ParamRef, ParameterNotFoundAction, ReinvocationPolicy,
 };
 use crate::matching::MatchResources;
-use crate::source::{InlineBinding, PolicySource};
+use crate::source::{ImageTrust, InlineBinding, PolicySource};
 use crate::stable_hash::stable_hash;
 
 /// Most groups that a policy names.
@@ -88,6 +91,7 @@ pub(crate) fn read(
         shadow_of: None,
         revision: 0,
         image: None,
+        trust: ImageTrust::default(),
     };
     let choices = [("Fail", FailurePolicy::Fail), ("Ignore", FailurePolicy::Ignore)];
     if let Some(choice) = spec.get("failurePolicy").and_then(|f| reader.choice(&f, &choices)) {
@@ -99,10 +103,11 @@ pub(crate) fn read(
     if matches!(flavour, Flavour::Mutating | Flavour::Admission) {
         read_changes(reader, &mut spec, &mut policy);
     }
-    if flavour == Flavour::Image {
-        policy.image = Some(Box::new(image_policy::read(reader, &mut spec)));
-    }
     if flavour.is_own() {
+        policy.trust = image_trust::read(reader, &mut spec, flavour);
+        if flavour == Flavour::Image {
+            policy.image = Some(Box::new(image_policy::read(reader, &mut spec)));
+        }
         let params = match flavour {
             Flavour::Admission => read_params(reader, &mut spec, param_kind_field.is_some()),
             _ => None,
@@ -110,9 +115,7 @@ pub(crate) fn read(
         policy.inline = Some(InlineBinding { actions: read_actions(reader, &mut spec), params });
         read_description(reader, &mut spec, &mut policy.metadata);
         read_groups(reader, &mut spec, &mut policy);
-        if flavour == Flavour::Admission {
-            read_stages(reader, &mut spec, &mut policy);
-        }
+        read_stages(reader, &mut spec, &mut policy);
         bounds::check(reader, spec.field());
         if let Some(rollout) = &mut policy.rollout {
             rollout.held = status.is_some_and(|s| rollout::is_held(s.node, generation));
@@ -175,7 +178,7 @@ fn read_groups(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut Pol
     }
 }
 
-/// How far its actions are in force: an AdmissionPolicy's alone.
+/// How far its actions are in force.
 fn read_stages(reader: &mut Reader<'_>, spec: &mut Members<'_>, policy: &mut PolicySource) {
     let (rollout, shadow) = (spec.get("rollout"), spec.get("shadowOf"));
     for field in [&rollout, &shadow].into_iter().flatten().filter(|_| !policy.mutations.is_empty()) {

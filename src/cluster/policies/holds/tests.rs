@@ -2,10 +2,9 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use http::{Method, Request, Response};
-use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
-use stockade_policy::compiled::DenyBudget;
+use stockade_policy::compiled::{DenyBudget, Flavour};
 
 use super::*;
 
@@ -37,8 +36,9 @@ fn policy(percentage: u8, generation: i64) -> Value {
 fn hold_of(policy: &Value) -> Hold {
     let object: DynamicObject = serde_json::from_value(policy.clone()).unwrap();
     Hold {
+        flavour: Flavour::Admission,
         policy: "p".into(),
-        revision: render::revision(&object).unwrap(),
+        revision: render::revision(Flavour::Admission, &object).unwrap(),
         denied: 7,
         judged: 10,
         budget: DenyBudget { max_percentage: 5, window_seconds: 60, min_requests: 10 },
@@ -51,13 +51,13 @@ impl Server {
         Self { policy: Arc::new(Mutex::new(policy)), failures: Arc::new(Mutex::new(failures)), patches: Arc::default() }
     }
 
-    fn api(&self) -> Api<DynamicObject> {
+    fn client(&self) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let server = server.clone();
             async move { Ok::<_, Infallible>(server.answer(request).await) }
         });
-        Api::all_with(Client::new(service, "stockade-system"), &SourceKind::AdmissionPolicy.api_resource())
+        Client::new(service, "stockade-system")
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
@@ -81,7 +81,7 @@ impl Server {
     }
 
     async fn written(&self, hold: &Hold) -> Vec<Value> {
-        write_until_done(&self.api(), hold).await;
+        write_until_done(&self.client(), hold).await;
         self.patches.lock().unwrap().clone()
     }
 }

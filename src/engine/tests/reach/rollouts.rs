@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stockade_engine::rollout::Hold;
-use stockade_policy::compiled::DenyBudget;
+use stockade_policy::compiled::{DenyBudget, Flavour};
 
 use super::*;
 
@@ -108,7 +108,8 @@ fn a_rollout_that_denies_more_than_its_budget_stops_and_warns_until_the_policy_i
     }
     let budget = DenyBudget { max_percentage: 50, window_seconds: 160, min_requests: 4 };
     let revision = engine.set().policies[0].revision;
-    let hold = Hold { policy: Arc::from("p"), revision, denied: 3, judged: 4, budget, at: 1_001 };
+    let hold =
+        Hold { flavour: Flavour::Admission, policy: Arc::from("p"), revision, denied: 3, judged: 4, budget, at: 1_001 };
     assert_eq!(send(&engine, "bad-3", 1_001), (false, vec![hold]));
 
     let held = decide(&engine, RequestBuilder::new().object(named("bad")), []);

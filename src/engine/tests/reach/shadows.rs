@@ -2,6 +2,7 @@
 
 use stockade_engine::decision::{Differs, ShadowDifference};
 use stockade_engine::shadow::Comparisons;
+use stockade_policy::compiled::Flavour;
 
 use super::*;
 
@@ -51,7 +52,14 @@ fn what_is_compared_is_counted_once_and_goes_on_in_the_next_engine() {
     ["a", "b", "b", "c"].iter().for_each(|name| send(&engine, name));
     let revision = engine.set().policies.iter().find(|p| p.shadow_of.is_some()).unwrap().revision;
     let counted = |judged, newly_fails, no_longer_fails| {
-        vec![Comparisons { policy: "new".into(), revision, judged, newly_fails, no_longer_fails }]
+        vec![Comparisons {
+            flavour: Flavour::Admission,
+            policy: "new".into(),
+            revision,
+            judged,
+            newly_fails,
+            no_longer_fails,
+        }]
     };
     assert_eq!(engine.shadows().take(), counted(4, 2, 1));
     assert_eq!(engine.shadows().take(), []);

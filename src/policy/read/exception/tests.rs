@@ -130,13 +130,13 @@ spec:
     6 |   - {name: Bad, rule: [a]}
       |            ^^^
 
-    error: spec.policies[1].rules[0]: Invalid value: "validations[01]": must be validations[N], mutations[N] or auditAnnotations[N], N from 0
+    error: spec.policies[1].rules[0]: Invalid value: "validations[01]": must be validations[N], mutations[N], auditAnnotations[N] or attestations[N], N from 0, signatures or digest
      --> e.yaml:7:23
       |
     7 |   - {name: p, rules: ["validations[01]", "matchConditions", "validations[1]", "validations[1]"]}
       |                       ^^^^^^^^^^^^^^^^^
 
-    error: spec.policies[1].rules[1]: Invalid value: "matchConditions": must be validations[N], mutations[N] or auditAnnotations[N], N from 0
+    error: spec.policies[1].rules[1]: Invalid value: "matchConditions": must be validations[N], mutations[N], auditAnnotations[N] or attestations[N], N from 0, signatures or digest
      --> e.yaml:7:42
       |
     7 |   - {name: p, rules: ["validations[01]", "matchConditions", "validations[1]", "validations[1]"]}

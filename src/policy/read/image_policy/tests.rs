@@ -92,7 +92,7 @@ fn all_faults_are_told_at_once() {
     error: spec.attestations[0].predicateType: Invalid value: "sbom": must be a URI, or one of slsaprovenance, slsaprovenance02, slsaprovenance1, link, spdx, spdxjson, cyclonedx, vuln, openvex
     error: spec.attestations[0].authorities[0]: Invalid value: "nobody": must be the name of one of spec.authorities
     error: unknown field "spec.validationActions"
-    = help: known fields: `actions`, `attestations`, `authorities`, `category`, `description`, `digest`, `exclude`, `failurePolicy`, `images`, `matchConditions`, `matchConstraints`, `namespaceGroups`, `registries`, `remediation`, `require`, `severity`, `title`, `unavailable`, `variables`
+    = help: known fields: `actions`, `attestations`, `authorities`, `category`, `description`, `digest`, `exclude`, `failurePolicy`, `images`, `matchConditions`, `matchConstraints`, `namespaceGroups`, `registries`, `remediation`, `require`, `rollout`, `severity`, `shadowOf`, `title`, `unavailable`, `variables`
     error: spec.registries[0].host: Invalid value: "http://x": must be a host, with or without a port, as image references have it
     "#);
 }
