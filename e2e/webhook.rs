@@ -19,6 +19,10 @@ use crate::cluster::{Cluster, free_ports, logged};
 /// Far more than a slow and busy machine needs; where all is well nobody waits for it.
 pub const WITHIN: Duration = Duration::from_secs(120);
 
+/// Seconds for which API servers wait for a webhook: the most that the API takes. What fails in a test fails, and is not
+/// merely late.
+const PATIENCE: &str = "30";
+
 /// The binary that `cargo build` made beside this test. None when there is none.
 ///
 /// # Panics
@@ -91,6 +95,8 @@ impl Webhook {
             name.as_ref(),
             "--url".as_ref(),
             url.as_ref(),
+            "--webhook-timeout".as_ref(),
+            PATIENCE.as_ref(),
         ];
         flags.extend(more.iter().map(OsStr::new));
         Self::spawn(&binary().unwrap(), cluster, name, port, policies, &flags)
@@ -243,7 +249,7 @@ pub fn register(cluster: &Cluster, name: &str, port: u16, authority: &Authority)
                     "operations": ["CREATE", "UPDATE", "DELETE"], "apiGroups": ["*"], "apiVersions": ["*"],
                     "resources": ["pods", "configmaps", "networkpolicies"], "scope": "Namespaced",
                 }],
-                "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "timeoutSeconds": 10,
+                "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "timeoutSeconds": 30,
             }],
         });
         let plural = format!("{}webhookconfigurations", kind.to_lowercase());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stockade_e2e::cluster::{Cluster, Kubectl};
 use stockade_e2e::documents::text;
 use stockade_e2e::webhook::eventually;
-use stockade_e2e::{documents, tools};
+use stockade_e2e::{documents, installed_kinds, tools};
 
 #[path = "kinds/refusals.rs"]
 mod refusals;
@@ -33,8 +33,7 @@ fn define(cluster: &Cluster) {
     let apply = ["apply", "--server-side", "--validate=strict", "-f", folder.to_str().unwrap()];
     let applied = cluster.kubectl(&apply, "");
     assert_eq!((applied.code, applied.stderr.as_str()), (0, ""), "{}", applied.stdout);
-    let wait = ["wait", "--for=condition=Established", "--timeout=300s", "-f", folder.to_str().unwrap()];
-    assert_eq!(cluster.kubectl(&wait, "").code, 0);
+    installed_kinds::own(cluster);
     // What kubectl explains is published a moment after.
     for kind in ["apol", "polex", "nsgroup"] {
         eventually(|| cluster.kubectl(&["explain", kind], ""), |answer| answer.code == 0);

@@ -58,7 +58,7 @@ impl Scene {
                     "operations": ["CREATE", "UPDATE"], "apiGroups": [group], "apiVersions": ["*"],
                     "resources": resources, "scope": "*",
                 }],
-                "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "timeoutSeconds": 10,
+                "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "timeoutSeconds": 30,
             }],
         });
         let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";

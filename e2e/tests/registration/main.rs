@@ -64,7 +64,9 @@ impl Scene {
         let (bundle, bundle_out) = watch::channel(Some(Arc::from(authority.pem.as_str())));
         let mut registry = Registry::default();
         let metrics = RegistrationMetrics::register(&mut registry);
-        let settings = Settings::new(Address::Url(format!("https://127.0.0.1:{port}")), NAMESPACE.to_owned());
+        let address = Address::Url(format!("https://127.0.0.1:{port}"));
+        // What fails fails, and is not merely late.
+        let settings = Settings { timeout_seconds: 30, ..Settings::new(address, NAMESPACE.to_owned()) };
         let inputs = Inputs { leadership, generations: generations_out, bundle: bundle_out };
         runtime.spawn(registration::write(access.clone(), settings, inputs, metrics));
         let scene = Scene { runtime, access, registry, generations, leads, _bundle: bundle };

@@ -142,7 +142,7 @@ fn put_registration(client: &Client, bundle: &str, ports: &[u16]) {
             "rules": [{
                 "operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"],
             }],
-            "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "timeoutSeconds": 10,
+            "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "timeoutSeconds": 30,
         })
     };
     let webhooks: Vec<Value> = ports.iter().map(webhook).collect();
