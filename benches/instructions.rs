@@ -15,13 +15,16 @@ use bumpalo::Bump;
 use stockade_benches::expressions::Programs;
 use stockade_benches::inputs;
 use stockade_benches::reviewer::Policies;
+use stockade_benches::signed::{self, SignedPod};
+use stockade_engine::images::WithImages;
 use stockade_engine::{DecideOptions, FolderFacts};
 use stockade_webhook::{Reviewer as _, Verb, review};
 
 type Failure = Box<dyn std::error::Error>;
 
 /// What is counted, in the order of the output, and how often it is run: the shorter, the more often.
-const PATHS: [(&str, u64); 4] = [("decode", 1500), ("match", 30_000), ("expressions", 5000), ("judge", 1500)];
+const PATHS: [(&str, u64); 5] =
+    [("decode", 1500), ("match", 30_000), ("expressions", 5000), ("judge", 1500), ("images", 300)];
 
 /// Iterations before those that count. A run of them alone is subtracted, and with it the start, whose hash maps with
 /// random seeds make it vary by some hundred thousand instructions.
@@ -36,6 +39,7 @@ const EXPLAINED: &str = "\
 # match        that request against 988 policies of which none matches
 # expressions  12 expressions on that Pod
 # judge        bytes to decision to bytes, 1,000 policies of which 12 match
+# images       bytes to decision to bytes, an image policy about 3 images that are known to be signed
 ";
 
 fn main() -> ExitCode {
@@ -154,6 +158,19 @@ fn iterate(path: &str, iterations: &str) -> Result<(), Failure> {
             let reviewer = Policies::new(inputs::engine(&[matching, inputs::other_policies()].concat())?);
             for _ in times {
                 black_box(reviewer.review(Verb::Validate, &body, far)?);
+            }
+        }
+        "images" => {
+            let (pod, images, facts) = (SignedPod::new()?, signed::images(), FolderFacts::default());
+            let engine = inputs::engine(&[pod.policy])?;
+            let knowing = WithImages { facts: &facts, images: &images };
+            let judge = || signed::judge(&engine, &knowing, &pod.body);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(images.gather(judge()?, far.into()));
+            for _ in times {
+                if !judge()?.is_empty() {
+                    return Err("what was known of the images was forgotten before they had all been judged".into());
+                }
             }
         }
         _ => return Err(format!("no path {path:?}").into()),

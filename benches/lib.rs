@@ -4,4 +4,6 @@ pub mod client;
 pub mod expressions;
 pub mod inputs;
 pub mod measure;
+pub mod registry;
 pub mod reviewer;
+pub mod signed;

@@ -23,9 +23,10 @@ use crate::webhook::eventually;
 const BODY_LIMIT: usize = 16 << 20;
 
 /// The reviews seen so far, by the case that caused them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Recorder {
     reviews: Arc<Mutex<HashMap<String, Reviews>>>,
+    act: Arc<dyn Fn(&Value) + Send + Sync>,
 }
 
 /// What a webhook was asked for one request.
@@ -44,6 +45,12 @@ impl Recorder {
     /// # Panics
     /// When it never is.
     pub fn register(client: &Client) -> Recorder {
+        Self::acting(client, |_| ())
+    }
+
+    /// The same, and does something with what it is asked as a mutating webhook before it answers. It is asked again once
+    /// another mutating webhook has changed the object.
+    pub fn acting(client: &Client, act: impl Fn(&Value) + Send + Sync + 'static) -> Recorder {
         let authority = Authority::mint("stockade-e2e-recorder");
         let leaf = authority.server();
         let key = PrivateKeyDer::try_from(leaf.key_der).unwrap();
@@ -55,7 +62,7 @@ impl Recorder {
             .unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let recorder = Recorder::default();
+        let recorder = Recorder { reviews: Arc::default(), act: Arc::new(act) };
         let (config, server) = (Arc::new(config), recorder.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -89,6 +96,9 @@ impl Recorder {
         let mut reader = BufReader::new(StreamOwned::new(connection, stream));
         while let Some((mutating, body)) = read_request(&mut reader) {
             let Ok(review) = serde_json::from_slice::<Value>(&body) else { return };
+            if mutating {
+                (self.act)(&review);
+            }
             let answer = json!({
                 "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
                 "response": { "uid": text(&review, "/request/uid"), "allowed": true },

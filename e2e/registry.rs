@@ -1,4 +1,4 @@
-//! Registries of images: Debian's `docker-registry`, and how a test pushes to any.
+//! Registries of images: Debian's `docker-registry`, with a password or with tokens, and how a test pushes to any.
 
 use std::any::Any;
 use std::process::{Command, Stdio};
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use ureq::http::Request;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
@@ -29,44 +30,56 @@ pub struct Registry {
     /// The authority that signed its certificate.
     pub ca_pem: String,
     agent: ureq::Agent,
+    /// What it is shown.
+    authorization: String,
     /// What keeps it running.
-    _running: Box<dyn Any>,
+    _running: Box<dyn Any + Send>,
+}
+
+/// A token service, which a registry believes.
+pub struct Tokens {
+    /// Where tokens are given.
+    pub realm: String,
+    /// Who signed the certificate of that place.
+    pub ca_pem: String,
+    /// Who signed the certificates of those who sign tokens.
+    pub roots_pem: String,
+    /// What those show who push.
+    pub push: String,
+    /// What keeps it running.
+    pub running: Box<dyn Any + Send>,
 }
 
 impl Registry {
-    /// Starts Debian's, which knows no referrers.
+    /// Starts Debian's, which knows no referrers and wants a password.
     pub fn debian() -> Registry {
-        let authority = Authority::mint("registry");
-        let leaf = authority.server();
         let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, content: &str| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, content).unwrap();
-            path.to_str().unwrap().to_owned()
-        };
-        let [port] = free_ports();
-        let host = format!("127.0.0.1:{port}");
-        let (certificate, key) = (file("tls.crt", &leaf.certificate_pem), file("tls.key", &leaf.key_pem));
-        let config = json!({
-            "version": 0.1,
-            "log": {"level": "error"},
-            "storage": {"filesystem": {"rootdirectory": folder.path().join("data")}},
-            "http": {"addr": host, "tls": {"certificate": certificate, "key": key}},
-            "auth": {"htpasswd": {"realm": "test", "path": file("htpasswd", HTPASSWD)}},
-        });
-        let config = file("config.yml", &config.to_string());
-        let reaper = Reaper::start(folder.path());
-        let mut serve = Command::new(tools::path("docker-registry"));
-        serve.args(["serve", &config]).stdout(Stdio::null()).stderr(Stdio::null());
-        let server = reaper.spawn(&mut serve);
-        Registry::running(host, authority.pem, Box::new((reaper, server, folder)))
+        let path = write(&folder, "htpasswd", HTPASSWD);
+        let (host, ca_pem, running) = start_debian(folder, &json!({"htpasswd": {"realm": "test", "path": path}}));
+        Registry::running(host, ca_pem, running)
     }
 
-    /// One that was started otherwise; `running` is dropped with it. Waits until it answers.
+    /// Starts Debian's, which sends everybody to a token service.
+    pub fn debian_with(tokens: Tokens) -> Registry {
+        let folder = tempfile::tempdir().unwrap();
+        let roots = write(&folder, "roots.pem", &tokens.roots_pem);
+        let auth = json!({"token": {"realm": tokens.realm, "service": "test", "issuer": "test",
+            "rootcertbundle": roots}});
+        let (host, ca_pem, running) = start_debian(folder, &auth);
+        let ca_pem = format!("{ca_pem}{}", tokens.ca_pem);
+        Registry::reached(host, ca_pem, tokens.push, Box::new((running, tokens.running)))
+    }
+
+    /// One that was started otherwise and wants the password; `running` is dropped with it. Waits until it answers.
     ///
     /// # Panics
     /// When it does not.
-    pub fn running(host: String, ca_pem: String, running: Box<dyn Any>) -> Registry {
+    pub fn running(host: String, ca_pem: String, running: Box<dyn Any + Send>) -> Registry {
+        let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}")));
+        Registry::reached(host, ca_pem, basic, running)
+    }
+
+    fn reached(host: String, ca_pem: String, authorization: String, running: Box<dyn Any + Send>) -> Registry {
         let root = Certificate::from_pem(ca_pem.as_bytes()).unwrap();
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::Specific(Arc::new(vec![root])))
@@ -78,7 +91,7 @@ impl Registry {
             .timeout_global(Some(WITHIN))
             .proxy(None)
             .build();
-        let registry = Registry { host, ca_pem, agent: agent.into(), _running: running };
+        let registry = Registry { host, ca_pem, agent: agent.into(), authorization, _running: running };
         eventually(|| registry.send("GET", "/v2/", "", Vec::new()), |answer| matches!(answer, Some((200, _))));
         registry
     }
@@ -114,9 +127,8 @@ impl Registry {
 
     /// Status and `Location`; none without an answer.
     fn send(&self, method: &str, path: &str, media_type: &str, body: Vec<u8>) -> Option<(u16, String)> {
-        let auth = BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}"));
         let mut request = Request::builder().method(method).uri(format!("https://{}{path}", self.host));
-        request = request.header("authorization", format!("Basic {auth}"));
+        request = request.header("authorization", &self.authorization);
         if !media_type.is_empty() {
             request = request.header("content-type", media_type);
         }
@@ -124,4 +136,34 @@ impl Registry {
         let location = answer.headers().get("location").and_then(|l| l.to_str().ok()).unwrap_or_default();
         Some((answer.status().as_u16(), location.to_owned()))
     }
+}
+
+fn write(folder: &TempDir, name: &str, content: &str) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Starts Debian's registry with what it asks people for: its address, who signed its certificate, and what keeps it
+/// running.
+fn start_debian(folder: TempDir, auth: &Value) -> (String, String, Box<dyn Any + Send>) {
+    let authority = Authority::mint("registry");
+    let leaf = authority.server();
+    let [port] = free_ports();
+    let host = format!("127.0.0.1:{port}");
+    let certificate = write(&folder, "tls.crt", &leaf.certificate_pem);
+    let key = write(&folder, "tls.key", &leaf.key_pem);
+    let config = json!({
+        "version": 0.1,
+        "log": {"level": "error"},
+        "storage": {"filesystem": {"rootdirectory": folder.path().join("data")}},
+        "http": {"addr": host, "tls": {"certificate": certificate, "key": key}},
+        "auth": auth,
+    });
+    let config = write(&folder, "config.yml", &config.to_string());
+    let reaper = Reaper::start(folder.path());
+    let mut serve = Command::new(tools::path("docker-registry"));
+    serve.args(["serve", &config]).stdout(Stdio::null()).stderr(Stdio::null());
+    let server = reaper.spawn(&mut serve);
+    (host, authority.pem, Box::new((reaper, server, folder)))
 }

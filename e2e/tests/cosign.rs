@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use stockade_e2e::cosign::{Cosign, EMAIL, ISSUER};
+use stockade_e2e::cosign::{Cosign, EMAIL, ISSUER, Stored};
 use stockade_e2e::registry::Registry;
 use stockade_e2e::tools;
 use stockade_e2e::webhook::WITHIN;
@@ -18,47 +18,68 @@ use stockade_policy::images::authority::{
 };
 use stockade_policy::images::{Authority, AuthorityKind, ImageReference, RegistrySettings};
 
+#[path = "images/ferro.rs"]
+mod ferro;
+#[path = "images/https.rs"]
+mod https;
+
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 const ATTEST: [&str; 5] = ["attest", "--type", "slsaprovenance1", "--predicate", "predicate.json"];
 
 #[test]
-fn what_a_real_cosign_signed_and_attested_verifies_and_for_nobody_else() {
-    if !tools::all_present(&["docker-registry", "cosign"]) {
-        return;
+fn what_a_real_cosign_signed_and_attested_verifies_out_of_a_registry_that_knows_no_referrers() {
+    if tools::all_present(&["docker-registry", "cosign"]) {
+        what_cosign_did_verifies_and_for_nobody_else(&Registry::debian());
     }
-    let registry = Registry::debian();
-    let cosign = Cosign::new(&registry);
-    let stranger = Cosign::new(&registry);
-    let image = |name: &str| push(&registry, name);
-    let [tag, bundle, keyless, foreign, unsigned] = ["tag", "bundle", "keyless", "foreign", "unsigned"].map(image);
-    for (is_bundle, image) in [(false, &tag), (true, &bundle)] {
-        cosign.with_key(&["sign"], is_bundle, image);
-        cosign.with_key(&ATTEST, is_bundle, image);
+}
+
+#[test]
+fn what_a_real_cosign_signed_and_attested_verifies_out_of_a_registry_that_knows_them() {
+    if tools::all_present(&["cosign"]) {
+        what_cosign_did_verifies_and_for_nobody_else(&ferro::start());
     }
-    cosign.keyless(&["sign"], &keyless);
-    cosign.keyless(&ATTEST, &keyless);
-    stranger.with_key(&["sign"], false, &foreign);
-    stranger.keyless(&["sign"], &foreign);
+}
 
-    let key = authority(&cosign, key(&cosign.key_pem), Need::NotRequired);
-    let identity = authority(&cosign, identity(EMAIL), Need::Required);
-    let other = authority(&cosign, identity_of_nobody(), Need::Required);
-    let told = |image: &str, authority: &Arc<Authority>| told(&registry, &cosign, image, authority);
-    let signed = |format: &str| [format!("verified {format}"), "verified 1 statement".to_owned()];
-    assert_eq!(told(&tag, &key), signed("cosign"));
-    assert_eq!(told(&bundle, &key), signed("bundle"));
-    assert_eq!(told(&keyless, &identity), signed("bundle"));
-
-    let none = |answers: [String; 2]| answers.map(|answer| answer.starts_with("not signed"));
+/// With a key and without one, under tags and in bundles, with the word of a timestamp authority and without.
+fn what_cosign_did_verifies_and_for_nobody_else(registry: &Registry) {
+    let cosign = Cosign::new(registry);
+    let stranger = Cosign::new(registry);
+    let told = |image: &str, authority: &Arc<Authority>| told(registry, &cosign, image, authority);
+    let other = authority(&cosign, identity("nobody@shop.example"), Need::Required, Need::NotRequired);
     let all = [true, true];
-    assert_eq!(none(told(&unsigned, &key)), all);
-    assert_eq!(none(told(&foreign, &key)), all);
-    assert_eq!(none(told(&foreign, &identity)), all);
-    assert_eq!(none(told(&keyless, &other)), all);
-    assert_eq!(none(told(&tag, &identity)), all);
-    let [who, _] = told(&keyless, &other);
-    assert!(who.contains(&format!("{EMAIL} (issuer {ISSUER})")), "{who}");
+    let is_none = |answers: [String; 2]| answers.map(|answer| answer.starts_with("not signed"));
+    for (stored, format) in [(Stored::Tag, "cosign"), (Stored::Bundle, "bundle")] {
+        let signed = [format!("verified {format}"), "verified 1 statement".to_owned()];
+        for is_stamped in [false, true] {
+            let (name, stamp) = (format!("{format}-{is_stamped}"), needed(is_stamped));
+            let [keyed, keyless] = ["key", "person"].map(|who| push(registry, &format!("{who}-{name}")));
+            for verb in [&["sign"][..], &ATTEST] {
+                cosign.with_key(verb, stored, is_stamped, &keyed);
+                cosign.keyless(verb, stored, is_stamped, &keyless);
+            }
+            let key = authority(&cosign, key(&cosign.key_pem), Need::NotRequired, stamp);
+            let person = authority(&cosign, identity(EMAIL), Need::Required, stamp);
+            assert_eq!(told(&keyed, &key), signed, "key, {name}");
+            assert_eq!(told(&keyless, &person), signed, "person, {name}");
+            assert_eq!(is_none(told(&keyed, &person)), all, "key, {name}");
+            assert_eq!(is_none(told(&keyless, &other)), all, "person, {name}");
+            let [who, _] = told(&keyless, &other);
+            assert!(who.contains(&format!("{EMAIL} (issuer {ISSUER})")), "{who}");
+        }
+    }
+    let [foreign, unsigned] = ["foreign", "unsigned"].map(|name| push(registry, name));
+    stranger.with_key(&["sign"], Stored::Tag, false, &foreign);
+    stranger.keyless(&["sign"], Stored::Bundle, false, &foreign);
+    let key = authority(&cosign, key(&cosign.key_pem), Need::NotRequired, Need::NotRequired);
+    let person = authority(&cosign, identity(EMAIL), Need::Required, Need::NotRequired);
+    for authority in [&key, &person] {
+        assert_eq!([is_none(told(&foreign, authority)), is_none(told(&unsigned, authority))], [all, all]);
+    }
+}
+
+fn needed(is_needed: bool) -> Need {
+    if is_needed { Need::Required } else { Need::NotRequired }
 }
 
 /// Pushes an image that differs from all others by its name, and gives its reference by digest.
@@ -83,13 +104,9 @@ fn identity(email: &str) -> AuthorityKind {
     AuthorityKind::Keyless { identities: vec![identity] }
 }
 
-fn identity_of_nobody() -> AuthorityKind {
-    identity("nobody@shop.example")
-}
-
-fn authority(cosign: &Cosign, kind: AuthorityKind, log: Need) -> Arc<Authority> {
+fn authority(cosign: &Cosign, kind: AuthorityKind, log: Need, stamp: Need) -> Arc<Authority> {
     let root = TrustedRoot::Inline(cosign.trusted_root.as_str().into());
-    Arc::new(Authority::new("a".into(), kind, log, Need::NotRequired, root))
+    Arc::new(Authority::new("a".into(), kind, log, stamp, root))
 }
 
 /// What is found of an image: its signature, and its provenance.

@@ -3,9 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 use stockade_e2e::cluster::{Cluster, Kubectl};
+use stockade_e2e::documents::text;
 use stockade_e2e::images::{Repository, SIGNER, Signers, policy};
+use stockade_e2e::recorder::Recorder;
 use stockade_e2e::registry::Registry;
 use stockade_e2e::webhook::{self, Webhook, eventually};
 use stockade_e2e::{installed_kinds, tools};
@@ -87,23 +92,29 @@ impl Scene {
         self.kubectl(&["run", "web", &image, "--dry-run=server", output, "--namespace=shop"])
     }
 
-    /// What `kubectl` says in the end, with a name for the registry, and nothing of digests and times but how they begin.
+    /// What `kubectl` says in the end, with names for the registry and for times, and nothing of digests but how they
+    /// begin.
     fn kubectl(&self, arguments: &[&str]) -> String {
         let say = || {
             let Kubectl { stdout, stderr, .. } = self.cluster.kubectl(arguments, "");
             stdout + &stderr
         };
         let said = eventually(say, |said| !LATE.iter().any(|late| said.contains(late))).replace(&self.host, "HOST");
-        let said = shortened(said.trim(), "sha256:", |c| c.is_ascii_hexdigit());
-        shortened(&said, "UnixTime(", |c| c.is_ascii_digit())
+        let mut parts = said.trim().split("sha256:");
+        let first = parts.next().unwrap_or_default().to_owned();
+        let short =
+            |said: String, part: &str| said + "sha256:…" + part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        without_times(&parts.fold(first, short))
     }
 }
 
-/// The text with `…` for what follows each `begin`.
-fn shortened(text: &str, begin: &str, is_left_out: impl Fn(char) -> bool) -> String {
-    let mut parts = text.split(begin);
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |shown, part| shown + begin + "…" + part.trim_start_matches(&is_left_out))
+/// The text with `TIME` for each word that is one.
+fn without_times(text: &str) -> String {
+    let word = |word: &str| {
+        let time = word.trim_end_matches([',', ';']);
+        if time.parse::<jiff::Timestamp>().is_ok() { word.replace(time, "TIME") } else { word.to_owned() }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -179,6 +190,42 @@ fn what_runs_already_gets_no_other_image_either() {
     assert_eq!(kubectl(&["get", "pod/web", ephemeral]), "HOST/shop/web:1@sha256:…");
     kubectl(&["set", "image", "deployment/web", &set_good]);
     assert_eq!(image("deployment/web"), "HOST/shop/web:1@sha256:…");
+}
+
+/// The tag is pushed anew once Stockade has pinned it, and before it validates.
+#[test]
+fn a_tag_that_moves_between_verification_and_admission_moves_nothing_that_is_admitted() {
+    let Some(scene) = Scene::new() else { return };
+    let moving = scene.repository("shop/moving");
+    let first = moving.push_label("1", "first");
+    moving.push_signatures(&first, &[scene.signers.with_key(&first, None)]);
+    let again = Registry::running(scene.host.clone(), moving.registry.ca_pem.clone(), Box::new(()));
+    let (again, moved) = (Mutex::new(again), Arc::new(AtomicBool::new(false)));
+    let (pinned, is_moved) = (format!("{}/shop/moving:1@{first}", scene.host), Arc::clone(&moved));
+    let seen = pinned.clone();
+    Recorder::acting(&scene.cluster.client, move |review| {
+        if text(review, "/request/object/spec/containers/0/image") == seen {
+            let repository = Repository { registry: &again.lock().unwrap(), name: "shop/moving" };
+            repository.push_label("1", "second");
+            is_moved.store(true, Ordering::SeqCst);
+        }
+    });
+    let (tag, shop) = (format!("{}/shop/moving:1", scene.host), "--namespace=shop");
+    assert_eq!(scene.kubectl(&["run", "web", &format!("--image={tag}"), shop]), "pod/web created");
+    assert!(moved.load(Ordering::SeqCst), "nothing moved in between");
+    let runs = || scene.cluster.kubectl(&["get", "pod/web", "--output=jsonpath={..image}", shop], "").stdout;
+    assert_eq!(runs(), pinned);
+    // Whether the tag is asked for anew or not, it brings nothing else in; nor does the digest that it has now.
+    scene.kubectl(&["set", "image", "pod/web", &format!("web={tag}"), shop]);
+    assert_eq!(runs(), pinned);
+    let second = moving.push_label("1", "second");
+    let refused = "Error from server (Forbidden): admission webhook \"validate.stockade.dev\" denied the request: ImagePolicy \
+                   'shop' denied request: image HOST/shop/moving:1@sha256:… is not signed by release: no signature was found";
+    let by_digest = format!("shop/moving:1@{second}");
+    assert_eq!(scene.run(&by_digest), refused);
+    let set = scene.kubectl(&["set", "image", "pod/web", &format!("web={}/{by_digest}", scene.host), shop]);
+    assert!(set.ends_with("is not signed by release: no signature was found"), "{set}");
+    assert_eq!(runs(), pinned);
 }
 
 #[test]

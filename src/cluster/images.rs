@@ -16,6 +16,9 @@ use stockade_images::gather::{MemberSource, NoMember};
 use stockade_policy::images::authority::MemberRef;
 use tokio::time::timeout;
 
+#[cfg(test)]
+mod tests;
+
 /// Longest wait for one object; a request for an admission has ten seconds in all.
 const TIME: Duration = Duration::from_secs(2);
 /// Most pull secrets of one service account that are read.

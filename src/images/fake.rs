@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use rustls::ServerConfig;
 use stockade_policy::images::{Digest, RegistrySettings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::registry::content::sha256;
 
@@ -84,6 +86,15 @@ impl Answer {
 
 impl FakeRegistry {
     pub(crate) async fn start(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_behind(None, answer).await
+    }
+
+    /// Behind TLS, if some.
+    pub(crate) async fn start_behind(
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let acceptor = tls.map(TlsAcceptor::from);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, answer) = (Arc::new(Mutex::new(Vec::new())), Arc::new(answer));
@@ -92,9 +103,13 @@ impl FakeRegistry {
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (log, answer) = (log.clone(), answer.clone());
+                let (log, answer, acceptor) = (log.clone(), answer.clone(), acceptor.clone());
                 connections.spawn(async move {
-                    let _ = serve(stream, &log, &*answer).await;
+                    let _ = match acceptor {
+                        Some(acceptor) => serve(acceptor.accept(stream).await?, &log, &*answer).await,
+                        None => serve(stream, &log, &*answer).await,
+                    };
+                    std::io::Result::Ok(())
                 });
             }
         });
@@ -128,7 +143,7 @@ impl FakeRegistry {
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     log: &Mutex<Vec<Seen>>,
     answer: &(dyn Fn(&Seen) -> Answer + Sync),
 ) -> std::io::Result<()> {
@@ -173,7 +188,7 @@ async fn serve(
     stream.shutdown().await
 }
 
-async fn request(stream: &mut TcpStream) -> std::io::Result<Option<Seen>> {
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<Seen>> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {

@@ -124,7 +124,10 @@ impl Images {
                 });
                 match tokio::time::timeout_at(deadline, task).await {
                     Ok(Ok(())) => return,
-                    Ok(Err(broken)) => format!("looking at it broke off: {broken}"),
+                    Ok(Err(broken)) => {
+                        tracing::error!(error = %broken, "looking at an image broke off");
+                        "looking at it broke off; Stockade's log says where".to_owned()
+                    }
                     Err(_) => {
                         "the registry did not tell within the time of the request; it is still being asked".into()
                     }

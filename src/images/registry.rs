@@ -6,10 +6,10 @@
 //!
 //! What statuses mean:
 //!
-//! | asked for | 200 | 404 | 401, 403 | 405, 501 | anything else |
+//! | asked for | 200 | 404 | 401, 403 | 400, 405, 406, 501 | anything else |
 //! |---|---|---|---|---|---|
 //! | manifest, blob | it | not found | unauthorized | unavailable | unavailable |
-//! | referrers API | the list | not supported: the fallback tag decides | unauthorized | not supported | unavailable |
+//! | referrers API | the list; a page in HTML is none | not supported: the fallback tag decides | unauthorized | not supported | unavailable |
 //! | fallback tag, `.sig`, `.att` | the list | there is none | unauthorized | unavailable | unavailable |
 //! | token | it | unavailable | unauthorized | unavailable | unavailable |
 

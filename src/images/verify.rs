@@ -22,6 +22,7 @@ mod notation;
 mod own;
 mod root;
 mod statement;
+mod words;
 
 #[cfg(test)]
 mod tests;

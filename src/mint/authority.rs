@@ -113,12 +113,28 @@ impl Request {
             params.distinguished_name.push(kind.clone(), value.as_str());
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages.clone_from(&self.usages);
         params.use_authority_key_identifier_extension = true;
         let extension = |(oid, der): &(Vec<u64>, Vec<u8>)| CustomExtension::from_oid_content(oid, der.clone());
         params.custom_extensions = self.extensions.iter().map(extension).collect();
+        if self.usages == [ExtendedKeyUsagePurpose::TimeStamping] {
+            params.custom_extensions.push(stamps_only());
+        } else {
+            params.extended_key_usages.clone_from(&self.usages);
+        }
         params
     }
+}
+
+/// The usage of a clock's certificate, which is critical (RFC 3161, 2.3).
+fn stamps_only() -> CustomExtension {
+    let usage = yasna::construct_der(|writer| {
+        writer.write_sequence(|usages| {
+            usages.next().write_oid(&yasna::models::ObjectIdentifier::from_slice(&[1, 3, 6, 1, 5, 5, 7, 3, 8]));
+        });
+    });
+    let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 37], usage);
+    extension.set_criticality(true);
+    extension
 }
 
 fn authority(name: &str, now: Timestamp) -> CertificateParams {

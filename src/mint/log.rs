@@ -8,8 +8,8 @@ use crate::{Forgery, Key, Scheme, base64, hex, pem, sha256};
 
 /// What an entry is about.
 pub struct Logged<'a> {
-    /// What was signed: the bytes of a bare signature, or what was encoded of an envelope.
-    pub signed: &'a [u8],
+    /// SHA-256 of what was signed: of the bytes of a bare signature, or of what was encoded of an envelope.
+    pub hash: [u8; 32],
     /// The payload and its type, of an envelope.
     pub envelope: Option<(&'a str, &'a [u8])>,
     /// The signature.
@@ -107,7 +107,7 @@ impl Logs {
 
     fn body(&self, kind: Entry, logged: &Logged<'_>, forgery: Option<Forgery>) -> (&'static str, &'static str, Value) {
         let changed = |which, bytes: &[u8]| if forgery == Some(which) { b"other".to_vec() } else { bytes.to_vec() };
-        let signed = changed(Forgery::EntryArtifact, logged.signed);
+        let hash = if forgery == Some(Forgery::EntryArtifact) { sha256(b"other") } else { logged.hash };
         let signature = changed(Forgery::EntrySignature, logged.signature);
         let stranger = Signer::Key(self.stranger.spki());
         let signer = if forgery == Some(Forgery::EntrySigner) { &stranger } else { &logged.signer };
@@ -122,13 +122,13 @@ impl Logs {
             (Entry::V2, _) => {
                 let mut raw = raw;
                 raw["keyDetails"] = json!("PKIX_ECDSA_P256_SHA_256");
-                let data = json!({"algorithm": "SHA2_256", "digest": base64(&sha256(&signed))});
+                let data = json!({"algorithm": "SHA2_256", "digest": base64(&hash)});
                 let signature = json!({"content": base64(&signature), "verifier": raw});
                 let spec = json!({"hashedRekordV002": {"data": data, "signature": signature}});
                 ("hashedrekord", "0.0.2", json!({"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": spec}))
             }
             (_, None) => {
-                let hash = json!({"hash": {"algorithm": "sha256", "value": hex(&sha256(&signed))}});
+                let hash = json!({"hash": {"algorithm": "sha256", "value": hex(&hash)}});
                 let signature = json!({"content": base64(&signature), "publicKey": {"content": verifier}});
                 let spec = json!({"data": hash, "signature": signature});
                 ("hashedrekord", "0.0.1", json!({"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": spec}))

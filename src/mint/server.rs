@@ -1,4 +1,4 @@
-//! Fulcio and the first version of Rekor on loopback, as far as signers ask them.
+//! Fulcio, the first version of Rekor, and a timestamp authority on loopback, as far as signers ask them.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -10,15 +10,19 @@ use serde_json::{Value, json};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::log::{Logged, Signer};
-use crate::{Sigstore, hex, pae, pem};
+use crate::{Sigstore, hex, pae, pem, sha256};
 
 /// A running instance; its thread ends with the process.
 pub struct Server {
-    url: String,
+    /// Where Fulcio and Rekor are.
+    pub url: String,
 }
 
 /// Longest body of a request: attestations are small in tests.
 const MAX_BODY: usize = 1 << 20;
+
+/// Path of the timestamp authority.
+const CLOCK: &str = "/api/v1/timestamp";
 
 /// Name of every entry, by which clients find it in the answer.
 const ENTRY: &str = "24296fb24b8ad77a24296fb24b8ad77a24296fb24b8ad77a24296fb24b8ad77a24296fb24b8ad77a";
@@ -39,13 +43,22 @@ impl Server {
         Self { url }
     }
 
-    /// What `cosign sign --signing-config` reads: where Fulcio and the log are.
-    pub fn signing_config(&self) -> String {
-        let service = json!([{"url": self.url, "majorApiVersion": 1, "operator": "test",
-            "validFor": {"start": "2020-01-01T00:00:00Z"}}]);
-        json!({"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json", "caUrls": service,
-            "rekorTlogUrls": service, "rekorTlogConfig": {"selector": "ANY"}, "tsaConfig": {"selector": "ANY"}})
-        .to_string()
+    /// Where the timestamp authority is.
+    pub fn clock_url(&self) -> String {
+        format!("{}{CLOCK}", self.url)
+    }
+
+    /// What `cosign sign --signing-config` reads: where Fulcio and the log are, and the timestamp authority, if it is
+    /// to be asked.
+    pub fn signing_config(&self, is_stamped: bool) -> String {
+        let service = |url: &str| json!([{"url": url, "majorApiVersion": 1, "operator": "test", "validFor": {"start": "2020-01-01T00:00:00Z"}}]);
+        let mut config = json!({"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+            "caUrls": service(&self.url), "rekorTlogUrls": service(&self.url),
+            "rekorTlogConfig": {"selector": "ANY"}, "tsaConfig": {"selector": "ANY"}});
+        if is_stamped {
+            config["tsaUrls"] = service(&self.clock_url());
+        }
+        config.to_string()
     }
 
     /// A token for `--identity-token`: nobody signed it.
@@ -77,14 +90,19 @@ fn answer(sigstore: &Sigstore, stream: TcpStream) -> std::io::Result<()> {
     let mut body = vec![0; length.min(MAX_BODY)];
     reader.read_exact(&mut body)?;
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let (status, answer) = match path.as_str() {
-        "/api/v2/signingCert" => ("200 OK", certificate(sigstore, &token, &request)),
-        "/api/v1/log/entries" => ("201 Created", entry(sigstore, &request)),
-        _ => ("404 Not Found", json!({"message": path})),
+    let json = |value: Value| ("application/json", value.to_string().into_bytes());
+    let (status, (kind, answer)) = match path.as_str() {
+        "/api/v2/signingCert" => ("200 OK", json(certificate(sigstore, &token, &request))),
+        "/api/v1/log/entries" => ("201 Created", json(entry(sigstore, &request))),
+        CLOCK => match sigstore.stamped(&body) {
+            Some(stamp) => ("201 Created", ("application/timestamp-reply", stamp)),
+            None => ("400 Bad Request", json(json!({"message": "no request for a timestamp"}))),
+        },
+        _ => ("404 Not Found", json(json!({"message": path}))),
     };
-    let answer = answer.to_string();
-    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\netag: {ENTRY}\r\n");
-    reader.get_mut().write_all(format!("{head}content-length: {}\r\n\r\n{answer}", answer.len()).as_bytes())
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\nconnection: close\r\netag: {ENTRY}\r\n");
+    let head = format!("{head}content-length: {}\r\n\r\n", answer.len());
+    reader.get_mut().write_all(&[head.as_bytes(), &answer].concat())
 }
 
 /// `POST /api/v2/signingCert` of Fulcio.
@@ -109,10 +127,13 @@ fn entry(sigstore: &Sigstore, request: &Value) -> Value {
         let (kind, payload) = (envelope["payloadType"].as_str().unwrap_or_default(), bytes(&envelope["payload"]));
         let signature = bytes(&envelope["signatures"][0]["sig"]);
         let signer = signer(&bytes(&content["verifiers"][0]));
-        let signed = pae(kind, &payload);
-        sigstore.logged(&Logged { signed: &signed, envelope: Some((kind, &payload)), signature: &signature, signer })
+        let hash = sha256(&pae(kind, &payload));
+        sigstore.logged(&Logged { hash, envelope: Some((kind, &payload)), signature: &signature, signer })
     } else {
-        json!({})
+        let signature = bytes(&spec["signature"]["content"]);
+        let signer = signer(&bytes(&spec["signature"]["publicKey"]["content"]));
+        let hash = unhex(spec["data"]["hash"]["value"].as_str().unwrap_or_default());
+        sigstore.logged(&Logged { hash, envelope: None, signature: &signature, signer })
     };
     let number = |value: &Value| value.as_str().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
     let proof = &entry["inclusionProof"];
@@ -125,6 +146,12 @@ fn entry(sigstore: &Sigstore, request: &Value) -> Value {
     let id = hex(&bytes(&entry["logId"]["keyId"]));
     json!({ENTRY: {"body": entry["canonicalizedBody"], "integratedTime": number(&entry["integratedTime"]), "logID": id,
         "logIndex": 1, "verification": verification}})
+}
+
+/// SHA-256 in hexadecimal; zeros for what is none.
+fn unhex(text: &str) -> [u8; 32] {
+    let digit = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or_default();
+    std::array::from_fn(|at| digit(2 * at))
 }
 
 fn signer(text: &[u8]) -> Signer {

@@ -7,8 +7,9 @@ use rcgen::{DnType, ExtendedKeyUsagePurpose, SanType, SubjectPublicKeyInfo};
 use serde_json::{Value, json};
 
 use crate::authority::{Authority, Request};
+use crate::key::Kind;
 use crate::log::{Entry, Logged, Logs, Signer, time};
-use crate::timestamp::Clock;
+use crate::timestamp::{Clock, requested};
 use crate::{Forgery, Key, Scheme, base64, hex, pae, pem, sha256};
 
 /// A private Sigstore.
@@ -80,6 +81,11 @@ impl Evidence {
 impl Sigstore {
     /// A new instance.
     pub fn new(now: Timestamp) -> Self {
+        Self::with_clock(now, Kind::P256)
+    }
+
+    /// A new instance whose timestamp authority has a key of this kind.
+    pub fn with_clock(now: Timestamp, kind: Kind) -> Self {
         let root = Authority::root("root", now);
         let intermediate = root.intermediate("intermediate", now);
         Self {
@@ -88,8 +94,8 @@ impl Sigstore {
             certificate_log: Key::p256(),
             stranger: Key::p256(),
             logs: Logs::new(),
-            clock: Clock::new(&root, now),
-            other_clock: Clock::new(&Authority::root("other", now), now),
+            clock: Clock::new(&root, now, kind),
+            other_clock: Clock::new(&Authority::root("other", now), now, kind),
             root,
         }
     }
@@ -152,6 +158,11 @@ impl Sigstore {
         self.logs.entry(Entry::V1, logged, Timestamp::now(), None)
     }
 
+    /// What its timestamp authority answers to a request of RFC 3161 at this moment; none where that is none.
+    pub fn stamped(&self, request: &[u8]) -> Option<Vec<u8>> {
+        Some(self.clock.stamp(&requested(request)?, Timestamp::now()))
+    }
+
     /// A certificate as a company's own authority issues it: no log, no issuer of identities, valid from the time of
     /// signing for some days, or only for minutes.
     pub fn plain_leaf(&self, email: &str, valid: SignedDuration) -> Leaf {
@@ -176,7 +187,7 @@ impl Sigstore {
     /// A bundle of version 0.3 with a bare signature over `bytes`.
     pub fn bundle(&self, by: By<'_>, bytes: &[u8], evidence: Evidence) -> Value {
         let signature = by.sign(bytes, evidence);
-        let logged = Logged { signed: bytes, envelope: None, signature: &signature, signer: by.signer() };
+        let logged = Logged { hash: sha256(bytes), envelope: None, signature: &signature, signer: by.signer() };
         let mut bundle = self.material(by, &logged, &signature, evidence);
         let digest = json!({"algorithm": "SHA2_256", "digest": base64(&sha256(bytes))});
         bundle["messageSignature"] = json!({"messageDigest": digest, "signature": base64(&signature)});
@@ -187,7 +198,7 @@ impl Sigstore {
     pub fn statement_bundle(&self, by: By<'_>, statement: &str, evidence: Evidence) -> Value {
         let (envelope, signature, signed) = envelope(by, statement, evidence);
         let payload = Some((IN_TOTO, statement.as_bytes()));
-        let logged = Logged { signed: &signed, envelope: payload, signature: &signature, signer: by.signer() };
+        let logged = Logged { hash: sha256(&signed), envelope: payload, signature: &signature, signer: by.signer() };
         let mut bundle = self.material(by, &logged, &signature, evidence);
         bundle["dsseEnvelope"] = envelope;
         bundle
@@ -199,7 +210,7 @@ impl Sigstore {
             "image": {"docker-manifest-digest": digest}, "type": "cosign container image signature"});
         let payload = json!({"critical": critical, "optional": null}).to_string().into_bytes();
         let signature = by.sign(&payload, evidence);
-        let logged = Logged { signed: &payload, envelope: None, signature: &signature, signer: by.signer() };
+        let logged = Logged { hash: sha256(&payload), envelope: None, signature: &signature, signer: by.signer() };
         let mut annotations = self.annotations(by, &logged, &signature, evidence);
         annotations.insert("dev.cosignproject.cosign/signature".to_owned(), base64(&signature));
         (payload, annotations)
@@ -209,7 +220,7 @@ impl Sigstore {
     pub fn attestation(&self, by: By<'_>, statement: &str, evidence: Evidence) -> Layer {
         let (envelope, signature, signed) = envelope(by, statement, evidence);
         let payload = Some((IN_TOTO, statement.as_bytes()));
-        let logged = Logged { signed: &signed, envelope: payload, signature: &signature, signer: by.signer() };
+        let logged = Logged { hash: sha256(&signed), envelope: payload, signature: &signature, signer: by.signer() };
         let envelope = envelope.to_string().into_bytes();
         let mut annotations = self.annotations(by, &logged, &envelope, evidence);
         annotations.insert("dev.cosignproject.cosign/signature".to_owned(), String::new());
@@ -268,10 +279,12 @@ impl Sigstore {
 
     fn stamp(&self, bytes: &[u8], forgery: Option<Forgery>) -> Vec<u8> {
         match forgery {
-            Some(Forgery::Clock) => self.other_clock.stamp(bytes, self.signed_at()),
-            Some(Forgery::TimestampSubject) => self.clock.stamp(b"other", self.signed_at()),
-            Some(Forgery::TimestampTime) => self.clock.stamp(bytes, self.signed_at() + SignedDuration::from_mins(20)),
-            _ => self.clock.stamp(bytes, self.signed_at()),
+            Some(Forgery::Clock) => self.other_clock.stamp(&sha256(bytes), self.signed_at()),
+            Some(Forgery::TimestampSubject) => self.clock.stamp(&sha256(b"other"), self.signed_at()),
+            Some(Forgery::TimestampTime) => {
+                self.clock.stamp(&sha256(bytes), self.signed_at() + SignedDuration::from_mins(20))
+            }
+            _ => self.clock.stamp(&sha256(bytes), self.signed_at()),
         }
     }
 }

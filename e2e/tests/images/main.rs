@@ -1,4 +1,5 @@
-//! Images out of real registries: Debian's, which knows no referrers, and one that does, both with TLS and a password.
+//! Images out of real registries: Debian's, which knows no referrers, with a password and with tokens, and one that
+//! knows them; all with TLS.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -25,6 +26,8 @@ use tokio::time::Instant;
 
 mod command_line;
 mod ferro;
+mod https;
+mod tokens;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -79,7 +82,7 @@ impl Key {
     }
 }
 
-pub(crate) fn base64(content: impl AsRef<[u8]>) -> String {
+fn base64(content: impl AsRef<[u8]>) -> String {
     BASE64_STANDARD.encode(content)
 }
 
@@ -242,7 +245,7 @@ async fn whoever_is_not_let_in_knows_nothing(registry: &Registry, images: &Image
     let wanted = Wanted { registry: Some(Arc::new(untrusted)), ..wanted(registry, ":unsigned", key) };
     let images = self::images(registry);
     let (signed, _) = told(&*gather(&images, &wanted).await);
-    assert!(signed.starts_with("unavailable: ") && signed.contains("Set caBundle"), "{signed}");
+    assert!(signed.starts_with("unavailable: ") && signed.contains("; set caBundle for this registry"), "{signed}");
 }
 
 /// A tag that is pushed again means something else for those who have not asked before; a digest never does.
@@ -277,5 +280,14 @@ fn a_registry_that_knows_no_referrers_has_signed_images() {
         return;
     }
     let registry = Registry::debian();
+    run(images_are_found_and_verified(&registry, false));
+}
+
+#[test]
+fn a_registry_that_sends_everybody_to_a_token_service_has_signed_images() {
+    if !tools::all_present(&["docker-registry"]) {
+        return;
+    }
+    let registry = tokens::start();
     run(images_are_found_and_verified(&registry, false));
 }

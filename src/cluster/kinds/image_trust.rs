@@ -41,10 +41,12 @@ pub struct Authority {
     /// By a certificate of a trust store (Notary Project), in a JWS envelope.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notation: Option<Notation>,
-    /// Whether the signature must be in a transparency log. Default: Required for keyless, else NotRequired.
+    /// Whether the signature must be in a transparency log. Default: Required for keyless, else NotRequired. Entries of
+    /// cosign before version 2 (intoto 0.0.1) are not supported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transparency_log: Option<Need>,
-    /// Whether a trusted clock must have signed the time. Default: NotRequired.
+    /// Whether a trusted clock must have signed the time. Default: NotRequired. Clocks with keys of ECDSA over P-256 and
+    /// P-384 are supported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<Need>,
     /// Which logs, certificate authorities and clocks are trusted. Default: those of the public Sigstore.

@@ -254,7 +254,7 @@ fn distinct<'t>(found: impl Iterator<Item = &'t str>) -> String {
 }
 
 /// Words of somebody else, on one line and not too many.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let cut = &text[..text.floor_char_boundary(MAX_QUOTED_BYTES)];
     let shown: String = cut.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if cut.len() < text.len() { format!("{shown}…") } else { shown }

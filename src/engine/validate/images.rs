@@ -10,8 +10,8 @@ use crate::context::Seen;
 use crate::decision::{FindingAction, FindingResult};
 use crate::evaluate::Run;
 use crate::images::request::{credentials, places, wanted};
-use crate::images::verdict::{self, Fault, FaultKind, shortened};
-use crate::images::{Cause, Evidence, MAX_WANTED, NOBODY_LOOKS, Resolved, Statement, value};
+use crate::images::verdict::{self, Fault, FaultKind, quoted, shortened};
+use crate::images::{Answer, Cause, Evidence, MAX_WANTED, NOBODY_LOOKS, Resolved, Statement, Unseen, value};
 use crate::pod_template::ImagePlace;
 use crate::request::{Request, labels};
 
@@ -132,6 +132,17 @@ impl<'c> Judge<'c, '_> {
             Ok(decoded) => decoded,
             Err(error) => return fault(FaultKind::Errored, 0, &format!("the statement cannot be read: {error}")),
         };
+        match &evidence.details {
+            Some(Answer::Unavailable(Unseen { cause, why })) => {
+                let why = format!("the configuration of the image cannot be read now: {}", quoted(why));
+                return fault(FaultKind::Unavailable(*cause), 0, &why);
+            }
+            Some(Answer::Invalid(why) | Answer::NotSigned(why)) => {
+                let why = format!("the configuration of the image cannot be read: {}", quoted(why));
+                return fault(FaultKind::Invalid, 0, &why);
+            }
+            Some(Answer::Verified(_)) | None => {}
+        }
         let image = value::image(evidence, self.context.into());
         let predicate = decoded.get("predicate").unwrap_or(Value::Null);
         let roots = seen.attestation_roots(namespace, [image, predicate, decoded], arena);

@@ -235,9 +235,10 @@ impl Inner {
         // Milliseconds for each: not between the requests of others.
         let has_classic = classic_tag(&subject.digest, "sig").is_some();
         let tally = tokio::task::spawn_blocking(move || tally(&wanted, contents, &subject, &authority, &sought));
-        let answer = tally
-            .await
-            .unwrap_or_else(|e| Answer::Unavailable(Unseen::unfinished(format!("verification broke off: {e}"))));
+        let answer = tally.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "verification broke off");
+            Answer::Unavailable(Unseen::unfinished("verification broke off; Stockade's log says where"))
+        });
         match answer {
             Answer::NotSigned(found) if !has_classic => {
                 let found = [found.as_str(), NO_CLASSIC].into_iter().filter(|text| !text.is_empty());
@@ -260,7 +261,7 @@ fn tally(
         match content {
             Ok(content) => tally.add(candidate.verify(&content, subject, authority, now), sought),
             Err(why) => match unseen(&why) {
-                None => tally.invalid = Some(why.to_string()),
+                None => tally.invalid = Some(broken(&why)),
                 Some(unseen) => tally.add_unseen(unseen),
             },
         }
@@ -318,7 +319,15 @@ fn shortened(text: &str) -> String {
 /// An error is an answer too, and never "not signed". What is named and not there is broken: who pushes an image could
 /// otherwise make it unavailable for good, which a policy may let pass.
 pub(super) fn answer_of<T>(error: &RegistryError) -> Answer<T> {
-    unseen(error).map_or_else(|| Answer::Invalid(error.to_string()), Answer::Unavailable)
+    unseen(error).map_or_else(|| Answer::Invalid(broken(error)), Answer::Unavailable)
+}
+
+/// What is told of an error that says that something is broken.
+fn broken(error: &RegistryError) -> String {
+    match error {
+        RegistryError::NotFound { .. } => format!("{error}, though the registry names it"),
+        _ => error.to_string(),
+    }
 }
 
 /// Why nobody knows, when an error says that.

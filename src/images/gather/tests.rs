@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use stockade_engine::images::{Answer, Credentials, Evidence, ImageFacts, Resolved, Wanted};
+use stockade_mint::sigstore::Layer;
 use stockade_policy::images::authority::{HashAlgorithm, KeyAuthority, KeySource, Need, TrustedRoot};
 use stockade_policy::images::{Authority, AuthorityKind, Digest, ImageReference, RegistrySettings};
 use tokio::time::Instant;
@@ -19,6 +20,9 @@ use crate::fake::{Answer as Reply, FakeRegistry, Seen, descriptor, digest};
 
 mod answers;
 mod brought;
+mod door;
+mod faults;
+mod races;
 mod remembered;
 mod tenants;
 
@@ -38,10 +42,13 @@ impl Key {
         STANDARD.encode(self.0.sign(&SystemRandom::new(), content).unwrap())
     }
 
-    fn authority(&self) -> Arc<Authority> {
+    fn pem(&self) -> String {
         let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()));
-        let key = KeyAuthority { source: KeySource::Inline(pem.into()), hash: HashAlgorithm::Sha256 };
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()))
+    }
+
+    fn authority(&self) -> Arc<Authority> {
+        let key = KeyAuthority { source: KeySource::Inline(self.pem().into()), hash: HashAlgorithm::Sha256 };
         let no = Need::NotRequired;
         Arc::new(Authority::new("key".into(), AuthorityKind::Key(key), no, no, TrustedRoot::PublicGood))
     }
@@ -102,9 +109,16 @@ impl Shelf {
         let payload = json!({"critical": {"identity": {"docker-reference": "x"}, "type": "cosign container image signature",
             "image": {"docker-manifest-digest": says.as_str()}}, "optional": null});
         let payload = payload.to_string();
-        let mut layer = self.blob(&payload);
+        let signature = key.sign(payload.as_bytes());
+        let annotations = [("dev.cosignproject.cosign/signature".to_owned(), signature)].into();
+        self.signed_with(image, (payload.into_bytes(), annotations));
+    }
+
+    /// Puts a payload with its annotations where cosign looks for signatures of an image.
+    fn signed_with(&self, image: &Digest, (payload, annotations): Layer) {
+        let mut layer = self.blob(std::str::from_utf8(&payload).unwrap());
         layer["mediaType"] = "application/vnd.dev.cosign.simplesigning.v1+json".into();
-        layer["annotations"] = json!({"dev.cosignproject.cosign/signature": key.sign(payload.as_bytes())});
+        layer["annotations"] = json!(annotations);
         let manifest = json!({"config": self.blob("{}"), "layers": [layer]});
         self.manifest(&format!("sha256-{}.sig", image.hex()), &manifest);
     }

@@ -104,7 +104,11 @@ pub enum Fault {
         why: Arc<str>,
     },
     /// An address that must not be connected to.
-    #[error("{host} is at {address}, {class}: nothing is asked there{}", if class.may_be_allowed() {
+    #[error("{host} is {class}{}: nothing is asked there{}", if host.trim_matches(['[', ']']) == address.to_string() {
+        String::new()
+    } else {
+        format!(" ({address})")
+    }, if class.may_be_allowed() {
         "; set allowPrivateAddresses for this registry in the policy if it is meant"
     } else {
         ""
@@ -159,9 +163,7 @@ pub enum Outage {
     #[error("no answer: {0}")]
     Network(Arc<str>),
     /// The certificate of the registry is not trusted.
-    #[error(
-        "no trusted TLS connection: {0}. Set caBundle for this registry if an own authority signed its certificate"
-    )]
+    #[error("no trusted TLS connection: {0}")]
     Tls(Arc<str>),
     /// Slow.
     #[error("no answer within {} ms", .0.as_millis())]

@@ -44,6 +44,8 @@ const SPELLING: Spelling = Spelling {
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const IMAGE_TYPES: [&str; 2] = [OCI_MANIFEST, "application/vnd.docker.distribution.manifest.v2+json"];
+const INDEX_TYPES: [&str; 2] = [OCI_INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"];
 
 /// A manifest, or a list of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +118,9 @@ pub enum BadManifest {
     /// Manifest and index at once, or neither: readers would not agree on what it is (OCI image spec, CVE-2021-41190).
     #[error("it is not exactly one of manifest and index")]
     Ambiguous,
+    /// It says that it is the other of the two, as which runtimes may take it.
+    #[error("it says that it is of the type {0:?}, and is not")]
+    Type(String),
     /// A field whose name differs in case from one that counts, which runtimes take for that one.
     #[error("{0:?} is another spelling of a field")]
     Spelling(String),
@@ -159,12 +164,17 @@ impl Manifest {
     /// # Errors
     /// It is neither, both, or beyond a bound.
     pub fn parse(content: &[u8]) -> Result<Self, BadManifest> {
-        let wire: Wire = serde_json::from_slice(content).map_err(|e| BadManifest::Json(e.to_string()))?;
+        let wire: Wire = serde_json::from_slice(content).map_err(|error| BadManifest::of_json(&error))?;
         if let Some(name) = SPELLING.other_in(content) {
             return Err(BadManifest::Spelling(name.chars().take(MAX_SHOWN).collect()));
         }
         if wire.fs_layers.is_some() {
             return Err(BadManifest::Ambiguous);
+        }
+        let is_said_to_be = |types: [&str; 2]| wire.media_type.as_deref().filter(|said| types.contains(said));
+        let other = if wire.manifests.is_some() { is_said_to_be(IMAGE_TYPES) } else { is_said_to_be(INDEX_TYPES) };
+        if let Some(other) = other {
+            return Err(BadManifest::Type(other.to_owned()));
         }
         match (wire.manifests, wire.config, wire.layers) {
             (Some(manifests), None, None) => Ok(Self::Index(Index {
@@ -189,6 +199,14 @@ impl Manifest {
             Self::Image(image) => &image.media_type,
             Self::Index(index) => &index.media_type,
         }
+    }
+}
+
+// === impl BadManifest ===
+
+impl BadManifest {
+    fn of_json(error: &serde_json::Error) -> Self {
+        Self::Json(if error.is_data() { error.to_string() } else { "it is not JSON".to_owned() })
     }
 }
 
@@ -248,6 +266,9 @@ mod tests {
             (r#"{"manifests":[],"layers":[]}"#.into(), "Ambiguous"),
             (r#"{"schemaVersion":1,"fsLayers":[]}"#.into(), "Ambiguous"),
             (format!(r#"{{"manifests":[{one}],"fsLayers":[]}}"#), "Ambiguous"),
+            (format!(r#"{{"mediaType":"{OCI_INDEX}","manifests":[{one}]}}"#), "index"),
+            (format!(r#"{{"mediaType":"{OCI_MANIFEST}","manifests":[]}}"#), &*format!("Type({OCI_MANIFEST:?})")),
+            (format!(r#"{{"mediaType":"{OCI_INDEX}","config":{one}}}"#), &*format!("Type({OCI_INDEX:?})")),
             // Runtimes would run what the second names.
             (format!(r#"{{"manifests":[{one}],"Manifests":[]}}"#), r#"Spelling("Manifests")"#),
             (format!(r#"{{"manifests":[{}]}}"#, one.replacen('{', r#"{"Digest":"","#, 1)), r#"Spelling("Digest")"#),

@@ -3,8 +3,8 @@
 //! or filter everything away. Clients of cosign before version 3 put a signature under a tag of its own, which is asked
 //! for as any other tag.
 
-use http::StatusCode;
-use http::header::LINK;
+use http::header::{CONTENT_TYPE, LINK};
+use http::{HeaderMap, StatusCode};
 use reqwest::Url;
 use stockade_policy::images::Digest;
 
@@ -17,6 +17,18 @@ const ACCEPT_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// How much of a digest is in its fallback tag: what is longer makes no tag.
 const MAX_TAG_DIGITS: usize = 64;
+
+/// How registries answer that have no such API: as the specification says; as they answer any path or type that they do
+/// not know; or with the page of their user interface. None of it says that there is nothing, which only the fallback tag
+/// says then.
+const NO_SUCH_API: [StatusCode; 6] = [
+    StatusCode::OK,
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::NOT_ACCEPTABLE,
+    StatusCode::NOT_IMPLEMENTED,
+];
 
 // === impl RegistryClient ===
 
@@ -49,10 +61,8 @@ impl RegistryClient {
             let at = call.place();
             let reply = self.tokens.exchange(of, call.clone()).await?;
             match reply.status {
-                StatusCode::OK => {}
-                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED if page == 0 => {
-                    return Ok(None);
-                }
+                StatusCode::OK if page > 0 || !is_page_for_people(&reply.headers) => {}
+                status if page == 0 && NO_SUCH_API.contains(&status) => return Ok(None),
                 _ => return Err(RegistryError::unavailable(&at, reply.outage())),
             }
             all.extend(index(&reply.body, &at)?);
@@ -77,6 +87,10 @@ impl RegistryClient {
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_page_for_people(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
 fn index(content: &[u8], at: &Place) -> Result<Vec<Descriptor>, RegistryError> {

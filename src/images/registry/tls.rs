@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::redirect;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::addresses::{GuardedResolver, Reach};
@@ -42,9 +43,8 @@ impl ClientSet {
         if let Some(pem) = bundle {
             let mut count = 0;
             for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                let added =
-                    certificate.map_err(|e| e.to_string()).and_then(|c| roots.add(c).map_err(|e| e.to_string()));
-                added.map_err(|e| format!("caBundle: {e}"))?;
+                let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
+                added.ok_or("a certificate of caBundle cannot be read")?;
                 count += 1;
             }
             if count == 0 {
@@ -82,6 +82,38 @@ pub(crate) fn system_roots() -> RootCertStore {
     roots
 }
 
+/// Why no connection is trusted, in words, with what helps.
+pub(crate) fn distrust(error: &rustls::Error) -> String {
+    use rustls::{CertificateError as Bad, Error};
+    let text = match error {
+        Error::InvalidCertificate(Bad::UnknownIssuer) => {
+            "an unknown authority signed its certificate; set caBundle for this registry in the policy if that authority is \
+             to be trusted"
+        }
+        Error::InvalidCertificate(Bad::ExpiredContext { not_after, .. }) => {
+            return format!("its certificate was valid until {}", shown(*not_after));
+        }
+        Error::InvalidCertificate(Bad::NotValidYetContext { not_before, .. }) => {
+            return format!("its certificate is valid from {}; is the clock here right?", shown(*not_before));
+        }
+        Error::InvalidCertificate(Bad::NotValidForNameContext { expected, .. }) => {
+            return format!("its certificate is not for {}", expected.to_str());
+        }
+        Error::InvalidCertificate(_) => "its certificate is malformed, or not for a server",
+        Error::InvalidMessage(_) => {
+            "it does not speak TLS; set plainHTTP for this registry in the policy if that is meant"
+        }
+        Error::AlertReceived(_) => "it ended the handshake",
+        _ => "the handshake failed",
+    };
+    text.to_owned()
+}
+
+fn shown(time: UnixTime) -> String {
+    let time = i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "a time that cannot be told".to_owned(), |time| time.to_string())
+}
+
 fn client(tls: ClientConfig, reach: Reach) -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
@@ -108,7 +140,41 @@ mod tests {
         assert_eq!(&*error(""), "caBundle has no certificate");
         assert_eq!(
             &*error("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"),
-            "caBundle: invalid peer certificate: BadEncoding"
+            "a certificate of caBundle cannot be read"
         );
+    }
+
+    #[test]
+    fn why_a_connection_is_not_trusted_is_told_with_what_helps() {
+        use rustls::{CertificateError as Bad, Error};
+        let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let expected = rustls::pki_types::ServerName::try_from("registry.example").unwrap();
+        let (now, other) = (time(1_700_000_000), time(1_600_000_000));
+        let table = [
+            (
+                Bad::UnknownIssuer,
+                "an unknown authority signed its certificate; set caBundle for this registry in the policy if that authority \
+                 is to be trusted",
+            ),
+            (
+                Bad::ExpiredContext { time: now, not_after: other },
+                "its certificate was valid until 2020-09-13T12:26:40Z",
+            ),
+            (
+                Bad::NotValidYetContext { time: other, not_before: now },
+                "its certificate is valid from 2023-11-14T22:13:20Z; is the clock here right?",
+            ),
+            (
+                Bad::NotValidForNameContext { expected, presented: Vec::new() },
+                "its certificate is not for registry.example",
+            ),
+            (Bad::BadEncoding, "its certificate is malformed, or not for a server"),
+        ];
+        for (bad, wanted) in table {
+            assert_eq!(distrust(&Error::InvalidCertificate(bad)), wanted);
+        }
+        let plain = Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        let wanted = "it does not speak TLS; set plainHTTP for this registry in the policy if that is meant";
+        assert_eq!(distrust(&plain), wanted);
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::MAX_MANIFEST_BYTES;
 use super::addresses::{self, Class, Crowded, Reach, Refused};
 use super::error::{Fault, Outage, Place, RegistryError};
-use super::tls::ClientSet;
+use super::tls::{ClientSet, distrust};
 use crate::shares::{Places, Shares};
 
 /// From a request to the head of its answer.
@@ -369,7 +369,7 @@ fn failure(error: &reqwest::Error, at: &Place, call: &Call) -> RegistryError {
             return RegistryError::unavailable(at, Outage::Crowded);
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return RegistryError::unavailable(at, Outage::Tls(tls.to_string().into()));
+            return RegistryError::unavailable(at, Outage::Tls(distrust(tls).into()));
         }
         last = cause.to_string();
         // An I/O error's source is that of what it wraps, which it gives only on request.

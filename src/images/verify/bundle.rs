@@ -12,7 +12,7 @@ use super::classic::unhex;
 use super::keys::{Message, sha256};
 use super::{
     BUNDLE, Digest, Found, MAX_SIGNED, Rejected, ResolvedAuthority, SignerIdentity, Stated, Verified, keyless, own,
-    statement,
+    statement, words,
 };
 
 /// A signature with all that was stored with it.
@@ -24,9 +24,9 @@ pub(super) struct Signed<'a> {
     pub(super) statement: Option<Stated>,
     /// Signing certificate and what was stored with it; none when a key signed.
     pub(super) certificates: Option<(Certificate, Vec<Certificate>)>,
-    /// Timestamps, and the bytes that they are over.
+    /// Timestamps, and what each of them may be over.
     pub(super) timestamps: Vec<TimestampToken>,
-    pub(super) timestamped: SignatureBytes,
+    pub(super) timestamped: Vec<SignatureBytes>,
 }
 
 /// What a bare signature is over.
@@ -63,10 +63,10 @@ impl Signed<'_> {
         let text = std::str::from_utf8(json).map_err(|error| unreadable(&error))?;
         // The library takes a bundle that does not say its version for one of the oldest, which need least.
         let _: Versioned = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-        let bundle = Bundle::from_json(text).map_err(|error| unreadable(&error))?;
+        let bundle = Bundle::from_json(text).map_err(|error| unreadable(&words::of_text(&error)))?;
         let timestamps = &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
         let timestamps = timestamps.iter().map(|timestamp| timestamp.signed_timestamp.clone()).collect();
-        let timestamped = signature_of(&bundle)?.clone();
+        let timestamped = vec![signature_of(&bundle)?.clone()];
         Signed::new(BUNDLE, bundle, Artifact::of(subject)?, subject, timestamps, timestamped)
     }
 }
@@ -78,7 +78,7 @@ impl<'a> Signed<'a> {
         artifact: Artifact<'a>,
         subject: &Digest,
         timestamps: Vec<TimestampToken>,
-        timestamped: SignatureBytes,
+        timestamped: Vec<SignatureBytes>,
     ) -> Result<Self, Rejected> {
         if bundle.verification_material.tlog_entries.len() > MAX_EVIDENCE || timestamps.len() > MAX_EVIDENCE {
             return Err(Rejected::invalid(format!("it has more than {MAX_EVIDENCE} log entries or timestamps")));

@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::certificate::{Certificate, CertificateError};
+use super::words;
 
 /// Roots and the intermediates that the authority gives with them.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub enum RootsError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// One that chains cannot end at.
-    #[error("a certificate that no chain can end at: {0}")]
+    #[error("no chain can end at the certificate of {0:?}")]
     NoAnchor(String),
 }
 
@@ -54,8 +55,7 @@ impl Roots {
         }
         let anchor = |root: &Certificate| {
             let der = CertificateDer::from(root.der.as_slice());
-            let anchor =
-                webpki::anchor_from_trusted_cert(&der).map_err(|error| RootsError::NoAnchor(error.to_string()))?;
+            let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|_| RootsError::NoAnchor(root.name.clone()))?;
             Ok(anchor.to_owned())
         };
         let anchors = roots.iter().map(anchor).collect::<Result<_, RootsError>>()?;
@@ -78,7 +78,7 @@ impl Roots {
     /// certificate is for something else than signing code. That the leaf says so is for the caller to ask.
     pub(super) fn verify(&self, leaf: &Certificate, brought: &[Certificate], at: Timestamp) -> Result<(), String> {
         let der = CertificateDer::from(leaf.der.as_slice());
-        let end = EndEntityCert::try_from(&der).map_err(|error| error.to_string())?;
+        let end = EndEntityCert::try_from(&der).map_err(|error| words::of_chain(&error, leaf, at))?;
         let between: Vec<CertificateDer<'_>> =
             brought.iter().chain(&self.intermediates).map(|c| CertificateDer::from(c.der.as_slice())).collect();
         let time = u64::try_from(at.as_second()).map_err(|_| "the time is before 1970".to_owned())?;
@@ -87,7 +87,7 @@ impl Roots {
         let time = UnixTime::since_unix_epoch(Duration::from_secs(time));
         let path = end
             .verify_for_usage(algorithms, &self.anchors, &between, time, usage, None, None)
-            .map_err(|error| told(&error, leaf, at))?;
+            .map_err(|error| words::of_chain(&error, leaf, at))?;
         // Anchors are names and keys to the verifier: that a root is still valid is looked at here.
         let mut roots = self.roots.iter().filter(|root| is_anchor(root, path.anchor()));
         if roots.any(|root| root.not_before <= at && at <= root.not_after) {
@@ -136,19 +136,4 @@ fn is_anchor(root: &Certificate, anchor: &TrustAnchor<'_>) -> bool {
     let der = CertificateDer::from(root.der.as_slice());
     webpki::anchor_from_trusted_cert(&der)
         .is_ok_and(|own| own.subject == anchor.subject && own.subject_public_key_info == anchor.subject_public_key_info)
-}
-
-/// The verifier's error with what a reader needs to know about time.
-fn told(error: &webpki::Error, leaf: &Certificate, at: Timestamp) -> String {
-    match error {
-        webpki::Error::CertExpired { .. } if leaf.not_after < at => {
-            format!("the certificate was valid until {}, and is looked at as of {at}", leaf.not_after)
-        }
-        webpki::Error::CertNotValidYet { .. } if at < leaf.not_before => {
-            format!("the certificate is valid from {}, and is looked at as of {at}", leaf.not_before)
-        }
-        webpki::Error::UnknownIssuer => "no chain of valid signatures leads to a root".to_owned(),
-        webpki::Error::RequiredEkuNotFoundContext(_) => "the certificate is not for signing code".to_owned(),
-        other => other.to_string(),
-    }
 }

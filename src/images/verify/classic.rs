@@ -125,10 +125,11 @@ pub(super) fn simple_signing<'a>(
     let message = MessageSignature::new(signature.clone()).with_message_digest(digest);
     let tokens = timestamps(annotations)?;
     let bundle = bundle(annotations, SignatureContent::MessageSignature(message), &tokens)?;
-    Signed::new(COSIGN, bundle, Artifact::Bytes(payload), subject, tokens, signature)
+    Signed::new(COSIGN, bundle, Artifact::Bytes(payload), subject, tokens, vec![signature])
 }
 
-/// An attestation: the envelope holds its signature, and a timestamp is over the whole envelope.
+/// An attestation: the envelope holds its signature. A timestamp is over the whole envelope, or, since version 3 of
+/// cosign, over the signature.
 pub(super) fn dsse(
     envelope: &[u8],
     annotations: &SignatureAnnotations<'_>,
@@ -138,8 +139,8 @@ pub(super) fn dsse(
     let content: DsseEnvelope = serde_json::from_slice(envelope)
         .map_err(|error| Rejected::invalid(format!("its envelope cannot be read: {error}")))?;
     let tokens = timestamps(annotations)?;
+    let timestamped = vec![content.signature.sig.clone(), SignatureBytes::from_bytes(envelope)];
     let bundle = bundle(annotations, SignatureContent::DsseEnvelope(content), &[])?;
-    let timestamped = SignatureBytes::from_bytes(envelope);
     Signed::new(COSIGN, bundle, Artifact::of(subject)?, subject, tokens, timestamped)
 }
 
@@ -190,7 +191,10 @@ fn log_entry(json: &str) -> Result<TransparencyLogEntry, Rejected> {
         ("dsse", "0.0.1") => KindVersion::DsseV001,
         ("intoto", "0.0.2") => KindVersion::IntotoV002,
         (kind, version) => {
-            return Err(Rejected::invalid(format!("log entries of the kind {kind:?} {version:?} are not supported")));
+            return Err(Rejected::invalid(format!(
+                "its log entry is of the kind {kind:?} {version:?}, which is not supported; cosign 2.0 and later write others: \
+                 sign or attest again"
+            )));
         }
     };
     let id = unhex(&entry.payload.log_id).ok_or_else(|| unreadable(&"its logID is not hexadecimal"))?;

@@ -11,7 +11,7 @@ use super::bundle::{Artifact, Signed, identity_by, identity_of};
 use super::certificate::Certificate;
 use super::identity::subject_of;
 use super::root::TrustRoot;
-use super::{Found, Rejected, ResolvedAuthority, Signer, own};
+use super::{Found, Rejected, ResolvedAuthority, Signer, own, words};
 
 /// Verifies a signature by a certificate of the authority's trusted root.
 pub(super) fn verify(
@@ -28,7 +28,8 @@ pub(super) fn verify(
     let [_] = leaf.subjects.as_slice() else {
         return Err(Rejected::invalid("its certificate does not name exactly one identity"));
     };
-    let result = by_the_library(signed, root, authority)?;
+    let result = by_the_library(signed, root, authority);
+    let result = result.map_err(|error| Rejected::Invalid(words::of_signature(&error, signed, leaf, root, now)))?;
     let mut times = result.verified_timestamps().to_vec();
     if authority.authority.timestamp == Need::Required {
         times.extend(own::timestamps(signed, root)?);
@@ -36,11 +37,8 @@ pub(super) fn verify(
     if let Some(time) = times.iter().find(|time| **time > now) {
         return Err(Rejected::invalid(format!("it was signed at {time}, which is in the future")));
     }
-    if let Some(time) = times.iter().find(|time| **time < leaf.not_before || **time > leaf.not_after) {
-        return Err(Rejected::invalid(format!(
-            "it was signed at {time}, and its certificate was valid from {} to {}",
-            leaf.not_before, leaf.not_after
-        )));
+    if let Some(why) = words::out_of_time(&times, leaf) {
+        return Err(Rejected::Invalid(why));
     }
     let identities = match &authority.authority.kind {
         AuthorityKind::Keyless { identities } => identities.as_slice(),
@@ -63,7 +61,7 @@ fn by_the_library(
     signed: &Signed<'_>,
     root: &TrustRoot,
     authority: &ResolvedAuthority,
-) -> Result<VerificationResult, Rejected> {
+) -> sigstore_verify::Result<VerificationResult> {
     let mut policy = VerificationPolicy::any_identity();
     if !root.logs_certificates {
         policy = policy.skip_sct();
@@ -75,5 +73,5 @@ fn by_the_library(
         Artifact::Digest(digest) => Given::from(Sha256Hash::new(digest)),
         Artifact::Bytes(bytes) => Given::from(bytes),
     };
-    root.verifier.verify(artifact, &signed.bundle, &policy).map_err(|error| Rejected::invalid(error.to_string()))
+    root.verifier.verify(artifact, &signed.bundle, &policy)
 }

@@ -22,6 +22,7 @@ use sigstore_verify::types::{
 use super::certificate::Certificate;
 use super::keys::{PublicKey, hex, sha256};
 use super::root::TrustRoot;
+use super::words;
 
 /// Whose signature an entry must tell of.
 #[derive(Clone, Copy)]
@@ -49,7 +50,7 @@ pub(super) fn verify(
     }
     // Bundles of version 0.1 may have a promise alone, newer ones not.
     let options = ValidationOptions::new().with_require_inclusion_proof(true);
-    validate_bundle_with_options(bundle, &options).map_err(|error| error.to_string())?;
+    validate_bundle_with_options(bundle, &options).map_err(|error| words::of_bundle(&error))?;
     let mut earliest: Option<Timestamp> = None;
     for entry in entries {
         tells_of(entry, &bundle.content, artifact, signer)?;
@@ -86,7 +87,7 @@ fn tells_of(
     signer: Signer<'_>,
 ) -> Result<(), String> {
     let body = RekorEntryBody::parse(&entry.canonicalized_body, entry.kind_version)
-        .map_err(|error| format!("its log entry cannot be read: {error}"))?;
+        .map_err(|error| format!("its log entry cannot be read: {}", words::of_log_text(&error)))?;
     let told = match (&body, content) {
         (RekorEntryBody::HashedRekordV001(body), SignatureContent::MessageSignature(message)) => Told {
             is_artifact: is_sha256(&body.spec.data.hash, artifact),
@@ -182,7 +183,7 @@ fn verify_proof(
     now: Timestamp,
 ) -> Result<(), String> {
     let checkpoint = Checkpoint::from_text(proof.checkpoint.envelope())
-        .map_err(|error| format!("the checkpoint of its log entry cannot be read: {error}"))?;
+        .map_err(|_| "the checkpoint of its log entry cannot be read".to_owned())?;
     // What version 2 writes beside the checkpoint is signed by nobody; version 1 writes both, and they must agree.
     let (index, size, hash) = if entry.kind_version == KindVersion::HashedRekordV002 {
         (entry.log_index.get(), checkpoint.tree_size(), *checkpoint.root_hash())
@@ -194,7 +195,7 @@ fn verify_proof(
     }
     let leaf = sigstore_merkle::hash_leaf(entry.canonicalized_body.as_bytes());
     sigstore_merkle::verify_inclusion_proof(&leaf, index, size, &proof.hashes, &hash)
-        .map_err(|error| format!("its log entry is not in the log: {error}"))?;
+        .map_err(|_| "its log entry is not in the log: its proof does not lead to the checkpoint".to_owned())?;
     // Hints of four bytes may collide, and witnesses sign too: one good signature of a trusted log is enough.
     let is_signed = checkpoint.signatures().iter().any(|signature| {
         let mut keys = root.log_keys.keys_by_hint(&signature.key_id, now);

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use sigstore_verify::Verifier;
 use sigstore_verify::crypto::Keyring;
 use sigstore_verify::trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot};
-use sigstore_verify::tsa::TsaAuthority;
+use sigstore_verify::tsa::{self, TsaAuthority};
 use sigstore_verify::types::{SignatureBytes, TimestampToken};
 
 use super::certificate::{Certificate, CertificateError};
 use super::chain::leads_to;
+use super::keys::Kind;
+use super::words;
 
 /// A Sigstore instance as its `trusted_root.json` describes it, read once.
 pub(super) struct TrustRoot {
@@ -41,6 +43,10 @@ pub enum TrustRootError {
 /// The public-good instance's is 10 KiB; a ConfigMap holds at most a MiB.
 const MAX_TRUSTED_ROOT: usize = 1 << 20;
 
+/// Why the time of a timestamp is not known that may be good.
+const UNSUPPORTED_CLOCK: &str = "the timestamp authority of the trusted root has a key that timestamps are not verified \
+                                 with; it needs one of ECDSA over P-256 or P-384";
+
 // === impl TrustRoot ===
 
 impl TrustRoot {
@@ -52,10 +58,10 @@ impl TrustRoot {
         if json.len() > MAX_TRUSTED_ROOT {
             return Err(TrustRootError::TooLong);
         }
-        let unusable = |error: &dyn fmt::Display| TrustRootError::Unusable(error.to_string());
-        let root = TrustedRoot::from_json(json).map_err(|error| unusable(&error))?;
-        let verifier = Verifier::new(&root).map_err(|error| unusable(&error))?;
-        let log_keys = root.rekor_keys().map_err(|error| unusable(&error))?;
+        let unusable = |error| TrustRootError::Unusable(words::of_trusted_root(&error));
+        let root = TrustedRoot::from_json(json).map_err(unusable)?;
+        let verifier = Verifier::new(&root).map_err(|error| TrustRootError::Unusable(words::of_verifier(&error)))?;
+        let log_keys = root.rekor_keys().map_err(unusable)?;
         let certificates = root.certificate_authorities.iter().flat_map(|authority| &authority.cert_chain.certificates);
         let authorities = certificates.map(|entry| Certificate::from_der(entry.raw_bytes.as_bytes()));
         Ok(Self {
@@ -81,23 +87,34 @@ impl TrustRoot {
         leads_to(leaf, &brought.iter().collect::<Vec<_>>(), &self.authorities)
     }
 
-    /// The time of a timestamp of RFC 3161 over a signature, by one of the instance's authorities.
+    /// The time of a timestamp of RFC 3161 over one of some signatures, by one of the instance's authorities.
     ///
     /// # Errors
-    /// With the last authority's reason, or the reason of the one that made it, when it did so out of its time.
-    pub(super) fn time_of(&self, token: &TimestampToken, signature: &SignatureBytes) -> Result<Timestamp, String> {
-        let mut reason = "the trusted root names no timestamp authority".to_owned();
-        for authority in &self.timestamp_authorities {
-            match sigstore_verify::tsa::verify_timestamp_for_authority(token, signature, authority) {
+    /// With the last authority's reason, or the reason of the one that made it, when it did so out of its time; and with
+    /// an authority whose timestamps the library does not verify, where it may be by that one.
+    pub(super) fn time_of(&self, token: &TimestampToken, over: &[SignatureBytes]) -> Result<Timestamp, String> {
+        let mut reason = None;
+        let pairs = over.iter().flat_map(|signature| self.timestamp_authorities.iter().map(move |a| (signature, a)));
+        for (signature, authority) in pairs {
+            match tsa::verify_timestamp_for_authority(token, signature, authority) {
                 Ok(time) => return Ok(time),
-                Err(error @ sigstore_verify::tsa::Error::TimestampOutsideValidity { .. }) => {
-                    return Err(error.to_string());
+                Err(error @ tsa::Error::TimestampOutsideValidity { .. }) => return Err(words::of_timestamp(&error)),
+                Err(tsa::Error::SignatureVerificationError(_)) if !is_supported(authority) => {
+                    return Err(UNSUPPORTED_CLOCK.to_owned());
                 }
-                Err(error) => reason = error.to_string(),
+                // It is over another one of them.
+                Err(error @ tsa::Error::HashMismatch { .. }) => reason = reason.or(Some(words::of_timestamp(&error))),
+                Err(error) => reason = Some(words::of_timestamp(&error)),
             }
         }
-        Err(reason)
+        Err(reason.unwrap_or_else(|| "the trusted root names no timestamp authority".to_owned()))
     }
+}
+
+/// Whether the library verifies what a timestamp authority signs.
+fn is_supported(authority: &TsaAuthority) -> bool {
+    let leaf = Certificate::from_der(authority.leaf.as_bytes());
+    leaf.is_ok_and(|leaf| matches!(leaf.key.kind(), Kind::P256 | Kind::P384))
 }
 
 impl fmt::Debug for TrustRoot {

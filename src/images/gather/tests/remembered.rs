@@ -119,7 +119,7 @@ async fn an_outage_is_looked_at_again_soon_and_a_refusal_later() {
     let (shelf, key) = (Shelf::default(), Key::new());
     let image = shelf.image("1", "");
     shelf.sign(&key, &image);
-    shelf.put(format!("/referrers/{image}"), Reply::status(400));
+    shelf.put(format!("/referrers/{image}"), Reply::status(418));
     let registry = shelf.registry().await;
     let (images, wanted) = (images(), wanted(&registry, ":1", &[&key.authority()]));
     assert!(signed(&*gathered(&images, &wanted).await).starts_with("unavailable: "));

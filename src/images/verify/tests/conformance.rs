@@ -16,18 +16,21 @@ use crate::verify::{Rejected, ResolvedAuthority, Texts, bundle};
 const REASONS: [(&str, &str); 11] = [
     ("bundle-from-wrong-instance_fail", "by a certificate of an unknown authority"),
     ("bundle-with-root-cert_fail", "its certificate chain contains a root certificate"),
-    ("dsse-mismatch-sig_fail", "DSSE signature in bundle does not match any signature in Rekor entry"),
-    ("intoto-expired-certificate_fail", "CertNotValidYet"),
-    ("invalid-ct-key_fail", "invalid signed certificate timestamp"),
-    ("invalid-inclusion-proof_fail", "inclusion proof has no checkpoint"),
+    ("dsse-mismatch-sig_fail", "its log entry is about another signature"),
+    (
+        "intoto-expired-certificate_fail",
+        "it was signed at 2023-02-01T00:00:00Z, and its certificate was valid from 2030-01-01T00:00:00Z to",
+    ),
+    ("invalid-ct-key_fail", "no log of certificates that the trusted root names vouches for its certificate"),
+    ("invalid-inclusion-proof_fail", "the proof of its log entry has no checkpoint"),
     ("managed-key-wrong-key_fail", "signed by the key TLMsSDfG3ajPsWge+z/vX5T/zluXnmvbkTkwLIV68Tk="),
     ("rekor2-checkpoint-missing-origin_fail", "Invalid checkpoint format: invalid tree size"),
     (
         "rekor2-timestamp-outside-trust-root-tsa-validity_fail",
-        "outside the validity period of the authority that signed it",
+        "it is of 2025-06-12T12:02:20Z, and the trusted root does not vouch for its timestamp authority then",
     ),
-    ("rekor2-timestamp-untrusted-tsa-with-embedded-cert_fail", "does not match any trusted TSA certificate"),
-    ("signature-mismatch_fail", "ECDSA_P256_SHA256 signature invalid"),
+    ("rekor2-timestamp-untrusted-tsa-with-embedded-cert_fail", "no timestamp authority of the trusted root signed it"),
+    ("signature-mismatch_fail", "its signature does not verify with the key of its certificate"),
 ];
 
 #[test]

@@ -21,7 +21,8 @@
 //!     trustedIdentities: ["x509.subject: C=DE, ST=Berlin, O=Shop"]   # or "*"
 //!     revocation: Skip                    # must be written: it is not checked, and Required is refused
 //!   transparencyLog: Required             # default for keyless; NotRequired for the others; none for notation
-//!   timestamp: NotRequired                # default
+//!                                         # entries of cosign before version 2 (intoto 0.0.1) are not supported
+//!   timestamp: NotRequired                # default; clocks with keys of ECDSA over P-256 and P-384 are supported
 //!   trustedRoot: {data: JSON}             # or configMapRef: {name, key}; the public Sigstore's by default
 //! ```
 

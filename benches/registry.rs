@@ -20,12 +20,12 @@ const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// What a registry holds: content by path after `/v2/`.
 #[derive(Default)]
-pub(crate) struct Shelf(HashMap<String, Vec<u8>>);
+pub struct Shelf(HashMap<String, Vec<u8>>);
 
 /// A registry that serves until the process ends.
-pub(crate) struct Registry {
+pub struct Registry {
     /// Where.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     asked: Arc<AtomicUsize>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Registry {
 impl Shelf {
     /// An image with some layers, under a tag of a repository, and a signature by each of these keys. Each
     /// signature is an artifact that refers to the image.
-    pub(crate) fn add(&mut self, repository: &str, tag: &str, keys: &[&Key]) {
+    pub fn add(&mut self, repository: &str, tag: &str, keys: &[&Key]) {
         let config = self.blob(repository, "application/vnd.oci.image.config.v1+json", format!("{{\"tag\": {tag:?}}}"));
         let layer = |n: usize| {
             let digest = format!("sha256:{}", hex(&sha256(format!("{repository} {tag} {n}").as_bytes())));
@@ -84,7 +84,7 @@ impl Registry {
     ///
     /// # Errors
     /// Loopback has no port left.
-    pub(crate) fn start(shelf: Shelf, round_trip: Duration) -> io::Result<Self> {
+    pub fn start(shelf: Shelf, round_trip: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let (shelf, asked) = (Arc::new(shelf.0), Arc::new(AtomicUsize::new(0)));
@@ -100,7 +100,7 @@ impl Registry {
     }
 
     /// Requests so far.
-    pub(crate) fn asked(&self) -> usize {
+    pub fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 }

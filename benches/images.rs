@@ -7,18 +7,14 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use stockade_benches::inputs;
 use stockade_benches::measure::{at_least, at_most, figure, interleaved, micros, resident};
+use stockade_benches::registry::{Registry, Shelf};
+use stockade_benches::signed::{SignedPod, images, judge, policy};
 use stockade_engine::FolderFacts;
 use stockade_engine::images::{Answer, ImageFacts as _, Wanted, WithImages};
 use stockade_images::Images;
 use stockade_mint::Key;
 use stockade_policy::images::ImageReference;
 use tokio::runtime::Runtime;
-
-use self::registry::{Registry, Shelf};
-use self::signed::{SignedPod, images, judge, policy};
-
-mod registry;
-mod signed;
 
 /// Rounds in which the rows take turns, and calls of a row in each.
 const TURNS: usize = 400;

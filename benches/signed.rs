@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use stockade_benches::inputs;
 use stockade_engine::images::Wanted;
 use stockade_engine::{ClusterFacts, Engine};
 use stockade_images::Images;
@@ -13,14 +12,15 @@ use stockade_images::gather::NoCluster;
 use stockade_mint::Key;
 use stockade_webhook::{Outcome, Verb, review};
 
+use crate::inputs;
 use crate::registry::{Registry, Shelf};
 
 /// The AdmissionReview, and the image policy as file name and text.
-pub(crate) struct SignedPod {
+pub struct SignedPod {
     /// Its three images are in a registry that this process serves.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
     /// About all images of the registry.
-    pub(crate) policy: (String, String),
+    pub policy: (String, String),
 }
 
 // === impl SignedPod ===
@@ -30,7 +30,7 @@ impl SignedPod {
     ///
     /// # Errors
     /// Loopback has no port left.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let (key, mut shelf, mut pod) = (Key::p256(), Shelf::default(), inputs::pod());
         let names: Vec<String> = (0..3).map(|number| format!("team-web/app-{number}")).collect();
         names.iter().for_each(|name| shelf.add(name, "1.24.0", &[&key]));
@@ -43,7 +43,7 @@ impl SignedPod {
 }
 
 /// A policy about all images of a registry: signed by this key.
-pub(crate) fn policy(key: &Key, registry: &Registry) -> (String, String) {
+pub fn policy(key: &Key, registry: &Registry) -> (String, String) {
     let (host, pem) = (registry.address, json!(key.public_pem()));
     let text = format!(
         "apiVersion: stockade.dev/v1alpha1
@@ -61,7 +61,7 @@ spec:
 }
 
 /// Looks at images as nobody, outside of a cluster.
-pub(crate) fn images() -> Images {
+pub fn images() -> Images {
     Images::new(Vec::new(), Arc::new(NoCluster), &mut Default::default())
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn images() -> Images {
 ///
 /// # Errors
 /// The answer that refuses it.
-pub(crate) fn judge(engine: &Engine, facts: &dyn ClusterFacts, body: &[u8]) -> Result<Vec<Wanted>, String> {
+pub fn judge(engine: &Engine, facts: &dyn ClusterFacts, body: &[u8]) -> Result<Vec<Wanted>, String> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let judged = review::judge(engine, facts, Verb::Validate, body, deadline, |_, _, _| {});
     let judged = judged.map_err(|bad| bad.to_string())?;
