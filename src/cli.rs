@@ -204,8 +204,8 @@ pub(crate) struct CheckArgs {
     /// Folder of objects that already exist (Namespaces, NetworkPolicies, params).
     #[arg(long, value_name = "DIR")]
     pub(crate) cluster_state: Option<PathBuf>,
-    /// Look at registries for what ImagePolicies ask, with the Docker configuration of whoever runs this. Without it
-    /// they are errors.
+    /// Look at registries for what policies ask of images, with the Docker configuration of whoever runs this. Without
+    /// it they err.
     #[arg(long)]
     pub(crate) verify_images: bool,
     /// Output format.
@@ -266,6 +266,10 @@ pub(crate) struct ReviewArgs {
     /// Folder of objects that already exist.
     #[arg(long, value_name = "DIR")]
     pub(crate) cluster_state: Option<PathBuf>,
+    /// Look at registries for what policies ask of images, with the Docker configuration of whoever runs this. Without
+    /// it they err.
+    #[arg(long)]
+    pub(crate) verify_images: bool,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,

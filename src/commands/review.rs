@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use serde_json::Value as Json;
 use stockade_engine::engine::Engine;
+use stockade_engine::facts::ClusterFacts;
 use stockade_engine::request::{Operation, RequestBuilder};
 use stockade_engine::source_object::carry_over;
 use stockade_report::ReviewReport;
@@ -12,6 +13,7 @@ use stockade_schema::normalise::normalise;
 
 use crate::cli::{self, ReviewArgs};
 use crate::exit::Exit;
+use crate::images_seen::Looker;
 use crate::{inputs, judge};
 
 /// Decides one request.
@@ -31,7 +33,11 @@ pub(crate) fn run(args: &ReviewArgs, quiet: bool) -> Result<Exit> {
         Some(path) => inputs::document(path)?,
         None => made(args, namespace.as_ref())?,
     };
-    let mut decision = judge::judge(&engine, &facts, &review)?;
+    let judge = |facts: &dyn ClusterFacts| judge::judge(&engine, facts, &review);
+    let mut decision = match args.verify_images {
+        true => Looker::new()?.decide(&facts, judge)?.0,
+        false => judge(&facts)?,
+    };
     let allowed = decision.allowed;
     if let (Some(path), Some(mutated)) = (&args.object, &decision.object) {
         decision.object = Some(carry_over(&inputs::object(path)?.value, &review["request"]["object"], mutated));

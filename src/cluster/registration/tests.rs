@@ -361,4 +361,6 @@ fn an_image_policy_is_asked_about_what_makes_pods_and_pins_where_it_can() {
     let judged = ["validate Fail", "validate-system Ignore"];
     assert_eq!(asked("{mutate: false, required: true}"), judged);
     assert_eq!(asked("{mutate: true}"), [judged[0], judged[1], "mutate-ignore Ignore", "mutate-system Ignore"]);
+    let silent = asked("{mutate: true}, shadowOf: other");
+    assert!(silent.iter().all(|entry| entry.starts_with("validate") && entry.ends_with("Ignore")), "{silent:?}");
 }

@@ -35,10 +35,12 @@ fn policy(percentage: u8, generation: i64) -> Value {
 
 fn hold_of(policy: &Value) -> Hold {
     let object: DynamicObject = serde_json::from_value(policy.clone()).unwrap();
+    let is_image_policy = policy["kind"] == "ImagePolicy";
+    let flavour = if is_image_policy { Flavour::Image } else { Flavour::Admission };
     Hold {
-        flavour: Flavour::Admission,
+        flavour,
         policy: "p".into(),
-        revision: render::revision(Flavour::Admission, &object).unwrap(),
+        revision: render::revision(flavour, &object).unwrap(),
         denied: 7,
         judged: 10,
         budget: DenyBudget { max_percentage: 5, window_seconds: 60, min_requests: 10 },
@@ -70,7 +72,9 @@ impl Server {
             return Response::builder().status(503).body(Body::from(status.to_string().into_bytes())).unwrap();
         }
         if parts.method == Method::PATCH {
-            assert_eq!(parts.uri.path(), "/apis/stockade.dev/v1alpha1/admissionpolicies/p/status");
+            let is_image_policy = self.policy.lock().unwrap()["kind"] == "ImagePolicy";
+            let plural = if is_image_policy { "imagepolicies" } else { "admissionpolicies" };
+            assert_eq!(parts.uri.path(), format!("/apis/stockade.dev/v1alpha1/{plural}/p/status"));
             assert!(parts.uri.query().unwrap().contains("fieldManager=stockade-rollouts"));
             let patch: Value = serde_json::from_slice(&body).unwrap();
             self.policy.lock().unwrap()["status"] = patch["status"].clone();
@@ -101,6 +105,17 @@ async fn a_hold_is_written_once_with_the_generation_that_it_is_of_however_often_
     let mut sources = stockade_policy::sources::PolicySources::default();
     sources.add("p", &text, true);
     assert!(sources.policies[0].rollout.as_ref().unwrap().held, "what is written is what the compiler obeys");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_of_an_image_policy_is_written_into_its_own_kind() {
+    let mut policy = policy(25, 3);
+    policy["kind"] = json!("ImagePolicy");
+    let rollout = policy["spec"]["rollout"].clone();
+    policy["spec"] = json!({ "images": ["**"], "digest": { "required": true }, "rollout": rollout });
+    let hold = hold_of(&policy);
+    let written = Server::new(policy, 0).written(&hold).await;
+    assert_eq!(written.iter().map(|status| &status["rollout"]["held"]).collect::<Vec<_>>(), [&json!(true)]);
 }
 
 #[tokio::test(start_paused = true)]
