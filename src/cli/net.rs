@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::Format;
+
 /// `stockade net`
 #[derive(Debug, Args)]
 pub(crate) struct NetArgs {
@@ -17,6 +19,10 @@ pub(crate) struct NetArgs {
 pub(crate) enum NetVerb {
     /// Who may reach whom. Exit code 0; with --against 1 when something changes.
     Connectivity(ConnectivityArgs),
+    /// Which rule decides one connection, and what to write so that it is otherwise. Exit code 1 when it is denied.
+    Explain(ExplainArgs),
+    /// What policies probably do not mean. Exit code 1 with warnings; notes alone are clean.
+    Lint(LintArgs),
 }
 
 /// Manifests that are judged.
@@ -43,6 +49,37 @@ pub(crate) struct ConnectivityArgs {
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Picture::Table)]
     pub(crate) output: Picture,
+}
+
+/// `stockade net explain`
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// What to judge.
+    #[command(flatten)]
+    pub(crate) source: NetSource,
+    /// Who begins the connection: a Pod or workload ([NAMESPACE/]NAME), or an address.
+    #[arg(long, value_name = "WHO")]
+    pub(crate) from: String,
+    /// With whom: a Pod or workload, an address, or a domain name (with a dot).
+    #[arg(long, value_name = "WHOM")]
+    pub(crate) to: String,
+    /// Port, with its protocol unless that is TCP: 443, 53/udp, 9999/sctp.
+    #[arg(long, value_name = "PORT[/PROTOCOL]")]
+    pub(crate) port: String,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+/// `stockade net lint`
+#[derive(Debug, Args)]
+pub(crate) struct LintArgs {
+    /// What to judge.
+    #[command(flatten)]
+    pub(crate) source: NetSource,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
 }
 
 /// Output formats of connectivity.

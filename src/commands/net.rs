@@ -12,6 +12,8 @@ use crate::exit::Exit;
 use crate::inputs::{Refused, read_text};
 
 mod connectivity;
+mod explain;
+mod lint;
 
 /// Answers one question.
 ///
@@ -20,6 +22,8 @@ mod connectivity;
 pub(crate) fn run(args: &NetArgs, quiet: bool) -> Result<Exit> {
     match &args.verb {
         NetVerb::Connectivity(args) => connectivity::run(args, quiet),
+        NetVerb::Explain(args) => explain::run(args, quiet),
+        NetVerb::Lint(args) => lint::run(args, quiet),
     }
 }
 

@@ -75,6 +75,16 @@ impl Family {
     }
 }
 
+/// `IPv4`
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
 /// The number of an address in its family.
 pub fn number(address: IpAddr) -> u128 {
     match address {
@@ -247,22 +257,24 @@ fn without(range: Range, mut holes: Vec<Range>) -> Vec<Range> {
     left
 }
 
-/// `10.0.0.0/8, 1.2.3.4-1.2.3.9`; all but a few as `all but 10.0.0.0/8`.
+/// `10.0.0.0/8, 1.2.3.4-1.2.3.9, IPv6`; where that is shorter, `IPv4 but 10.0.0.0/8`.
 impl fmt::Display for AddressSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let others = self.complement();
-        let count = |set: &Self| set.v4.len() + set.v6.len();
-        let (but, set) = if count(&others) < count(self) { ("all but ", &others) } else { ("", self) };
-        if others.is_empty() {
-            return f.write_str("all");
+        let mut parts = Vec::new();
+        for family in [Family::V4, Family::V6] {
+            let list = |set: &Self| {
+                let ranges: Vec<String> = set.ranges(family).iter().map(|range| shown(family, *range)).collect();
+                ranges.join(", ")
+            };
+            match (self.ranges(family).len(), others.ranges(family).len()) {
+                (0, _) => {}
+                (_, 0) => parts.push(family.to_string()),
+                (own, missing) if missing < own => parts.push(format!("{family} but {}", list(&others))),
+                _ => parts.push(list(self)),
+            }
         }
-        f.write_str(but)?;
-        let ranges = |family: Family| set.ranges(family).iter().map(move |range| shown(family, *range));
-        let mut shown = ranges(Family::V4).chain(ranges(Family::V6));
-        if let Some(first) = shown.next() {
-            f.write_str(&first)?;
-        }
-        shown.try_for_each(|range| write!(f, ", {range}"))
+        f.write_str(&parts.join(", "))
     }
 }
 
@@ -308,6 +320,23 @@ mod tests {
         assert_eq!(v4(1, 2), "0.0.0.1-0.0.0.2");
         assert_eq!(v4(7, 7), "0.0.0.7");
         assert_eq!(shown(Family::V6, (0, u128::MAX)), "::/0");
+    }
+
+    #[test]
+    fn a_set_is_shown_as_what_it_is_or_what_it_is_not_whichever_is_shorter() {
+        let shown = |blocks: &[(&str, &[&str])]| {
+            let blocks: Vec<(Cidr, Vec<Cidr>)> = blocks
+                .iter()
+                .map(|(block, holes)| (cidr(block), holes.iter().map(|hole| cidr(hole)).collect()))
+                .collect();
+            AddressSet::of_blocks(blocks.iter().map(|(block, holes)| (block, holes.as_slice()))).to_string()
+        };
+        assert_eq!(shown(&[("0.0.0.0/0", &["10.0.0.0/8"])]), "IPv4 but 10.0.0.0/8");
+        assert_eq!(shown(&[("10.0.0.0/8", &[]), ("::/0", &[])]), "10.0.0.0/8, IPv6");
+        assert_eq!(
+            shown(&[("0.0.0.0/0", &[]), ("fd00::/8", &["fd00::/16"])]),
+            "IPv4, fd01::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+        );
     }
 
     #[test]

@@ -303,6 +303,15 @@ fn union(sets: &[&Arc<IdentitySet>]) -> Arc<IdentitySet> {
     Arc::new(all)
 }
 
+// === impl Table ===
+
+impl Table {
+    /// Whether no policy is about it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.admin.is_empty() && self.network.is_empty() && self.baseline.is_empty()
+    }
+}
+
 // === impl CompiledRule ===
 
 impl CompiledRule {
@@ -334,6 +343,13 @@ impl CompiledRule {
             || self.named_on(named).any(|found| (found.protocol, found.port) == (protocol, port))
     }
 
+    /// Whether everything that another is about, this one is about too. Names of ports count as themselves.
+    pub(crate) fn means_all_of(&self, other: &Self) -> bool {
+        let ports = other.fixed.without(&self.fixed).is_empty()
+            && (self.fixed.is_all() || other.named.iter().all(|name| self.named.contains(name)));
+        ports && self.peers.holds(&other.peers)
+    }
+
     fn named_on<'a>(&'a self, named: &'a [ContainerPort]) -> impl Iterator<Item = &'a ContainerPort> {
         let means = |(protocol, name): &PortName, port: &ContainerPort| {
             port.name == *name && protocol.is_none_or(|wanted| wanted == port.protocol)
@@ -343,6 +359,20 @@ impl CompiledRule {
 }
 
 impl CompiledPeers {
+    fn holds(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Everyone, _) => true,
+            (_, Self::Everyone) => false,
+            (
+                Self::AnyOf { identities: i, addresses: a, domains: d },
+                Self::AnyOf { identities, addresses, domains },
+            ) => {
+                let nobody = identities.is_empty() && addresses.is_empty() && domains.is_empty();
+                !nobody && i.holds(identities) && a.holds(addresses) && domains.iter().all(|name| d.contains(name))
+            }
+        }
+    }
+
     fn nobody() -> Self {
         Self::AnyOf { identities: Arc::default(), addresses: AddressSet::default(), domains: Vec::new() }
     }

@@ -310,7 +310,7 @@ impl Party {
     }
 
     /// Whether it can only ever be one Pod.
-    fn is_one_pod(&self) -> bool {
+    pub fn is_one_pod(&self) -> bool {
         matches!(self, Self::Workload { kind, .. } if **kind == *"Pod")
     }
 

@@ -49,6 +49,11 @@ impl IdentitySet {
         }
     }
 
+    pub(crate) fn holds(&self, other: &Self) -> bool {
+        let word = |at: usize| self.0.get(at).copied().unwrap_or(0);
+        other.0.iter().enumerate().all(|(at, bits)| bits & !word(at) == 0)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = IdentityId> {
         let bits = |(at, word): (usize, &u64)| {
             let (at, word) = (at as u32 * 64, *word);

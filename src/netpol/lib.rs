@@ -1,7 +1,8 @@
 //! What network policies say: who may reach whom, and which rule decides. Pure: no I/O, no clock, no cluster.
 //!
 //! Data flow: manifests → [`read::Manifests`] (policies and a [`state::State`] of Pods, namespaces and nodes) →
-//! [`compile::Compiled`] (selectors → identities → ports) → [`verdict`], [`connectivity`].
+//! [`compile::Compiled`] (selectors → identities → ports) → [`verdict`], [`connectivity`], [`explain`],
+//! [`lint`].
 //!
 //! Sources: NetworkPolicy `networking.k8s.io/v1` as the API reference of Kubernetes 1.36 has it, and
 //! ClusterNetworkPolicy `policy.networking.k8s.io/v1alpha2` of the Network Policy API. What both leave open is chosen
@@ -10,9 +11,12 @@
 pub mod addresses;
 pub mod compile;
 pub mod connectivity;
+pub mod explain;
 mod identities;
+pub mod lint;
 pub mod policy;
 pub mod ports;
 pub mod read;
+mod remedy;
 pub mod state;
 pub mod verdict;

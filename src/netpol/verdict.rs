@@ -150,7 +150,7 @@ impl Compiled {
         }
     }
 
-    fn far<'a>(&self, end: Endpoint<'a>) -> Far<'a> {
+    pub(crate) fn far<'a>(&self, end: Endpoint<'a>) -> Far<'a> {
         match end {
             Endpoint::Pod(id, family) => {
                 let address = Some(self.state().pod(id)).filter(|pod| !pod.finished).and_then(|p| p.address(family));
@@ -160,7 +160,7 @@ impl Compiled {
         }
     }
 
-    fn container_ports(&self, to: Endpoint<'_>) -> &[ContainerPort] {
+    pub(crate) fn container_ports(&self, to: Endpoint<'_>) -> &[ContainerPort] {
         match to {
             Endpoint::Pod(id, _) => Some(self.state().pod(id)).filter(|p| !p.finished).map_or(&[], |p| &p.ports),
             Endpoint::Outside { .. } => &[],

@@ -1,6 +1,12 @@
 //! The reports of `stockade net`.
 
 pub mod connectivity;
+pub mod explain;
+pub mod lint;
 mod picture;
 
-pub use picture::{dot, svg};
+pub use picture::{MAX_PICTURED, dot, svg};
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 use stockade_report::net::connectivity::{ConnectivityReport, DiffReport};
-use stockade_report::net::{dot, svg};
+use stockade_report::net::{MAX_PICTURED, dot, svg};
 
 use crate::cli::{ConnectivityArgs, Format, Picture};
 use crate::commands;
@@ -33,6 +33,10 @@ pub(super) fn run(args: &ConnectivityArgs, quiet: bool) -> Result<Exit> {
     match format {
         Some(format) => commands::print(&ConnectivityReport::new(connectivity, compiled.policies().count()), format)?,
         None => {
+            let parties = connectivity.parties.len();
+            if parties > MAX_PICTURED {
+                bail!("{parties} peers are too many for a picture: name fewer namespaces, or use -o json");
+            }
             let text = if args.output == Picture::Dot { dot(&connectivity) } else { svg(&connectivity) };
             let mut out = anstream::stdout().lock();
             out.write_all(text.as_bytes())?;

@@ -120,6 +120,7 @@ fn read_peer(reader: &mut Reader<'_>, field: &Field<'_>, namespace: &Arc<str>) -
     let mut peer = reader.members(field)?;
     let block = peer.get("ipBlock");
     let (pods, namespaces) = (peer.get("podSelector"), peer.get("namespaceSelector"));
+    let before = super::errors(reader);
     peer.finish(reader);
     if let Some(block) = &block {
         if pods.is_some() || namespaces.is_some() {
@@ -129,6 +130,10 @@ fn read_peer(reader: &mut Reader<'_>, field: &Field<'_>, namespace: &Arc<str>) -
         return read_block(reader, block);
     }
     if pods.is_none() && namespaces.is_none() {
+        // A misspelt peer is one fault, not two.
+        if super::errors(reader) > before {
+            return None;
+        }
         let help = "an empty peer is refused by the API server: name Pods (`podSelector: {}` for all of the namespace), \
                     namespaces (`namespaceSelector: {}` for all) or an ipBlock";
         reader.report_with_help(field, "Required value: must specify a peer", help);

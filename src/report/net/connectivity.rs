@@ -1,15 +1,23 @@
 //! The report of `stockade net connectivity`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use stockade_netpol::addresses::Family;
 use stockade_netpol::connectivity::{Change, Connectivity, Edge, Party};
 use stockade_netpol::ports::Connections;
 
+use super::counted;
 use crate::Report;
 use crate::table::{BAD, FAINT, GOOD, shown, word};
+
+mod rows;
+
+/// Most workloads that a table names for being reached by nobody.
+const MAX_UNREACHED: usize = 20;
+
+/// Most ranges of addresses that a table shows of one party.
+const MAX_RANGES: usize = 4;
 
 /// Who reaches whom.
 #[derive(Debug, Clone, Serialize)]
@@ -35,7 +43,7 @@ pub struct ConnectionView {
     pub to: String,
     /// `IPv4` or `IPv6`, where it is allowed by that family alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub family: Option<&'static str>,
+    pub family: Option<String>,
     /// `{"TCP": "80,443"}`, `all` for every port.
     pub ports: Connections,
 }
@@ -57,7 +65,7 @@ pub struct ChangeView {
     pub to: String,
     /// As in [`ConnectionView`].
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub family: Option<&'static str>,
+    pub family: Option<String>,
     /// What was allowed.
     pub before: Connections,
     /// What is allowed.
@@ -73,87 +81,43 @@ impl ConnectivityReport {
         let view = |edge: &Edge| ConnectionView {
             from: peers[edge.from].clone(),
             to: peers[edge.to].clone(),
-            family: edge.family.map(family_name),
+            family: edge.family.map(|family| family.to_string()),
             ports: Connections::clone(&edge.connections),
         };
         let connections = connectivity.edges.iter().map(view).collect();
         Self { peers, connections, connectivity, policies }
     }
 
-    /// Rows for people: peers with the same answer are one row.
-    fn rows(&self) -> Vec<[String; 3]> {
-        let mut by_sender: BTreeMap<usize, BTreeMap<String, Vec<usize>>> = BTreeMap::new();
-        for edge in &self.connectivity.edges {
-            let family = edge.family.map(|f| format!(" by {}", family_name(f))).unwrap_or_default();
-            let what = format!("{}{family}", edge.connections);
-            by_sender.entry(edge.from).or_default().entry(what).or_default().push(edge.to);
-        }
-        // Senders with the same answers are one row too.
-        let mut alike: BTreeMap<Vec<(Vec<String>, String)>, Vec<usize>> = BTreeMap::new();
-        for (from, answers) in by_sender {
-            let answers = answers.into_iter().map(|(what, to)| (self.named(&to, from), what)).collect();
-            alike.entry(answers).or_default().push(from);
-        }
-        let mut groups: Vec<_> = alike.into_iter().map(|(answers, from)| (from, answers)).collect();
-        groups.sort();
-        let mut rows = Vec::new();
-        for (from, answers) in groups {
-            for sender in self.senders(&from) {
-                for (to, what) in &answers {
-                    rows.extend(to.iter().map(|to| [sender.clone(), to.clone(), what.clone()]));
-                }
-            }
-        }
-        rows
-    }
-
-    /// Receivers, as few words as say the same.
-    fn named(&self, to: &[usize], from: usize) -> Vec<String> {
+    /// Workloads that nobody else reaches.
+    fn unreached(&self) -> Vec<&str> {
         let parties = &self.connectivity.parties;
-        let outside = parties[from].is_outside();
-        // Nobody asks whether a single Pod reaches itself, or who outside reaches whom there.
-        let counts = |at: &usize| *at != from && !(outside && parties[*at].is_outside());
-        let all = (0..parties.len()).filter(counts);
-        let (beyond, within): (Vec<usize>, Vec<usize>) = all.partition(|at| parties[*at].is_outside());
-        let has = |wanted: &[usize]| wanted.iter().all(|at| to.contains(at));
-        let others = |done: &[usize]| {
-            to.iter().filter(|at| !done.contains(at)).map(|at| self.peers[*at].clone()).collect::<Vec<_>>()
-        };
-        match (within.len() > 1 && has(&within), !beyond.is_empty() && has(&beyond)) {
-            (true, true) => vec!["everybody".to_owned()],
-            (true, false) if outside => vec!["every Pod".to_owned()],
-            (true, false) => [vec!["every Pod".to_owned()], others(&[within, vec![from]].concat())].concat(),
-            (false, true) => [others(&beyond), vec!["outside".to_owned()]].concat(),
-            (false, false) => others(&[]),
-        }
-    }
-
-    fn senders(&self, from: &[usize]) -> Vec<String> {
-        let parties = &self.connectivity.parties;
-        if from.len() > 1 && from.len() == parties.len() {
-            return vec!["everybody".to_owned()];
-        }
-        let workloads = parties.iter().filter(|p| !p.is_outside()).count();
-        if workloads > 1 && from.len() == workloads && from.iter().all(|at| !parties[*at].is_outside()) {
-            return vec!["every Pod".to_owned()];
-        }
-        from.iter().map(|at| self.peers[*at].clone()).collect()
+        let reached: BTreeSet<usize> =
+            self.connectivity.edges.iter().filter(|edge| edge.from != edge.to).map(|edge| edge.to).collect();
+        let unreached = (0..parties.len()).filter(|at| !parties[*at].is_outside() && !reached.contains(at));
+        unreached.map(|at| self.peers[at].as_str()).collect()
     }
 }
 
 impl Report for ConnectivityReport {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        let rows = self.rows();
+        let rows = rows::of(&self.connectivity, &self.peers);
         let width = |at: usize, head: &str| rows.iter().map(|row| row[at].chars().count()).chain([head.len()]).max();
         let (from, to) = (width(0, "FROM").unwrap_or(0), width(1, "TO").unwrap_or(0));
         if !rows.is_empty() {
             writeln!(out, "{FAINT}{:from$}  {:to$}  PORTS{FAINT:#}", "FROM", "TO")?;
         }
         for [sender, receiver, what] in &rows {
-            writeln!(out, "{:from$}  {:to$}  {what}", shown(sender), shown(receiver))?;
+            writeln!(out, "{sender:from$}  {receiver:to$}  {what}")?;
         }
         if !rows.is_empty() {
             writeln!(out)?;
+        }
+        for (at, name) in self.unreached().into_iter().enumerate() {
+            if at == MAX_UNREACHED {
+                writeln!(out, "and so on: more than {MAX_UNREACHED} that nobody reaches")?;
+                break;
+            }
+            writeln!(out, "nobody reaches {}", shown(name))?;
         }
         let workloads: Vec<usize> =
             (0..self.peers.len()).filter(|at| !self.connectivity.parties[*at].is_outside()).collect();
@@ -172,6 +136,15 @@ impl Report for ConnectivityReport {
     }
 }
 
+/// A party for a table: a list of many addresses is cut.
+fn brief(party: &str) -> String {
+    let parts: Vec<&str> = party.split(", ").collect();
+    match parts.len() {
+        ..=MAX_RANGES => shown(party),
+        all => format!("{} and {} more", shown(&parts[..MAX_RANGES].join(", ")), all - MAX_RANGES),
+    }
+}
+
 // === impl DiffReport ===
 
 impl DiffReport {
@@ -180,7 +153,7 @@ impl DiffReport {
         let view = |change: &Change| ChangeView {
             from: change.from.to_string(),
             to: change.to.to_string(),
-            family: change.family.map(family_name),
+            family: change.family.map(|family| family.to_string()),
             before: change.before.clone(),
             after: change.after.clone(),
         };
@@ -191,12 +164,12 @@ impl DiffReport {
 impl Report for DiffReport {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         for change in &self.changes {
-            let family = change.family.map(|f| format!(" by {f}")).unwrap_or_default();
+            let family = change.family.as_ref().map(|f| format!(" by {f}")).unwrap_or_default();
             let (gained, lost) = (change.after.without(&change.before), change.before.without(&change.after));
             for (style, sign, what) in [(BAD, "-", lost), (GOOD, "+", gained)] {
                 if !what.is_empty() {
                     word(out, style, sign, 2)?;
-                    writeln!(out, "{} -> {}  {what}{family}", shown(&change.from), shown(&change.to))?;
+                    writeln!(out, "{} -> {}  {what}{family}", brief(&change.from), brief(&change.to))?;
                 }
             }
         }
@@ -205,15 +178,4 @@ impl Report for DiffReport {
         }
         writeln!(out, "{} changed", counted(self.changes.len(), "pair", "pairs"))
     }
-}
-
-pub(super) fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
-    }
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -1,9 +1,13 @@
 //! Who reaches whom as pictures: a graph for Graphviz, and a matrix that needs no other program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
+use stockade_netpol::addresses::Family;
 use stockade_netpol::connectivity::{Connectivity, Edge, Party};
+
+/// Most parties of a picture: more than that nobody can look at.
+pub const MAX_PICTURED: usize = 300;
 
 /// Side of a cell of the matrix, in pixels.
 const CELL: usize = 22;
@@ -12,7 +16,7 @@ const CHARACTER: usize = 7;
 /// Around everything, in pixels.
 const MARGIN: usize = 16;
 
-/// A graph in the language of Graphviz: a box for each namespace, an arrow where something is allowed. Arrows both ways
+/// A graph of at most [`MAX_PICTURED`] parties in the language of Graphviz: a box for each namespace, an arrow where something is allowed. Arrows both ways
 /// that allow the same are one.
 pub fn dot(connectivity: &Connectivity) -> String {
     let mut text =
@@ -28,7 +32,9 @@ pub fn dot(connectivity: &Connectivity) -> String {
         if let Some(name) = namespace {
             let _ = writeln!(text, "  subgraph cluster_{number} {{\n    label={};", quoted(name));
         }
-        for at in members {
+        // What is outside and reaches nobody says nothing.
+        let joined = |at: &usize| connectivity.edges.iter().any(|edge| edge.from == *at || edge.to == *at);
+        for at in members.into_iter().filter(|at| namespace.is_some() || joined(at)) {
             let label = within_namespace(&connectivity.parties[at]);
             let _ = writeln!(text, "{indent}p{at} [label={}];", quoted(&label));
         }
@@ -36,12 +42,11 @@ pub fn dot(connectivity: &Connectivity) -> String {
             text.push_str("  }\n");
         }
     }
+    let edges: HashMap<(usize, usize, Option<Family>), &Edge> =
+        connectivity.edges.iter().map(|edge| ((edge.from, edge.to, edge.family), edge)).collect();
     for edge in &connectivity.edges {
-        let back = connectivity
-            .edges
-            .iter()
-            .find(|other| (other.from, other.to) == (edge.to, edge.from) && edge.from != edge.to);
-        let same = back.is_some_and(|back| (&back.connections, back.family) == (&edge.connections, edge.family));
+        let back = edges.get(&(edge.to, edge.from, edge.family)).filter(|_| edge.from != edge.to);
+        let same = back.is_some_and(|back| back.connections == edge.connections);
         if same && edge.from > edge.to {
             continue;
         }
@@ -52,7 +57,7 @@ pub fn dot(connectivity: &Connectivity) -> String {
     text
 }
 
-/// A matrix as SVG: a row for each sender, a column for each receiver. Full where everything is allowed, half where
+/// A matrix of at most [`MAX_PICTURED`] parties as SVG: a row for each sender, a column for each receiver. Full where everything is allowed, half where
 /// some ports are, empty where none is; the title of a cell says which.
 pub fn svg(connectivity: &Connectivity) -> String {
     let names: Vec<String> = connectivity.parties.iter().map(Party::to_string).collect();
@@ -69,6 +74,12 @@ pub fn svg(connectivity: &Connectivity) -> String {
          font-family=\"ui-monospace, monospace\" font-size=\"12\">\n<title>Who reaches whom: rows begin connections, columns \
          receive them</title>\n<rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n"
     );
+    let _ = writeln!(
+        text,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"#595959\">from \u{2193} to \u{2192}</text>",
+        left - 8,
+        top - 8
+    );
     for (at, name) in names.iter().enumerate() {
         let middle = at * CELL + CELL / 2;
         let name = escaped(name);
@@ -84,7 +95,7 @@ pub fn svg(connectivity: &Connectivity) -> String {
     for from in 0..names.len() {
         for to in 0..names.len() {
             let both_outside = [from, to].iter().all(|at| connectivity.parties[*at].is_outside());
-            let one_pod = from == to && !cells.contains_key(&(from, to));
+            let one_pod = from == to && connectivity.parties[from].is_one_pod();
             let edges = cells.get(&(from, to)).map_or(&[][..], Vec::as_slice);
             let (fill, what) = cell(edges, both_outside || one_pod);
             let (x, y) = (left + to * CELL, top + from * CELL);
@@ -94,7 +105,7 @@ pub fn svg(connectivity: &Connectivity) -> String {
     }
     let y = top + side + CELL;
     let mut x = MARGIN;
-    for (fill, meaning) in [(FULL, "all ports"), (SOME, "some ports"), (NONE, "nothing"), (MUTE, "no question")] {
+    for (fill, meaning) in [(FULL, "all ports"), (SOME, "some ports"), (NONE, "nothing"), (MUTE, "not asked")] {
         square(&mut text, (x, y), fill, meaning);
         let _ = writeln!(text, "<text x=\"{}\" y=\"{}\">{meaning}</text>", x + CELL + 6, y + CELL / 2 + 4);
         x += CELL + 6 + (meaning.len() + 3) * CHARACTER;
@@ -106,7 +117,7 @@ pub fn svg(connectivity: &Connectivity) -> String {
 /// Colours that differ in brightness too, for who does not tell them apart by hue.
 const FULL: &str = "#1b7837";
 const SOME: &str = "#a6dba0";
-const NONE: &str = "#f7f7f7";
+const NONE: &str = "#ffffff";
 const MUTE: &str = "#d9d9d9";
 
 fn cell(edges: &[&Edge], mute: bool) -> (&'static str, String) {
@@ -121,12 +132,12 @@ fn cell(edges: &[&Edge], mute: bool) -> (&'static str, String) {
 fn square(text: &mut String, (x, y): (usize, usize), fill: &str, title: &str) {
     let _ = writeln!(
         text,
-        "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"{fill}\" stroke=\"#fff\"><title>{title}</title></rect>"
+        "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"{fill}\" stroke=\"#bdbdbd\"><title>{title}</title></rect>"
     );
 }
 
 fn described(edge: &Edge) -> String {
-    let family = edge.family.map(|family| format!(" by {}", super::connectivity::family_name(family)));
+    let family = edge.family.map(|family| format!(" by {family}"));
     format!("{}{}", edge.connections, family.unwrap_or_default())
 }
 

@@ -1,0 +1,81 @@
+//! A connection needs both ends: rules of one end that name Pods whose own policies deny it.
+
+use super::{Check, Finding, MAX_FINDINGS};
+use crate::compile::Compiled;
+use crate::policy::{Direction, Peer, Peers, Ports, Tier};
+use crate::ports::Connections;
+use crate::state::PodId;
+use crate::verdict::{Decision, Endpoint};
+
+pub(super) fn check(compiled: &Compiled, findings: &mut Vec<Finding>) {
+    let pods = compiled.representatives();
+    for (id, policy) in compiled.policies().filter(|(_, policy)| policy.tier == Tier::Network) {
+        let near: Vec<PodId> = pods.iter().copied().filter(|pod| compiled.selects(&policy.subject, *pod)).collect();
+        for direction in Direction::ALL {
+            for (rule, compiled_rule) in compiled.rules_of(id, direction) {
+                let written = compiled.rule(rule);
+                let Peers::AnyOf(peers) = &written.peers else { continue };
+                // Who names all Pods of a namespace does not say that he means each.
+                let names = |peer: &Peer, pod| matches!(peer, Peer::Pods(pods) if !pods.pods.is_empty() && compiled.selects(pods, pod));
+                for far in pods.iter().copied().filter(|pod| peers.iter().any(|peer| names(peer, *pod))) {
+                    for near in near.iter().copied().filter(|near| *near != far) {
+                        let to = if direction == Direction::Egress { far } else { near };
+                        let meant = compiled_rule.connections(&compiled.state().pod(to).ports);
+                        let found = one_sided(compiled, direction, (near, far), &meant, &written.ports);
+                        findings.extend(found.map(|(message, help, yaml)| Finding {
+                            check: Check::OneSided,
+                            origin: written.origin.clone(),
+                            message,
+                            help,
+                            yaml,
+                        }));
+                    }
+                    if findings.len() > MAX_FINDINGS {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Message, help and YAML when the far end denies what the near end's rule means.
+fn one_sided(
+    compiled: &Compiled,
+    direction: Direction,
+    (near, far): (PodId, PodId),
+    meant: &Connections,
+    ports: &Ports,
+) -> Option<(String, String, String)> {
+    let (from, to, other) = match direction {
+        Direction::Egress => (near, far, Direction::Ingress),
+        Direction::Ingress => (far, near, Direction::Egress),
+    };
+    let (from, to) = (Endpoint::Pod(from, None), Endpoint::Pod(to, None));
+    let missing = meant.without(&compiled.allowed_by(other, from, to));
+    // A rule without ports means some way through, not every.
+    if missing.is_empty() || (*ports == Ports::All && missing != *meant) {
+        return None;
+    }
+    let (near_pod, far_pod) = (compiled.state().pod(near), compiled.state().pod(far));
+    let decision = missing_decision(compiled, other, (from, to), &missing);
+    let what = if *ports == Ports::All { String::new() } else { format!(" {missing}") };
+    let message = match direction {
+        Direction::Egress => format!("{near_pod} may send{what} to {far_pod}, which does not let it in"),
+        Direction::Ingress => format!("{near_pod} lets{what} in from {far_pod}, which may not send it"),
+    };
+    let remedy = compiled.to_allow(other, &decision, (Endpoint::Pod(far, None), Endpoint::Pod(near, None)), &missing);
+    let (help, yaml) = remedy.map(|remedy| (remedy.what, remedy.yaml)).unwrap_or_default();
+    Some((message, help, yaml))
+}
+
+fn missing_decision(
+    compiled: &Compiled,
+    direction: Direction,
+    (from, to): (Endpoint<'_>, Endpoint<'_>),
+    missing: &Connections,
+) -> Decision {
+    let one = crate::ports::Protocol::ALL.into_iter().find_map(|p| Some((p, missing.ports(p).ranges().first()?.0)));
+    let (protocol, port) = one.unwrap_or((crate::ports::Protocol::Tcp, 1));
+    compiled.verdict(from, to, protocol, port).of(direction).clone()
+}
