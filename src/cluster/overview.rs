@@ -1,12 +1,16 @@
-//! How an installation does, seen from outside of its replicas: who is there, and what the API server asks them.
+//! How an installation does, seen from outside of its replicas: who is there, what the API server asks them, and what is
+//! waived.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
-use kube::Api;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
 
 use crate::access::Access;
+use crate::kinds::policy_exception::PolicyException;
 use crate::registration::NAME;
 use crate::replicas::{self, Replica, Times};
 
@@ -14,6 +18,8 @@ use crate::replicas::{self, Replica, Times};
 const LOOK: Duration = Duration::from_millis(500);
 /// Longest wait for the answers of one look.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most exceptions that are looked at: people read them.
+const MAX_EXCEPTIONS: u32 = 500;
 
 /// What was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +30,19 @@ pub struct Overview {
     pub validating: Option<usize>,
     /// Webhooks of the mutating configuration; none when it is not there.
     pub mutating: Option<usize>,
+    /// Exceptions, those that are not in use first; none when this user may not see them, or there are none of their kind.
+    pub exceptions: Option<Vec<Waiver>>,
+}
+
+/// A PolicyException.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waiver {
+    /// Whether it waives anything; none while nobody has said.
+    pub in_use: Option<bool>,
+    /// `namespace/name`
+    pub name: String,
+    /// From then on it waives nothing.
+    pub expires: Timestamp,
 }
 
 /// Why there is nothing to see.
@@ -47,19 +66,17 @@ impl Overview {
     pub async fn take(access: &Access, wait: Duration) -> Result<Self, OverviewError> {
         let deadline = Instant::now() + wait;
         let (replicas, observing) = replicas::observe(access, Times::default());
-        let looking =
-            async {
-                loop {
-                    let look = tokio::time::timeout(LOOK_TIMEOUT, registered(access)).await;
-                    let seen = look.map_err(OverviewError::from).and_then(|r| Ok(r?)).map(|(validating, mutating)| {
-                        Self { replicas: replicas.borrow().to_vec(), validating, mutating }
-                    });
-                    if Instant::now() >= deadline || seen.as_ref().is_ok_and(Self::is_well) {
-                        return seen;
-                    }
-                    tokio::time::sleep(LOOK).await;
+        let looking = async {
+            loop {
+                let look = tokio::time::timeout(LOOK_TIMEOUT, look(access)).await;
+                let seen = look.map_err(OverviewError::from).and_then(|seen| Ok(seen?));
+                let seen = seen.map(|seen| Self { replicas: replicas.borrow().to_vec(), ..seen });
+                if Instant::now() >= deadline || seen.as_ref().is_ok_and(Self::is_well) {
+                    return seen;
                 }
-            };
+                tokio::time::sleep(LOOK).await;
+            }
+        };
         tokio::select! {
             seen = looking => seen,
             () = observing => std::future::pending().await,
@@ -72,11 +89,40 @@ impl Overview {
     }
 }
 
-async fn registered(access: &Access) -> Result<(Option<usize>, Option<usize>), kube::Error> {
+/// All but the replicas.
+async fn look(access: &Access) -> Result<Overview, kube::Error> {
     let validating = Api::<ValidatingWebhookConfiguration>::all(access.client.clone()).get_opt(NAME).await?;
     let mutating = Api::<MutatingWebhookConfiguration>::all(access.client.clone()).get_opt(NAME).await?;
     let count = |webhooks: Option<usize>| webhooks.unwrap_or_default();
-    Ok((validating.map(|c| count(c.webhooks.map(|w| w.len()))), mutating.map(|c| count(c.webhooks.map(|w| w.len())))))
+    Ok(Overview {
+        replicas: Vec::new(),
+        validating: validating.map(|c| count(c.webhooks.map(|w| w.len()))),
+        mutating: mutating.map(|c| count(c.webhooks.map(|w| w.len()))),
+        exceptions: exceptions(access).await?,
+    })
+}
+
+async fn exceptions(access: &Access) -> Result<Option<Vec<Waiver>>, kube::Error> {
+    let all = Api::<PolicyException>::all(access.client.clone());
+    let listed = match all.list(&ListParams::default().limit(MAX_EXCEPTIONS)).await {
+        Ok(listed) => listed,
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut waivers: Vec<Waiver> = listed.items.iter().map(waiver).collect();
+    waivers.sort_unstable();
+    Ok(Some(waivers))
+}
+
+fn waiver(exception: &PolicyException) -> Waiver {
+    let conditions = exception.status.iter().flat_map(|status| &status.conditions);
+    let in_use = conditions.filter(|c| c.type_ == "InUse").find_map(|c| match c.status.as_str() {
+        "True" => Some(true),
+        "False" => Some(false),
+        _ => None,
+    });
+    let name = format!("{}/{}", exception.namespace().unwrap_or_default(), exception.name_any());
+    Waiver { in_use, name, expires: exception.spec.expires.0 }
 }
 
 #[cfg(test)]
@@ -88,7 +134,7 @@ mod tests {
     fn all_is_well_when_one_replica_is_ready_and_asked() {
         let replica = |ready| Replica { identity: "a".to_owned(), ready, observed: Observed::default() };
         let is_well = |replicas: &[Replica], validating| {
-            Overview { replicas: replicas.to_vec(), validating, mutating: None }.is_well()
+            Overview { replicas: replicas.to_vec(), validating, mutating: None, exceptions: None }.is_well()
         };
         assert!(is_well(&[replica(false), replica(true)], Some(2)));
         assert!(!is_well(&[replica(false)], Some(2)) && !is_well(&[], Some(2)));

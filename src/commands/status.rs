@@ -1,12 +1,13 @@
-//! `stockade status`: whether somebody judges what enters a cluster.
+//! `stockade status`: whether somebody judges what enters a cluster, and what is waived.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use serde::Serialize;
 use stockade_cluster::access::{Access, Options};
-use stockade_cluster::overview::Overview;
+use stockade_cluster::overview::{Overview, Waiver};
 use stockade_cluster::policies::Observed;
 use stockade_report::Report;
 
@@ -21,6 +22,20 @@ struct Status {
     replicas: Vec<Shown>,
     validating_webhooks: Option<usize>,
     mutating_webhooks: Option<usize>,
+    /// None when they cannot be listed.
+    exceptions: Option<Vec<Waived>>,
+}
+
+/// A PolicyException.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Waived {
+    /// `namespace/name`
+    name: String,
+    /// None while nobody has said.
+    in_use: Option<bool>,
+    expires: String,
+    expired: bool,
 }
 
 #[derive(Serialize)]
@@ -50,7 +65,14 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
 impl From<Overview> for Status {
     fn from(overview: Overview) -> Self {
         let well = overview.is_well();
-        let Overview { replicas, validating, mutating } = overview;
+        let Overview { replicas, validating, mutating, exceptions } = overview;
+        let now = Timestamp::now();
+        let waived = |w: Waiver| Waived {
+            name: w.name,
+            in_use: w.in_use,
+            expires: w.expires.to_string(),
+            expired: w.expires <= now,
+        };
         let shown =
             |r: stockade_cluster::replicas::Replica| Shown { name: r.identity, ready: r.ready, observed: r.observed };
         Self {
@@ -58,6 +80,7 @@ impl From<Overview> for Status {
             replicas: replicas.into_iter().map(shown).collect(),
             validating_webhooks: validating,
             mutating_webhooks: mutating,
+            exceptions: exceptions.map(|all| all.into_iter().map(waived).collect()),
         }
     }
 }
@@ -75,6 +98,15 @@ impl Report for Status {
                 Some(count) => writeln!(out, "{count} {kind} webhooks registered")?,
                 None => writeln!(out, "no {kind} webhooks registered")?,
             }
+        }
+        for Waived { name, in_use, expires, expired } in self.exceptions.iter().flatten() {
+            let used = match (expired, in_use) {
+                (true, _) => "expired",
+                (false, Some(true)) => "in use",
+                (false, Some(false)) => "not in use",
+                (false, None) => "not judged yet",
+            };
+            writeln!(out, "exception {name}: {used}, until {expires}")?;
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! Exceptions tell whether they are needed: by what exists, and by requests.
 
+use std::process::Command;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use stockade_e2e::webhook::eventually;
+use stockade_e2e::webhook::{self, eventually};
 
 use super::{POLICIES, Scene};
 
@@ -96,4 +98,16 @@ fn exceptions_tell_whether_what_exists_or_a_request_needs_them() {
         "shop/asked": { "fail": 1, "pass": 0, "age": "expires soon" },
     });
     assert_eq!(found["exceptions"], expected, "{found}");
+
+    let mut status = Command::new(webhook::binary().unwrap());
+    status.args(["status", "--namespace", "stockade-system", "--kubeconfig"]).arg(scene.cluster.kubeconfig());
+    let told = String::from_utf8(status.output().unwrap().stdout).unwrap();
+    let listed: Vec<&str> = told.lines().filter(|line| line.starts_with("exception ")).collect();
+    let listed_soon = format!("exception shop/asked: in use, until {soon}");
+    let expected = [
+        "exception shop/passed: not in use, until 2099-01-01T00:00:00Z",
+        &listed_soon,
+        "exception shop/needed: in use, until 2099-01-01T00:00:00Z",
+    ];
+    assert_eq!(listed, expected, "{told}");
 }
