@@ -83,6 +83,11 @@ fn is_go_away(error: &hyper::Error) -> bool {
     source.is_some_and(|e| e.is_go_away() && e.reason() == Some(h2::Reason::NO_ERROR))
 }
 
+/// However long a caller is kept from running, its connection is not taken for an idle one; it ends with its next answer.
+fn patient() -> Limits {
+    Limits { drain_linger: Duration::from_secs(30), ..brief() }
+}
+
 async fn answered(seen: &Seen, at_least: usize) {
     while seen.answered.load(SeqCst) < at_least {
         seen.progress.notified().await;
@@ -92,7 +97,7 @@ async fn answered(seen: &Seen, at_least: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_under_load_fails_no_request() {
     for http2 in [false, true] {
-        let running = Running::start(Limits { drain_delay: Duration::from_millis(20), ..brief() }).await;
+        let running = Running::start(Limits { drain_delay: Duration::from_millis(20), ..patient() }).await;
         let seen = Arc::new(Seen::default());
         let callers: Vec<_> = (0..8)
             .map(|_| tokio::spawn(keep_calling(running.trust(), running.https, http2, Arc::clone(&seen))))
@@ -109,7 +114,7 @@ async fn shutdown_under_load_fails_no_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_swapped_under_load_fail_no_request_and_drop_no_connection() {
-    let running = Running::start(brief()).await;
+    let running = Running::start(patient()).await;
     let seen = Arc::new(Seen::default());
     let callers: Vec<_> = [false, false, true, true]
         .map(|http2| tokio::spawn(keep_calling(running.trust(), running.https, http2, Arc::clone(&seen))))

@@ -93,7 +93,7 @@ impl Reviewer for Scripted {
 fn probe(port: &str) -> std::io::Result<()> {
     let port = port.parse().map_err(std::io::Error::other)?;
     let mut stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.write_all(b"GET /livez HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
