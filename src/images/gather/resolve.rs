@@ -72,14 +72,18 @@ impl Inner {
         wanted: &Wanted,
     ) -> Vec<(&'p Repository, Held<Kept<Fetched>>)> {
         let Some((first, others)) = places.split_first() else { return Vec::new() };
-        let held = self.reference(first, wanted).await;
+        let held = self.reference(first, wanted, None).await;
+        // What others were told before is no answer to whether the registry answers them now.
+        let is_silent = matches!(held.value.result, Err(RegistryError::Unavailable { .. }));
+        let not_before = is_silent.then_some(held.made);
         let others = match &held.value.result {
             Ok(_) => Vec::new(),
             // Nobody sees more than somebody who is let in.
             Err(RegistryError::NotFound { .. }) => others.iter().filter(|p| !p.is_asked_as_nobody()).collect(),
             Err(_) => others.iter().collect(),
         };
-        let all = others.into_iter().map(|place| async move { (place, self.reference(place, wanted).await) });
+        let all =
+            others.into_iter().map(|place| async move { (place, self.reference(place, wanted, not_before).await) });
         let mut said = vec![(first, held)];
         said.extend(join_all(all).await);
         said
@@ -127,7 +131,7 @@ impl Inner {
         }
     }
 
-    async fn reference(&self, place: &Repository, wanted: &Wanted) -> Held<Kept<Fetched>> {
+    async fn reference(&self, place: &Repository, wanted: &Wanted, not_before: Option<Instant>) -> Held<Kept<Fetched>> {
         // Beside a digest a tag says nothing.
         let tag_or_digest = wanted.reference.digest().or(wanted.reference.tag()).unwrap_or_default();
         let key = reference_key(place, tag_or_digest);
@@ -153,7 +157,7 @@ impl Inner {
             }
             Kept::after(old, result, holds, bytes)
         };
-        self.caches.references.get_or(&key, None, make).await
+        self.caches.references.get_or(&key, not_before, make).await
     }
 }
 

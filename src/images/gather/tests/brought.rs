@@ -1,5 +1,7 @@
 //! What whoever makes a Pod brings, and cannot bring about by it: a policy may let pass what is unavailable.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::future::BoxFuture;
 
 use super::*;
@@ -108,6 +110,23 @@ async fn what_is_answered_to_a_pull_secret_alone_is_no_outage() {
             assert_eq!(is_told, user == "good", "{words}");
         }
     }
+}
+
+/// It turned somebody away a moment ago, and turns nobody away now.
+#[tokio::test]
+async fn a_registry_that_goes_away_is_an_outage_whatever_it_told_others_before() {
+    let is_away = Arc::new(AtomicBool::new(false));
+    let away = Arc::clone(&is_away);
+    let (registry, authority) =
+        closed(move |_, _| away.load(Ordering::SeqCst).then(|| Reply::status(503).header("retry-after", "60"))).await;
+    let secret = json!({"auths": {registry.host(): {"auth": STANDARD.encode("good:1")}}}).to_string();
+    let images = with_credentials(Secrets([("shop", secret)].into()));
+    let mine = wanted(&registry, ":1", &[&authority]);
+    let other = Wanted { credentials: in_namespace("other"), ..mine.clone() };
+    assert!(signed(&*gathered(&images, &other).await).starts_with("unauthorized: "));
+    is_away.store(true, Ordering::SeqCst);
+    let words = signed(&*gathered(&images, &mine).await).replace(&registry.host(), "HOST");
+    assert_eq!(words, "unavailable: GET http://HOST/v2/app/manifests/1: answered 503");
 }
 
 #[tokio::test]
