@@ -397,7 +397,7 @@ pub struct DefaultDeny {
     pub egress: bool,
 }
 
-/// `rollout` of an AdmissionPolicy: where its actions are already in force. What is in no stage is only audited.
+/// `rollout` of a policy of an own kind: where its actions are already in force. What is in no stage is only audited.
 #[derive(Debug, Clone, Default)]
 pub struct Rollout {
     /// Where Deny denies.

@@ -46,13 +46,13 @@ pub struct PolicySource {
     pub failure_policy: FailurePolicy,
     /// Whether mutations run again.
     pub reinvocation: ReinvocationPolicy,
-    /// Actions and params of an AdmissionPolicy, which is its own binding.
+    /// Actions and params of a policy of an own kind, which is its own binding.
     pub inline: Option<InlineBinding>,
-    /// Groups of namespaces in which alone it is about anything; an AdmissionPolicy's.
+    /// Groups of namespaces in which alone it is about anything; of the own kinds.
     pub namespace_groups: Vec<Reference>,
-    /// Where its actions are in force already; an AdmissionPolicy's.
+    /// Where its actions are in force already; of the own kinds.
     pub rollout: Option<Rollout>,
-    /// Name of the AdmissionPolicy beside which it is judged silently.
+    /// Name of the policy beside which it is judged silently.
     pub shadow_of: Option<Reference>,
     /// See [`crate::compiled::Policy::revision`].
     pub revision: u64,

@@ -67,6 +67,9 @@ impl Compiler<'_> {
             return None;
         }
         let reads = reads::of_policy(source, self.diagnostics);
+        if image_questions.is_none() {
+            questions::warn_of_no_effect(source, self.diagnostics);
+        }
         Some(Policy {
             name: source.name.as_str().into(),
             flavour: source.flavour,

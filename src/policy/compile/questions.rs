@@ -38,6 +38,24 @@ pub(super) fn of_policy(source: &PolicySource, diagnostics: &mut Diagnostics) ->
     (!found.is_empty()).then(|| questions(&found, &source.trust))
 }
 
+/// Warns of what a policy declares that asks nothing: it is a mistake, or was left behind.
+pub(super) fn warn_of_no_effect(source: &PolicySource, diagnostics: &mut Diagnostics) {
+    if source.flavour != Flavour::Admission {
+        return;
+    }
+    let ImageTrust { authorities, attestations, registries } = &source.trust;
+    let declared = [
+        ("authorities", authorities.is_empty()),
+        ("attestations", attestations.is_empty()),
+        ("registries", registries.is_empty()),
+    ];
+    if let Some((field, _)) = declared.into_iter().find(|(_, is_empty)| !is_empty) {
+        let message = "has no effect: no expression asks about images";
+        let d = Diagnostic::at(Severity::Warning, &source.file, source.name_span, message);
+        diagnostics.push(d.field(&format!("spec.{field}")).help("ask with `images.added(object, oldObject)`"));
+    }
+}
+
 /// One call of the library.
 enum Question {
     /// Of images by an object or a reference.

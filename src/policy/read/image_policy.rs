@@ -19,8 +19,8 @@
 //!   digest: {mutate: true, required: false, except: {namespaceSelector: {…}}}   # tag → tag@sha256:…
 //!   registries: […]                               # mirrors, own certificates, plain HTTP
 //!   matchConstraints: {…}                         # default: Pods and all that make them, CREATE and UPDATE
-//!   # actions, matchConditions, variables, failurePolicy, namespaceGroups, title, category, severity, description and
-//!   # remediation are those of an AdmissionPolicy
+//!   # actions, matchConditions, variables, failurePolicy, namespaceGroups, rollout, shadowOf, title, category, severity,
+//!   # description and remediation are those of an AdmissionPolicy
 //! ```
 //!
 //! Globs are those of [`crate::images::ImageGlob`]. A policy without authorities needs a digest rule.

@@ -1,4 +1,4 @@
-//! `rollout` of an AdmissionPolicy: where Deny is in force already.
+//! `rollout` of an AdmissionPolicy or ImagePolicy: where Deny is in force already.
 //!
 //! ```yaml
 //! rollout:

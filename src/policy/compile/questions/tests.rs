@@ -106,6 +106,14 @@ fn facts_have_types_and_only_an_admission_policy_asks_for_them() {
 }
 
 #[test]
+fn what_is_declared_and_not_asked_for_is_warned_of() {
+    let mut sources = PolicySources::default();
+    sources.add("p.yaml", &policy(&["1 == 1"]), true);
+    let told = compile(&sources, Options::default()).unwrap().diagnostics.to_string();
+    assert!(told.starts_with("warning: spec.authorities: has no effect: no expression asks about images"), "{told}");
+}
+
+#[test]
 fn what_is_attested_needs_somebody_who_may_have_signed() {
     let text = policy(&["1 == 1"]);
     let without =

@@ -146,6 +146,11 @@ fn two_policies_say_the_same_of_a_registry() {
         )
     };
     assert!(compiled(&[saying("a", true), saying("b", true)]).is_ok());
+    // So does one whose expressions ask.
+    let asking = "apiVersion: stockade.dev/v1alpha1\nkind: AdmissionPolicy\nmetadata: {name: c}\nspec:\n  matchConstraints: {}\n  \
+                  validations: [{expression: 'true'}]\n  registries: [{host: registry.example.com}]\n";
+    let told = faults(&[saying("a", true), asking.to_owned()]);
+    assert!(told.contains("other settings of registry \"registry.example.com\" are in ImagePolicy \"a\""), "{told}");
     insta::assert_snapshot!(faults(&[saying("a", true), saying("b", false)]), @r#"
     error: spec.registries[0].host: other settings of registry "registry.example.com" are in ImagePolicy "a" (0.yaml:7:23)
     = help: all policies must say the same of a registry, or only one of them anything
