@@ -21,6 +21,8 @@ mod tests;
 
 /// Longest wait for one object; a request for an admission has ten seconds in all.
 const TIME: Duration = Duration::from_secs(2);
+/// HTTP 403.
+const FORBIDDEN: u16 = 403;
 /// Most pull secrets of one service account that are read.
 const MAX_PULL_SECRETS: usize = 16;
 /// Types of Secrets that hold a Docker configuration, with the key that holds it. The older form has no other place here.
@@ -91,7 +93,11 @@ impl PullSecrets {
         if names.is_empty() {
             let of = format!("ServiceAccount {}/{}", asked.namespace, asked.service_account);
             let account = read_if_any::<ServiceAccount>(&self.client, &asked.namespace, &asked.service_account).await;
-            let account = account.map_err(|why| unreadable(&of, &why))?;
+            let account = match account {
+                // Where we are not let read, an image that needs no pull secret is looked at all the same.
+                Err(NotRead::Forbidden(_)) => None,
+                account => account.map_err(|why| unreadable(&of, &why))?,
+            };
             let secrets = account.and_then(|a| a.image_pull_secrets).unwrap_or_default();
             names.extend(secrets.into_iter().map(|s| Arc::from(s.name)).take(MAX_PULL_SECRETS));
         }
@@ -118,7 +124,7 @@ impl CredentialSource for PullSecrets {
                 let data =
                     secret.data.as_ref().filter(|_| secret.type_.as_deref() == Some(kind)).and_then(|d| d.get(key));
                 let Some(data) = data else { continue };
-                let config = DockerConfig::of_secret(&data.0).map_err(|why| unreadable(&of, &why.to_string()))?;
+                let config = DockerConfig::of_secret(&data.0).map_err(|why| unreadable(&of, &why))?;
                 configs.push(Arc::new(config));
             }
             Ok(configs)
@@ -127,8 +133,19 @@ impl CredentialSource for PullSecrets {
     }
 }
 
-fn unreadable(of: &str, why: &str) -> NoCredentials {
-    NoCredentials::Unreadable { of: of.into(), why: why.into() }
+/// Why an object could not be read.
+#[derive(Debug, thiserror::Error)]
+enum NotRead {
+    /// The permissions of this process do not allow it.
+    #[error("the API server says: {0}")]
+    Forbidden(String),
+    /// Anything else that the API server says, or that it says nothing.
+    #[error("{0}")]
+    Other(String),
+}
+
+fn unreadable(of: &str, why: &dyn std::fmt::Display) -> NoCredentials {
+    NoCredentials::Unreadable { of: of.into(), why: why.to_string().into() }
 }
 
 /// One object; why not, in words.
@@ -139,10 +156,11 @@ where
         + serde::de::DeserializeOwned
         + std::fmt::Debug,
 {
-    read_if_any(client, namespace, name).await?.ok_or_else(|| "does not exist".to_owned())
+    let found = read_if_any(client, namespace, name).await.map_err(|why| why.to_string())?;
+    found.ok_or_else(|| "does not exist".to_owned())
 }
 
-async fn read_if_any<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, String>
+async fn read_if_any<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, NotRead>
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -152,8 +170,9 @@ where
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     match timeout(TIME, api.get_opt(name)).await {
         Ok(Ok(found)) => Ok(found),
-        Ok(Err(kube::Error::Api(status))) => Err(format!("the API server says: {}", status.message)),
-        Ok(Err(_)) => Err("the API server could not be asked".to_owned()),
-        Err(_) => Err("the API server did not answer in time".to_owned()),
+        Ok(Err(kube::Error::Api(status))) if status.code == FORBIDDEN => Err(NotRead::Forbidden(status.message)),
+        Ok(Err(kube::Error::Api(status))) => Err(NotRead::Other(format!("the API server says: {}", status.message))),
+        Ok(Err(_)) => Err(NotRead::Other("the API server could not be asked".to_owned())),
+        Err(_) => Err(NotRead::Other("the API server did not answer in time".to_owned())),
     }
 }
