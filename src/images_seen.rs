@@ -4,21 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use prometheus_client::registry::Registry;
 use stockade_engine::decision::Decision;
 use stockade_engine::facts::ClusterFacts;
-use stockade_engine::images::{Evidence, ImageFacts as _, Wanted, WithImages};
-use stockade_images::Images;
+use stockade_engine::images::{Evidence, WithImages};
 use stockade_images::credentials::{CredentialSource, DockerConfigFile};
 use stockade_images::gather::{MemberSource, NoCluster};
+use stockade_images::{Images, InHand};
 use tokio::runtime::Runtime;
-use tokio::time::Instant;
 
 /// Time for the images of one object. A webhook has less; somebody at a terminal waits for an answer.
 const TIME: Duration = Duration::from_secs(30);
-/// Most times that one object is decided: what is pinned is wanted by its digest, once.
-const MAX_DECISIONS: usize = 4;
 
 /// What a webhook knows of images.
 pub(crate) fn remembered(
@@ -53,29 +50,21 @@ impl Looker {
         Ok(Self { images, runtime: runtime.context("starting a thread")? })
     }
 
-    /// Decides, and again with what was wanted looked at, until nothing is.
+    /// Decides by what is found of images. Gives what was found too.
     ///
     /// # Errors
-    /// The decision cannot be made, or never ends to want something.
+    /// The decision cannot be made.
     pub(crate) fn decide(
         &self,
         facts: &dyn ClusterFacts,
         decide: impl Fn(&dyn ClusterFacts) -> Result<Decision>,
     ) -> Result<(Decision, Vec<Arc<Evidence>>)> {
-        let facts = WithImages { facts, images: &self.images };
-        let mut seen = Vec::new();
-        for _ in 0..MAX_DECISIONS {
-            let decision = decide(&facts)?;
-            if decision.wanted.is_empty() {
-                return Ok((decision, seen));
-            }
-            seen.extend(self.look(&decision.wanted));
-        }
-        bail!("what was looked at did not hold as long as the decision took: try again");
-    }
-
-    fn look(&self, wanted: &[Wanted]) -> Vec<Arc<Evidence>> {
-        self.runtime.block_on(self.images.gather(wanted.to_vec(), Instant::now() + TIME));
-        wanted.iter().filter_map(|wanted| self.images.evidence(wanted)).collect()
+        let judge = |in_hand: &InHand| {
+            let mut decision = decide(&WithImages { facts, images: in_hand });
+            let wanted = decision.as_mut().map(|d| std::mem::take(&mut d.wanted)).unwrap_or_default();
+            (decision, wanted)
+        };
+        let (decision, in_hand) = self.runtime.block_on(InHand::settled(&self.images, TIME, judge));
+        Ok((decision?, in_hand.into_found()))
     }
 }

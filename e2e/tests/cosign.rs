@@ -9,7 +9,7 @@ use stockade_e2e::cosign::{Cosign, EMAIL, ISSUER, Stored};
 use stockade_e2e::registry::Registry;
 use stockade_e2e::tools;
 use stockade_e2e::webhook::WITHIN;
-use stockade_engine::images::{Answer, Credentials, Evidence, ImageFacts as _, Wanted};
+use stockade_engine::images::{Answer, Credentials, Evidence, Wanted};
 use stockade_images::Images;
 use stockade_images::credentials::{CredentialSource, DockerConfigFile};
 use stockade_images::gather::NoCluster;
@@ -152,7 +152,6 @@ fn gathered(cosign: &Cosign, wanted: &Wanted) -> Arc<Evidence> {
     runtime.block_on(async {
         let file: Arc<dyn CredentialSource> = Arc::new(DockerConfigFile::new(cosign.docker_config()));
         let images = Images::new(vec![file], Arc::new(NoCluster), &mut Default::default());
-        images.gather(vec![wanted.clone()], tokio::time::Instant::now() + WITHIN).await;
-        images.evidence(wanted).unwrap()
+        images.gather(vec![wanted.clone()], tokio::time::Instant::now() + WITHIN).await.remove(0)
     })
 }

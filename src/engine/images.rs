@@ -28,8 +28,6 @@ pub const MAX_PLATFORMS: usize = 32;
 pub trait ImageFacts: Sync {
     /// What is known now, without any I/O; it covers all that is wanted. None: nobody has looked yet, or what is known
     /// is too old.
-    ///
-    /// Once what is wanted was gathered this always has an answer: [`Answer::Unavailable`] when time ran out.
     fn evidence(&self, wanted: &Wanted) -> Option<Arc<Evidence>>;
 }
 
@@ -234,6 +232,14 @@ impl Wanted {
 // === impl Evidence ===
 
 impl Evidence {
+    /// Whether something of it could not be found out: it may be another time.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.digest, Resolved::Unavailable(_))
+            || self.signatures.iter().any(|(_, answer)| answer.is_unavailable())
+            || self.attestations.iter().any(|(_, _, answer)| answer.is_unavailable())
+            || self.details.as_ref().is_some_and(Answer::is_unavailable)
+    }
+
     /// The answer for an authority; none when it was not asked for.
     pub fn signed_by(&self, authority: AuthorityId) -> Option<&Answer<Vec<Signer>>> {
         self.signatures.iter().find(|(id, _)| *id == authority).map(|(_, answer)| answer)

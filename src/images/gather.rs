@@ -36,14 +36,15 @@ mod tests;
 
 pub use authorities::{MemberSource, NoCluster, NoMember};
 
-use self::caches::{Caches, EVIDENCE_HOLDS, Key, KeyOf, LATE_HOLDS, Verdict};
+pub(crate) use self::caches::Key;
+use self::caches::{Caches, EVIDENCE_HOLDS, KeyOf, Verdict};
 use self::judge::{MAX_ALL_IN_HAND_KIB, MAX_IN_HAND_KIB_OF_ONE, Sought};
 use self::metrics::Metrics;
 use self::resolve::Image;
 use crate::credentials::CredentialSource;
 use crate::expiring::{Held, Made};
 use crate::registry::{MAX_MANIFEST_BYTES, RegistryClient, parse_manifest};
-use crate::shares::Shares;
+use crate::shares::{Places, Shares};
 
 /// Most images that are looked at, or waited for, at a time. Of more, requests are told at once that nobody knows.
 const MAX_TASKS: usize = 1_024;
@@ -59,7 +60,7 @@ const MAX_MANIFESTS_KIB: usize = 64 << 10;
 const _: () = assert!(2 * MAX_MANIFEST_BYTES <= (MAX_MANIFESTS_KIB / 4) << 10);
 /// Most bytes of evidence about one image. A fourth of its cache holds it: what was found out and cannot be remembered
 /// would never be an answer.
-const MAX_BYTES: usize = caches::MAX_EVIDENCE_BYTES / 5;
+pub(crate) const MAX_BYTES: usize = caches::MAX_EVIDENCE_BYTES / 5;
 
 /// Looks at images, and remembers. Clones share what is remembered.
 #[derive(Clone)]
@@ -105,48 +106,53 @@ impl Images {
         }))
     }
 
-    /// Finds out what is wanted, all images at once. Ends at the deadline at the latest; from then on
-    /// [`ImageFacts::evidence`] has an answer for each, for some seconds at least. Must run on a Tokio runtime.
-    pub async fn gather(&self, wanted: Vec<Wanted>, deadline: Instant) {
-        let all = wanted.into_iter().map(|wanted| self.gather_one(wanted, deadline));
-        join_all(all).await;
+    /// Finds out what is wanted, all images at once, and gives it in order. Ends at the deadline at the latest. Must run on
+    /// a Tokio runtime.
+    pub async fn gather(&self, wanted: Vec<Wanted>, deadline: Instant) -> Vec<Arc<Evidence>> {
+        let all = wanted.into_iter().map(|wanted| async {
+            let wanted = Arc::new(wanted);
+            let found = match self.0.tasks.try_take(&wanted.credentials.namespace) {
+                Some(place) => self.look(&wanted, place, deadline).await,
+                None => Err("too many images are looked at right now; try again"),
+            };
+            found.unwrap_or_else(|why| self.late(&wanted, why))
+        });
+        join_all(all).await
     }
 
-    async fn gather_one(&self, wanted: Wanted, deadline: Instant) {
-        let (key, wanted) = (key(&wanted), Arc::new(wanted));
-        let why = match self.0.tasks.try_take(&wanted.credentials.namespace) {
-            None => "too many images are looked at right now; try again".to_owned(),
-            Some(place) => {
-                let (inner, wanted) = (Arc::clone(&self.0), Arc::clone(&wanted));
-                let task = tokio::spawn(async move {
-                    inner.caches.evidence.get_or(&key, None, |_| inner.look(&wanted)).await;
-                    drop(place);
-                });
-                match tokio::time::timeout_at(deadline, task).await {
-                    Ok(Ok(())) => return,
-                    Ok(Err(broken)) => {
-                        tracing::error!(error = %broken, "looking at an image broke off");
-                        "looking at it broke off; Stockade's log says where".to_owned()
-                    }
-                    Err(_) => {
-                        "the registry did not tell within the time of the request; it is still being asked".into()
-                    }
-                }
+    /// The evidence, or why there is none.
+    async fn look(
+        &self,
+        wanted: &Arc<Wanted>,
+        place: Places,
+        deadline: Instant,
+    ) -> Result<Arc<Evidence>, &'static str> {
+        let (inner, asked) = (Arc::clone(&self.0), Arc::clone(wanted));
+        let task = tokio::spawn(async move {
+            let held = inner.caches.evidence.get_or(&key(&asked), None, |_| inner.look(&asked)).await;
+            drop(place);
+            held.value
+        });
+        match tokio::time::timeout_at(deadline, task).await {
+            Ok(Ok(evidence)) => Ok(evidence),
+            Ok(Err(broken)) => {
+                tracing::error!(error = %broken, "looking at an image broke off");
+                Err("looking at it broke off; Stockade's log says where")
             }
-        };
+            Err(_) => Err("the registry did not tell within the time of the request; it is still being asked"),
+        }
+    }
+
+    /// What is told in the place of evidence that did not come. To whoever asked alone: it is no answer about the image.
+    fn late(&self, wanted: &Wanted, why: &str) -> Arc<Evidence> {
         self.0.metrics.late();
-        self.0
-            .caches
-            .late
-            .insert(key, Made { value: Arc::new(unfinished(&wanted, &why)), holds: LATE_HOLDS, bytes: 2 << 10 });
+        Arc::new(unfinished(wanted, why))
     }
 }
 
 impl ImageFacts for Images {
     fn evidence(&self, wanted: &Wanted) -> Option<Arc<Evidence>> {
-        let key = key(wanted);
-        let caches = &self.0.caches;
-        caches.evidence.get(&key).or_else(|| caches.late.get(&key)).map(|held| held.value)
+        self.0.caches.evidence.get(&key(wanted)).map(|held| held.value)
     }
 }
 
@@ -241,7 +247,7 @@ fn map<T, U>(answer: Answer<Vec<T>>, each: impl Fn(T) -> Option<U>) -> Answer<Ve
 
 /// What is told of an image for which there was no time, or no place. Whoever asks may have brought that about, by the
 /// number or the kind of images.
-fn unfinished(wanted: &Wanted, why: &str) -> Evidence {
+pub(crate) fn unfinished(wanted: &Wanted, why: &str) -> Evidence {
     without_image(wanted, Resolved::Unavailable(Unseen::unfinished(why)))
 }
 
@@ -290,7 +296,7 @@ fn statement_bytes(evidence: &Evidence) -> usize {
 }
 
 /// About what evidence has on the heap.
-fn evidence_bytes(evidence: &Evidence) -> usize {
+pub(crate) fn evidence_bytes(evidence: &Evidence) -> usize {
     let platform = |p: &Platform| {
         let texts = p.entrypoint.iter().chain(&p.command).map(String::len).sum::<usize>();
         512 + texts + p.labels.iter().map(|(k, v)| 64 + k.len() + v.len()).sum::<usize>()
@@ -304,7 +310,7 @@ fn evidence_bytes(evidence: &Evidence) -> usize {
 }
 
 /// All that decides what evidence says. Settings of registries are left out: see `caches`.
-fn key(wanted: &Wanted) -> Key {
+pub(crate) fn key(wanted: &Wanted) -> Key {
     let authorities = |key: KeyOf, all: &[Arc<Authority>]| all.iter().fold(key.count(all.len()), |k, a| k.and(a.id.0));
     let Wanted { reference, authorities: signers, attestations, details, registry: _, credentials } = wanted;
     let mut key = authorities(KeyOf::new().and(reference.as_str()), signers).count(attestations.len());

@@ -31,6 +31,8 @@ pub(crate) struct PolicyMetrics {
     current: Gauge,
     /// Time spent in all policies of one request.
     pub(crate) execution: AtomicHistogram,
+    /// Requests whose images were not looked at.
+    pub(crate) looks_shed: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,6 +96,11 @@ impl PolicyMetrics {
                 "1 when the newest policies are in force, 0 when they were refused and the last good ones stay",
             ),
             execution,
+            looks_shed: registered(
+                registry,
+                "stockade_image_looks_shed",
+                "Requests that were judged without looking at their images, because too many wait for registries",
+            ),
             names: Arc::default(),
         }
     }

@@ -29,9 +29,6 @@ use crate::reviewer::{BadReview, Looking, Outcome, Review, Reviewed, Verb};
 use crate::shared::{Phase, Shared};
 use crate::timeout;
 
-/// Most times that one request is reviewed: policies may change while something is looked at, and want more.
-const MAX_LOOKS: usize = 4;
-
 /// When a request's headers were complete.
 #[derive(Debug, Clone, Copy)]
 struct Arrived(Instant);
@@ -142,20 +139,18 @@ fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// Has the request reviewed, again after what it needs was looked at.
 async fn answer_in_time(shared: &Shared, verb: Verb, body: &[u8], deadline: Instant) -> Answer {
-    for _ in 0..MAX_LOOKS {
-        let looking = match decide(shared, verb, body, deadline) {
+    let first = |body: &[u8]| shared.reviewer.review(verb, body, deadline.into_std());
+    let mut step = decide(shared, verb, body, deadline, first);
+    loop {
+        let looking = match step {
             Step::Answer(answer) => return answer,
             Step::Look(looking) => looking,
         };
-        // Who waits for others must not keep all the rest from being answered.
-        let Ok(_permit) = shared.looking.try_acquire() else {
-            return refuse(shared, &Refusal::Shed(Shed::Looking));
+        let Ok(again) = tokio::time::timeout_at(deadline, looking).await else {
+            return refuse(shared, &Refusal::Shed(Shed::Late));
         };
-        if tokio::time::timeout_at(deadline, looking).await.is_err() {
-            break;
-        }
+        step = decide(shared, verb, body, deadline, again);
     }
-    refuse(shared, &Refusal::Shed(Shed::Late))
 }
 
 /// What becomes of a request next.
@@ -171,13 +166,19 @@ impl From<Answer> for Step {
 }
 
 /// Has the request reviewed, here and now.
-fn decide(shared: &Shared, verb: Verb, body: &[u8], deadline: Instant) -> Step {
+fn decide(
+    shared: &Shared,
+    verb: Verb,
+    body: &[u8],
+    deadline: Instant,
+    review: impl FnOnce(&[u8]) -> Result<Review, BadReview>,
+) -> Step {
     let started = Instant::now();
     if started >= deadline {
         return refuse(shared, &Refusal::Shed(Shed::Late)).into();
     }
     // What a panic leaves behind is dropped with the stack; the reviewer's shared state is immutable or its own care.
-    let result = catch_unwind(AssertUnwindSafe(|| shared.reviewer.review(verb, body, deadline.into_std())));
+    let result = catch_unwind(AssertUnwindSafe(|| review(body)));
     let result = match result {
         Ok(Ok(Review::Later(looking))) => return Step::Look(looking),
         Ok(Ok(Review::Answered(reviewed))) => Ok(Ok(reviewed)),

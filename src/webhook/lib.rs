@@ -70,6 +70,6 @@ pub use certs::{CertError, CertificateFacts, Certificates, Folder, MintOptions};
 pub use handlers::AdmissionService;
 pub use metrics::{AtomicHistogram, Metrics, registered};
 pub use plain::serve_plain;
-pub use reviewer::{BadReview, Looking, Outcome, Readiness, Review, Reviewed, Reviewer, Verb};
+pub use reviewer::{Again, BadReview, Looking, Outcome, Readiness, Review, Reviewed, Reviewer, Verb};
 pub use server::{Bound, Builder, Ended, Server};
 pub use shared::Limits;

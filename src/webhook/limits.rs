@@ -23,8 +23,13 @@ pub const MAX_BUFFERED_BYTES: usize = 64 << 20;
 pub const MAX_IN_FLIGHT: usize = 256;
 
 /// Requests that wait for something to be looked at, a registry for one: half of [`MAX_IN_FLIGHT`], so that one that
-/// hangs leaves the other half to requests that need no registry.
+/// hangs leaves the other half to requests that need no registry. Of more than that a [`crate::Reviewer`] judges without
+/// looking.
 pub const MAX_LOOKING: usize = MAX_IN_FLIGHT / 2;
+
+/// Those of one namespace among them: half, so that one whose images are at a registry that hangs leaves the rest to
+/// others.
+pub const MAX_LOOKING_OF_ONE: usize = MAX_LOOKING / 2;
 
 /// Open TLS connections. An API server needs one over HTTP/2 and one per concurrent request over HTTP/1.1.
 pub const MAX_CONNECTIONS: usize = 1024;

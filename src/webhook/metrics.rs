@@ -69,11 +69,9 @@ pub(crate) enum Shed {
     Late,
     /// Too many connections.
     Connections,
-    /// Too many requests wait for something to be looked at.
-    Looking,
 }
 
-const SHED: [&str; 5] = ["in_flight", "memory", "late", "connections", "looking"];
+const SHED: [&str; 4] = ["in_flight", "memory", "late", "connections"];
 
 /// Why a TLS connection did not come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

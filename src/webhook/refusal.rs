@@ -31,7 +31,6 @@ pub(crate) enum Refusal {
 fn load(why: &Shed) -> &'static str {
     match why {
         Shed::Late => "the time for this request was over before its turn came",
-        Shed::Looking => "too many requests wait for registries at this moment; try again",
         Shed::InFlight | Shed::Memory | Shed::Connections => "too many requests at this moment; try again",
     }
 }

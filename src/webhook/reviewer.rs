@@ -39,12 +39,17 @@ pub enum Review {
     /// It is answered.
     Answered(Reviewed),
     /// Something has to be looked at first, which takes its time: await this, outside of any thread's turn, and review
-    /// again. It ends before the deadline, whatever it finds; nothing is admitted meanwhile.
+    /// again. It ends before the deadline, whatever it finds; nothing is admitted meanwhile. That only so many requests
+    /// wait ([`crate::limits::MAX_LOOKING`]), and none for ever, is for the reviewer to see to: of more it judges without
+    /// looking, as its policies have it.
     Later(Looking),
 }
 
 /// Looks at what a review needs.
-pub type Looking = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Looking = Pin<Box<dyn Future<Output = Again> + Send>>;
+
+/// Reviews the same body again, with what was found.
+pub type Again = Box<dyn FnOnce(&[u8]) -> Result<Review, BadReview> + Send>;
 
 impl From<Reviewed> for Review {
     fn from(reviewed: Reviewed) -> Self {

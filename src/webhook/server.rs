@@ -11,7 +11,6 @@ use futures_util::FutureExt as _;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::body::Budget;
@@ -19,7 +18,7 @@ use crate::certs::{Certificates, Folder, MintOptions, unix_now};
 use crate::connection::{self, Protocol};
 use crate::handlers::{self, AdmissionService};
 use crate::handshake;
-use crate::limits::{MAX_LOOKING, MAX_PLAIN_CONNECTIONS};
+use crate::limits::MAX_PLAIN_CONNECTIONS;
 use crate::metrics::{Metrics, Shed};
 use crate::reviewer::Reviewer;
 use crate::shared::{Lifecycle, Limits, Shared};
@@ -98,7 +97,6 @@ impl Builder {
             certificates,
             limits: self.limits,
             bodies: Budget::new(self.limits.max_buffered_bytes),
-            looking: Semaphore::new(MAX_LOOKING),
             lifecycle: Lifecycle::default(),
         };
         Server { shared: Arc::new(shared), renewal: self.renewal }

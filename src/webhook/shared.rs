@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Budget;
@@ -22,8 +21,6 @@ pub(crate) struct Shared {
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) limits: Limits,
     pub(crate) bodies: Budget,
-    /// Places for requests that wait for something to be looked at.
-    pub(crate) looking: Semaphore,
     pub(crate) lifecycle: Lifecycle,
 }
 

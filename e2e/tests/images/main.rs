@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use stockade_e2e::registry::Registry;
 use stockade_e2e::tools;
 use stockade_e2e::webhook::WITHIN;
-use stockade_engine::images::{Answer, Credentials, Evidence, ImageFacts, Resolved, Wanted};
+use stockade_engine::images::{Answer, Credentials, Evidence, Resolved, Wanted};
 use stockade_images::Images;
 use stockade_images::credentials::{CredentialSource, DockerConfig, NoCredentials};
 use stockade_images::gather::NoCluster;
@@ -166,8 +166,7 @@ fn wanted(registry: &Registry, image: &str, key: &Key) -> Wanted {
 }
 
 async fn gather(images: &Images, wanted: &Wanted) -> Arc<Evidence> {
-    images.gather(vec![wanted.clone()], Instant::now() + WITHIN).await;
-    images.evidence(wanted).unwrap()
+    images.gather(vec![wanted.clone()], Instant::now() + WITHIN).await.remove(0)
 }
 
 fn images(registry: &Registry) -> Images {

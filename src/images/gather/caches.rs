@@ -11,6 +11,8 @@
 //! | anything that is not there, or that nobody is let in to | | 5 s |
 //! | anything unavailable | | 1 s, 2 s, 4 s, 5 s; as long as the registry asks for, at most 30 s |
 //!
+//! That time or places ran out is remembered nowhere: it is told to who asked (`in_hand`), and says nothing of an image.
+//!
 //! Credentials are in all keys of what comes from a registry: who may not pull an image learns nothing of it, and what was
 //! told to one who may not, "unauthorized" or that there are no signatures, is told to nobody else. Settings of registries are in no key: all
 //! policies say the same of a host, and a change of that counts within the minute.
@@ -43,8 +45,6 @@ const NOT_FOUND_HOLDS: Duration = Duration::from_secs(5);
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 /// How long evidence holds at most: changes of keys, roots, registries' settings count after that.
 pub(super) const EVIDENCE_HOLDS: Duration = Duration::from_secs(60);
-/// How long the answer holds that time ran out. Long enough for the request to be decided, short enough to look again.
-pub(super) const LATE_HOLDS: Duration = Duration::from_secs(2);
 
 const MIB: usize = 1 << 20;
 /// Bytes of evidence: tens of thousands of images that are signed, hundreds with a bill of materials each.
@@ -59,11 +59,9 @@ const MAX_REFERENCE_BYTES: usize = 16 * MIB;
 const MAX_LISTING_BYTES: usize = 8 * MIB;
 /// Bytes of authorities: each has a trusted root of some hundred kilobytes at most.
 const MAX_AUTHORITY_BYTES: usize = 16 * MIB;
-/// Bytes of late answers.
-const MAX_LATE_BYTES: usize = 2 * MIB;
 
 /// SHA-256 of all that a value depends on.
-pub(super) type Key = [u8; 32];
+pub(crate) type Key = [u8; 32];
 
 /// Something from a registry, and how often in a row it could not be had.
 #[derive(Debug, Clone)]
@@ -87,7 +85,6 @@ pub(super) struct Caches {
     pub(super) authorities: Expiring<AuthorityId, ReadAuthority>,
     pub(super) verdicts: Expiring<Key, Verdict>,
     pub(super) evidence: Expiring<Key, Arc<Evidence>>,
-    pub(super) late: Expiring<Key, Arc<Evidence>>,
 }
 
 /// Makes a key of parts; where one ends and the next begins counts.
@@ -104,7 +101,6 @@ impl Caches {
             authorities: Expiring::new(MAX_AUTHORITY_BYTES, metrics.cache("authorities")),
             verdicts: Expiring::new(MAX_VERDICT_BYTES, metrics.cache("verdicts")),
             evidence: Expiring::new(MAX_EVIDENCE_BYTES, metrics.cache("evidence")),
-            late: Expiring::new(MAX_LATE_BYTES, metrics.cache("late")),
         }
     }
 }

@@ -182,8 +182,7 @@ fn in_namespace(name: &str) -> Credentials {
 }
 
 async fn gathered(images: &Images, wanted: &Wanted) -> Arc<Evidence> {
-    images.gather(vec![wanted.clone()], Instant::now() + Duration::from_secs(20)).await;
-    images.evidence(wanted).unwrap()
+    images.gather(vec![wanted.clone()], Instant::now() + Duration::from_secs(20)).await.remove(0)
 }
 
 /// `verified`, or an answer's name and words, for the first authority.

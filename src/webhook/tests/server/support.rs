@@ -5,8 +5,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
@@ -21,7 +19,7 @@ use serde_json::{Value, json};
 use stockade_cel::Symbols;
 use stockade_webhook::review::{self, AdmissionResponse, Status};
 use stockade_webhook::{
-    BadReview, Certificates, Ended, Folder, Limits, Metrics, MintOptions, Outcome, Readiness, Review, Reviewed,
+    Again, BadReview, Certificates, Ended, Folder, Limits, Metrics, MintOptions, Outcome, Readiness, Review, Reviewed,
     Reviewer, Server, Verb,
 };
 use tempfile::TempDir;
@@ -36,13 +34,13 @@ use tokio_rustls::client::TlsStream;
 /// first, `blind` what nobody finds.
 pub(crate) struct Scripted {
     symbols: Symbols,
-    looked: Arc<AtomicBool>,
+    has_looked: bool,
 }
 
 impl Scripted {
     pub(crate) fn new() -> Self {
         listen();
-        Self { symbols: Symbols::new(), looked: Arc::default() }
+        Self { symbols: Symbols::new(), has_looked: false }
     }
 }
 
@@ -62,9 +60,10 @@ impl Reviewer for Scripted {
                     Outcome::Denied
                 }
                 "blind" => return Ok(Review::Later(Box::pin(std::future::pending()))),
-                "look" if !self.looked.load(SeqCst) => {
-                    let looked = Arc::clone(&self.looked);
-                    return Ok(Review::Later(Box::pin(async move { looked.store(true, SeqCst) })));
+                "look" if !self.has_looked => {
+                    let me = Self { has_looked: true, ..Self::new() };
+                    let again = move |body: &[u8]| me.review(Verb::Validate, body, Instant::now());
+                    return Ok(Review::Later(Box::pin(async move { Box::new(again) as Again })));
                 }
                 "mutate" => {
                     response.patch = Some(br#"[{"op":"remove","path":"/spec"}]"#);
