@@ -122,17 +122,13 @@ fn text(value: Option<Value<'_>>) -> Result<String, NotReadable> {
     value.and_then(Value::as_str).map(str::to_owned).ok_or(NotReadable::MalformedSelector)
 }
 
-/// Whether a NetworkPolicy is about a direction. Without policyTypes it is about ingress, and about egress when it
-/// has egress rules.
+/// Whether a NetworkPolicy is about a direction.
 pub fn isolates(policy: Value<'_>, direction: Direction) -> bool {
     let types = policy.path(&["spec", "policyTypes"]).and_then(Value::as_list).unwrap_or(&[]);
-    if types.is_empty() {
-        return match direction {
-            Direction::Ingress => true,
-            Direction::Egress => !rules(policy, direction).is_empty(),
-        };
-    }
-    types.iter().any(|t| t.as_str() == Some(direction.name()))
+    let named = |t: &Value<'_>| Direction::ALL.into_iter().find(|d| t.as_str() == Some(d.name()));
+    let given: Vec<Direction> = types.iter().filter_map(named).collect();
+    let given = (!types.is_empty()).then_some(given.as_slice());
+    direction.is_isolated_by(given, !rules(policy, Direction::Egress).is_empty())
 }
 
 /// Whether a NetworkPolicy that isolates in a direction allows every peer on every port there all the same: a rule

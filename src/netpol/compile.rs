@@ -156,6 +156,11 @@ impl Compiled {
         self.identities.of_pod(pod.0)
     }
 
+    /// How many identities there are.
+    pub(crate) fn identities(&self) -> usize {
+        self.identities.len()
+    }
+
     pub(crate) fn table(&self, identity: IdentityId, direction: Direction) -> &Table {
         &self.tables[identity.0 as usize][direction as usize]
     }
@@ -173,6 +178,15 @@ impl Compiled {
     /// Sets of identities that policies tell apart.
     pub(crate) fn selector_sets(&self) -> impl Iterator<Item = &IdentitySet> {
         self.selectors.values().map(|set| &**set)
+    }
+
+    /// Whom the selectors among some peers mean that name labels of Pods.
+    pub(crate) fn named(&self, peers: &[Peer]) -> Arc<IdentitySet> {
+        let named = peers.iter().filter_map(|peer| match peer {
+            Peer::Pods(pods) if !pods.pods.is_empty() => self.selectors.get(pods),
+            _ => None,
+        });
+        union(&named.collect::<Vec<_>>())
     }
 
     /// Blocks of addresses that rules of a direction tell apart.

@@ -5,6 +5,7 @@ use stockade_policy::compiled::Origin;
 use stockade_policy::diagnostic::Severity;
 
 use crate::compile::Compiled;
+use crate::connectivity::TooMany;
 
 mod openness;
 mod overlap;
@@ -80,13 +81,17 @@ impl Check {
 
 impl Compiled {
     /// All findings, by place; at most [`MAX_FINDINGS`], the worst of them.
-    pub fn lint(&self) -> Vec<Finding> {
+    ///
+    /// # Errors
+    /// More than can be judged at once.
+    pub fn lint(&self) -> Result<Vec<Finding>, TooMany> {
         let mut findings = Vec::new();
-        sides::check(self, &mut findings);
+        let pods = self.representatives()?;
+        sides::check(self, &pods, &mut findings)?;
         overlap::check(self, &mut findings);
-        protocols::check(self, &mut findings);
+        protocols::check(self, &pods, &mut findings);
         selectors::check(self, &mut findings);
-        openness::check(self, &mut findings);
+        openness::check(self, &pods, &mut findings);
         findings.sort_by_key(|finding| finding.check);
         findings.truncate(MAX_FINDINGS);
         findings.sort_by(|a, b| {
@@ -97,7 +102,7 @@ impl Compiled {
                 &b.message,
             ))
         });
-        findings
+        Ok(findings)
     }
 }
 

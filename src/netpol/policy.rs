@@ -160,6 +160,15 @@ impl Direction {
         }
     }
 
+    /// Whether a NetworkPolicy is about this direction. Where it gives no types (`None`, or an empty list) it is about
+    /// ingress, and about egress when it has egress rules.
+    pub fn is_isolated_by(self, given: Option<&[Self]>, has_egress_rules: bool) -> bool {
+        match given {
+            Some(types) => types.contains(&self),
+            None => self == Self::Ingress || has_egress_rules,
+        }
+    }
+
     /// The field with the rules.
     pub fn rules(self) -> &'static str {
         match self {

@@ -26,7 +26,7 @@ pub(super) fn run(args: &ConnectivityArgs, quiet: bool) -> Result<Exit> {
     if !args.against.is_empty() {
         let Some(format) = format else { bail!("--against has no picture: use -o table, json or yaml") };
         let before = super::compiled(&args.against, &args.source.namespace, quiet)?.connectivity()?;
-        let changes = before.diff(&connectivity);
+        let changes = before.diff(&connectivity)?;
         commands::print(&DiffReport::new(&changes), format)?;
         return Ok(if changes.is_empty() { Exit::Clean } else { Exit::Findings });
     }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Connectivity, Party, cut};
+use super::outside::Pieces;
+use super::{Connectivity, Party, TooMany};
 use crate::addresses::{AddressSet, Family};
 use crate::ports::Connections;
 
@@ -30,8 +31,11 @@ type Changed = (Pair, Arc<Connections>, Arc<Connections>);
 
 impl Connectivity {
     /// Changes from this to another, sorted. A workload that is in one of the two alone reaches nobody in the other.
-    pub fn diff(&self, after: &Self) -> Vec<Change> {
-        let pieces = cut(&self.outside().chain(after.outside()).collect::<Vec<_>>());
+    ///
+    /// # Errors
+    /// More than can be judged at once.
+    pub fn diff(&self, after: &Self) -> Result<Vec<Change>, TooMany> {
+        let pieces = Pieces::cut(&self.outside().chain(after.outside()).collect::<Vec<_>>())?.into_sets();
         let (old, new) = (self.by_pair(&pieces), after.by_pair(&pieces));
         let pairs: BTreeSet<&Pair> = old.keys().chain(new.keys()).collect();
         // Pieces of what is outside that change alike are one change.
@@ -55,7 +59,7 @@ impl Connectivity {
             let [before, after] = [before, after].map(|c: Arc<Connections>| Connections::clone(&c));
             Change { from: filled(from), to: filled(to), family, before, after }
         };
-        alike.into_iter().map(change).collect()
+        Ok(alike.into_iter().map(change).collect())
     }
 
     fn outside(&self) -> impl Iterator<Item = &AddressSet> {

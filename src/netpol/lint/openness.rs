@@ -14,11 +14,11 @@ const DNS_LABEL: (&str, &str) = ("k8s-app", "kube-dns");
 /// Where names are asked for.
 const DNS_PORT: u16 = 53;
 
-pub(super) fn check(compiled: &Compiled, findings: &mut Vec<Finding>) {
+pub(super) fn check(compiled: &Compiled, pods: &[PodId], findings: &mut Vec<Finding>) {
     allows_all(compiled, findings);
-    for pod in compiled.representatives() {
-        not_isolated(compiled, pod, findings);
-        dns_forgotten(compiled, pod, findings);
+    for pod in pods {
+        not_isolated(compiled, *pod, findings);
+        dns_forgotten(compiled, *pod, findings);
     }
 }
 

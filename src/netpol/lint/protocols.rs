@@ -6,12 +6,11 @@ use crate::policy::{Direction, Peer, Peers, Policy, PortMatch, Ports, Rule};
 use crate::ports::Protocol;
 use crate::state::PodId;
 
-pub(super) fn check(compiled: &Compiled, findings: &mut Vec<Finding>) {
-    let pods = compiled.representatives();
+pub(super) fn check(compiled: &Compiled, pods: &[PodId], findings: &mut Vec<Finding>) {
     for (_, policy) in compiled.policies() {
         for direction in Direction::ALL {
             for rule in policy.rules(direction).unwrap_or(&[]) {
-                check_rule(compiled, &pods, policy, (direction, rule), findings);
+                check_rule(compiled, pods, policy, (direction, rule), findings);
             }
         }
     }

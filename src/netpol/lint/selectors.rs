@@ -1,5 +1,7 @@
 //! Selectors, and names of ports, that mean nothing.
 
+use std::collections::HashSet;
+
 use super::{Check, Finding};
 use crate::compile::Compiled;
 use crate::policy::{Direction, Namespaces, Peer, Peers, Pods, PortMatch, Ports, Rule};
@@ -9,6 +11,8 @@ pub(super) fn check(compiled: &Compiled, findings: &mut Vec<Finding>) {
         let (origin, help) = (origin.clone(), help.to_owned());
         findings.push(Finding { check: Check::SelectsNothing, origin, message, help, yaml: String::new() });
     };
+    let ports = compiled.state().pods.iter().flat_map(|pod| &pod.ports);
+    let known: HashSet<&str> = ports.map(|port| &*port.name).collect();
     for (_, policy) in compiled.policies() {
         if compiled.selects_nobody(&policy.subject) {
             let message = format!("{policy} is about no Pod: nothing here is {}", described(&policy.subject));
@@ -21,7 +25,7 @@ pub(super) fn check(compiled: &Compiled, findings: &mut Vec<Finding>) {
                     let message = format!("{place} names nobody: nothing here is {}", described(pods));
                     push(&rule.origin, message, "check the labels, of the namespace too: Namespace objects tell them");
                 }
-                for name in unknown_names(compiled, rule) {
+                for name in unknown_names(&known, rule) {
                     let message = format!("{place} names the port {name:?}, which no Pod here has");
                     push(&rule.origin, message, "give the container's port this name, or write the number");
                 }
@@ -39,14 +43,13 @@ fn nobody<'r>(compiled: &Compiled, rule: &'r Rule) -> Vec<&'r Pods> {
     pods.filter(|pods| compiled.selects_nobody(pods)).collect()
 }
 
-fn unknown_names<'r>(compiled: &Compiled, rule: &'r Rule) -> Vec<&'r str> {
+fn unknown_names<'r>(known: &HashSet<&str>, rule: &'r Rule) -> Vec<&'r str> {
     let Ports::AnyOf(ports) = &rule.ports else { return Vec::new() };
-    let known = |name: &str| compiled.state().pods.iter().any(|pod| pod.ports.iter().any(|port| *port.name == *name));
     let names = ports.iter().filter_map(|port| match port {
         PortMatch::Named(_, name) => Some(&**name),
         PortMatch::Numbers(..) => None,
     });
-    names.filter(|name| !known(name)).collect()
+    names.filter(|name| !known.contains(name)).collect()
 }
 
 /// `app in (web) in namespace shop`

@@ -2,13 +2,14 @@
 
 use super::{Check, Finding, MAX_FINDINGS};
 use crate::compile::Compiled;
-use crate::policy::{Direction, Peer, Peers, Ports, Tier};
-use crate::ports::Connections;
+use crate::connectivity::{MAX_PAIRS, TooMany};
+use crate::policy::{Direction, Peers, Ports, Tier};
+use crate::ports::{Connections, Protocol};
 use crate::state::PodId;
 use crate::verdict::{Decision, Endpoint};
 
-pub(super) fn check(compiled: &Compiled, findings: &mut Vec<Finding>) {
-    let pods = compiled.representatives();
+pub(super) fn check(compiled: &Compiled, pods: &[PodId], findings: &mut Vec<Finding>) -> Result<(), TooMany> {
+    let mut pairs = 0_usize;
     for (id, policy) in compiled.policies().filter(|(_, policy)| policy.tier == Tier::Network) {
         let near: Vec<PodId> = pods.iter().copied().filter(|pod| compiled.selects(&policy.subject, *pod)).collect();
         for direction in Direction::ALL {
@@ -16,12 +17,20 @@ pub(super) fn check(compiled: &Compiled, findings: &mut Vec<Finding>) {
                 let written = compiled.rule(rule);
                 let Peers::AnyOf(peers) = &written.peers else { continue };
                 // Who names all Pods of a namespace does not say that he means each.
-                let names = |peer: &Peer, pod| matches!(peer, Peer::Pods(pods) if !pods.pods.is_empty() && compiled.selects(pods, pod));
-                for far in pods.iter().copied().filter(|pod| peers.iter().any(|peer| names(peer, *pod))) {
-                    for near in near.iter().copied().filter(|near| *near != far) {
-                        let to = if direction == Direction::Egress { far } else { near };
+                let named = compiled.named(peers);
+                let is_named = |pod: &&PodId| compiled.identity(**pod).is_some_and(|id| named.contains(id));
+                for far in pods.iter().filter(is_named) {
+                    pairs = pairs.saturating_add(near.len());
+                    if pairs > MAX_PAIRS {
+                        return Err(TooMany::Peers(pods.len()));
+                    }
+                    if findings.len() > MAX_FINDINGS {
+                        return Ok(());
+                    }
+                    for near in near.iter().filter(|near| *near != far) {
+                        let to = if direction == Direction::Egress { *far } else { *near };
                         let meant = compiled_rule.connections(&compiled.state().pod(to).ports);
-                        let found = one_sided(compiled, direction, (near, far), &meant, &written.ports);
+                        let found = one_sided(compiled, direction, (*near, *far), &meant, &written.ports);
                         findings.extend(found.map(|(message, help, yaml)| Finding {
                             check: Check::OneSided,
                             origin: written.origin.clone(),
@@ -30,13 +39,11 @@ pub(super) fn check(compiled: &Compiled, findings: &mut Vec<Finding>) {
                             yaml,
                         }));
                     }
-                    if findings.len() > MAX_FINDINGS {
-                        return;
-                    }
                 }
             }
         }
     }
+    Ok(())
 }
 
 /// Message, help and YAML when the far end denies what the near end's rule means.
@@ -75,7 +82,7 @@ fn missing_decision(
     (from, to): (Endpoint<'_>, Endpoint<'_>),
     missing: &Connections,
 ) -> Decision {
-    let one = crate::ports::Protocol::ALL.into_iter().find_map(|p| Some((p, missing.ports(p).ranges().first()?.0)));
-    let (protocol, port) = one.unwrap_or((crate::ports::Protocol::Tcp, 1));
+    let one = Protocol::ALL.into_iter().find_map(|p| Some((p, missing.ports(p).ranges().first()?.0)));
+    let (protocol, port) = one.unwrap_or((Protocol::Tcp, 1));
     compiled.verdict(from, to, protocol, port).of(direction).clone()
 }

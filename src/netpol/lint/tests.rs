@@ -23,7 +23,7 @@ fn lint(policies: &str) -> Vec<Finding> {
     reader.add("p.yaml", policies);
     let read = reader.finish();
     assert!(!read.diagnostics.has_errors(), "{}", read.diagnostics);
-    Compiled::new(read.policies, read.state).unwrap().lint()
+    Compiled::new(read.policies, read.state).unwrap().lint().unwrap()
 }
 
 /// Messages of a check, and what it would have one write.

@@ -49,7 +49,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Field<'_>, default_namespace:
     })
 }
 
-/// Without policyTypes it is about ingress, and about egress when it has egress rules.
+/// Directions that it is about.
 fn read_types(reader: &mut Reader<'_>, spec: &mut Members<'_>, lists: &[Vec<Rule>; 2]) -> Vec<Direction> {
     let field = spec.get("policyTypes");
     let mut types = Vec::new();
@@ -61,12 +61,11 @@ fn read_types(reader: &mut Reader<'_>, spec: &mut Members<'_>, lists: &[Vec<Rule
     for item in items {
         types.extend(reader.choice(&item, &[("Egress", Direction::Egress), ("Ingress", Direction::Ingress)]));
     }
-    if !given {
-        types.push(Direction::Ingress);
-        if !lists[Direction::Egress as usize].is_empty() {
-            types.push(Direction::Egress);
-        }
-    }
+    let has_egress_rules = !lists[Direction::Egress as usize].is_empty();
+    let types: Vec<Direction> = Direction::ALL
+        .into_iter()
+        .filter(|direction| direction.is_isolated_by(given.then_some(types.as_slice()), has_egress_rules))
+        .collect();
     for direction in Direction::ALL {
         if let Some(field) = field.as_ref().filter(|_| given && !types.contains(&direction))
             && !lists[direction as usize].is_empty()

@@ -1,5 +1,6 @@
 //! The Pods that are written in Pods and in what makes them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use stockade_policy::read::{Field, Reader};
@@ -25,7 +26,7 @@ pub(super) fn template<'n>(root: &Field<'n>) -> Option<Field<'n>> {
 pub(super) fn pod(reader: &mut Reader<'_>, field: &Field<'_>, name: Arc<str>) -> Pod {
     let node = field.node;
     let host_network = at(node, &["spec", "hostNetwork"]).map(|n| &n.content);
-    let mut ports = Vec::new();
+    let mut ports: Vec<ContainerPort> = Vec::new();
     for container in list(node, &["spec", "containers"]) {
         read_ports(reader, container, &mut ports);
     }
@@ -35,6 +36,9 @@ pub(super) fn pod(reader: &mut Reader<'_>, field: &Field<'_>, name: Arc<str>) ->
             read_ports(reader, container, &mut ports);
         }
     }
+    // Of one name the first of a protocol counts, as the kubelet has it.
+    let mut seen = HashSet::new();
+    ports.retain(|port| port.name.is_empty() || seen.insert((port.name.clone(), port.protocol)));
     Pod {
         namespace: Arc::default(),
         name,
@@ -49,7 +53,7 @@ pub(super) fn pod(reader: &mut Reader<'_>, field: &Field<'_>, name: Arc<str>) ->
     }
 }
 
-/// Ports of a container. Of one name the first of a protocol counts, as the kubelet has it.
+/// Ports of a container.
 fn read_ports(reader: &mut Reader<'_>, container: &Node, ports: &mut Vec<ContainerPort>) {
     for port in list(container, &["ports"]) {
         let name = text(port, &["name"]).unwrap_or_default();
@@ -61,8 +65,6 @@ fn read_ports(reader: &mut Reader<'_>, container: &Node, ports: &mut Vec<Contain
             None => Some(Protocol::Tcp),
         };
         let Some(protocol) = protocol else { continue };
-        if name.is_empty() || !ports.iter().any(|p: &ContainerPort| *p.name == *name && p.protocol == protocol) {
-            ports.push(ContainerPort { name: name.into(), protocol, port: number });
-        }
+        ports.push(ContainerPort { name: name.into(), protocol, port: number });
     }
 }

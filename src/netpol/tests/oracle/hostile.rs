@@ -80,6 +80,21 @@ fn a_pod_of_ten_thousand_labels_is_judged_by_them() {
 }
 
 #[test]
+fn what_is_outside_is_cut_where_any_of_many_rules_tells_it_apart() {
+    let hole = |i: u32| format!("10.0.{}.{}/32", i / 256, i % 256);
+    let rule = |i: u32| {
+        let block = json!({"cidr": "0.0.0.0/0", "except": [hole(i * 2)]});
+        json!({"from": [{"ipBlock": block}], "ports": [{"port": i + 1}]})
+    };
+    let rules: Vec<Value> = (0..300).map(rule).collect();
+    let compiled =
+        compiled(&[policy(&json!({"podSelector": {}, "ingress": rules})), pod("db", &json!({}), &json!({}))]);
+    let connectivity = compiled.connectivity().unwrap();
+    // Each hole lacks another port; all other addresses of IPv4 lack none of them, those of IPv6 all.
+    assert_eq!((connectivity.parties.len(), connectivity.edges.len()), (1 + 300 + 2, 300 + 1 + 300 + 2));
+}
+
+#[test]
 fn blocks_that_contradict_themselves_are_refused() {
     let block = |block: Value| policy(&json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": block}]}]}));
     let cases = [

@@ -5,4 +5,5 @@
 mod analyzer;
 mod hostile;
 mod naive;
+mod recipes;
 mod truth_tables;
