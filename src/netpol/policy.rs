@@ -189,6 +189,16 @@ impl Direction {
 // === impl Policy ===
 
 impl Policy {
+    /// The same without places, to be compared.
+    pub(crate) fn placeless(&self) -> Self {
+        let mut policy = self.clone();
+        policy.origin = Origin::default();
+        for rule in policy.ingress.iter_mut().chain(&mut policy.egress).flatten() {
+            rule.origin = Origin::default();
+        }
+        policy
+    }
+
     /// The rules of a direction; none where it says nothing of it.
     pub fn rules(&self, direction: Direction) -> Option<&[Rule]> {
         match direction {

@@ -27,7 +27,7 @@ use objects::Existing;
 /// What manifests say.
 #[derive(Debug, Default)]
 pub struct Manifests {
-    /// Policies of both kinds, in the order they were read.
+    /// Policies of both kinds, by namespace and name.
     pub policies: Vec<Policy>,
     /// What they are about.
     pub state: State,
@@ -86,17 +86,22 @@ impl ManifestReader {
 
     /// All that was read.
     pub fn finish(mut self) -> Manifests {
-        let mut policies: Vec<&Policy> = self.policies.iter().collect();
-        policies.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        for pair in policies.windows(2).filter(|p| (&p[0].namespace, &p[0].name) == (&p[1].namespace, &p[1].name)) {
-            let Origin { file, line } = &pair[1].origin;
-            let message =
-                format!("{} is there twice, first in {}:{}", pair[1], pair[0].origin.file, pair[0].origin.line);
-            let fault = Diagnostic { line: *line, column: 1, ..Diagnostic::of_file(Severity::Error, file, message) };
-            self.diagnostics.push(fault.help("remove one of them, or give it another name"));
-        }
+        self.report_doubles();
         let state = self.existing.into_state(&mut self.diagnostics);
         Manifests { policies: self.policies, state, diagnostics: self.diagnostics.sorted() }
+    }
+
+    /// The same policy twice is one; two that differ under one name are a fault.
+    fn report_doubles(&mut self) {
+        self.policies.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        let named_alike = |a: &Policy, b: &Policy| (&a.namespace, &a.name) == (&b.namespace, &b.name);
+        self.policies.dedup_by(|b, a| named_alike(a, b) && a.placeless() == b.placeless());
+        for pair in self.policies.windows(2) {
+            let [a, b] = pair else { continue };
+            if named_alike(a, b) {
+                self.diagnostics.push(twice(b, &a.origin, &b.origin));
+            }
+        }
     }
 
     fn add_object(&mut self, reader: &mut Reader<'_>, item: &Item<'_>) {
@@ -129,6 +134,14 @@ impl ManifestReader {
             _ => self.existing.add(reader, &root, (group, kind), &self.namespace),
         }
     }
+}
+
+/// Two objects of one name that differ.
+fn twice(what: &dyn std::fmt::Display, first: &Origin, second: &Origin) -> Diagnostic {
+    let message = format!("{what} is there twice and differs, first in {}:{}", first.file, first.line);
+    let fault = Diagnostic::of_file(Severity::Error, &second.file, message);
+    let help = "keep one of them; of overlays and charts, judge what is rendered";
+    Diagnostic { line: second.line, column: 1, ..fault }.help(help)
 }
 
 fn wrong_version(reader: &mut Reader<'_>, root: &Field<'_>, item: &Item<'_>, known: &str) {

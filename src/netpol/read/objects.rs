@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use stockade_policy::compiled::Origin;
 use stockade_policy::diagnostic::{Diagnostic, Diagnostics, Severity};
 use stockade_policy::read::{Field, Reader};
 use stockade_policy::tree::Node as Tree;
@@ -101,6 +102,8 @@ impl Existing {
             }
         }
         pods.sort_by(|a, b| (&a.namespace, &a.name, &a.owner).cmp(&(&b.namespace, &b.name, &b.owner)));
+        let placeless = |pod: &Pod| Pod { origin: Origin::default(), ..pod.clone() };
+        pods.dedup_by(|b, a| named_alike(a, b) && placeless(a) == placeless(b));
         report_doubles(&pods, diagnostics);
         for pod in &pods {
             namespaces.entry(pod.namespace.clone()).or_insert_with(|| Labels::of_namespace(&pod.namespace, []));
@@ -127,16 +130,10 @@ fn makers_with_pods(pods: &[Pod], workloads: &[Workload]) -> HashSet<Maker> {
 }
 
 fn report_doubles(pods: &[Pod], diagnostics: &mut Diagnostics) {
-    let fault = |severity, pod: &Pod, message| {
-        let file = &pod.origin.file;
-        Diagnostic { line: pod.origin.line, column: 1, ..Diagnostic::of_file(severity, file, message) }
-    };
     for pair in pods.windows(2) {
         let [a, b] = pair else { continue };
-        if (&a.namespace, &a.name, &a.owner) == (&b.namespace, &b.name, &b.owner) {
-            let first = &a.origin;
-            let message = format!("{b} is there twice, first in {}:{}", first.file, first.line);
-            diagnostics.push(fault(Severity::Error, b, message).help("remove one of them"));
+        if named_alike(a, b) {
+            diagnostics.push(super::twice(b, &a.origin, &b.origin));
         }
     }
     let mut holders: HashMap<IpAddr, &Pod> = HashMap::new();
@@ -145,10 +142,16 @@ fn report_doubles(pods: &[Pod], diagnostics: &mut Diagnostics) {
             if let Some(other) = holders.insert(*address, pod) {
                 let message = format!("{pod} has the address {address}, and so has {other}");
                 let help = "an address was given away before its last holder was gone: both are judged as its holder";
-                diagnostics.push(fault(Severity::Warning, pod, message).help(help));
+                let Origin { file, line } = &pod.origin;
+                let warning = Diagnostic::of_file(Severity::Warning, file, message).help(help);
+                diagnostics.push(Diagnostic { line: *line, column: 1, ..warning });
             }
         }
     }
+}
+
+fn named_alike(a: &Pod, b: &Pod) -> bool {
+    (&a.namespace, &a.name, &a.owner) == (&b.namespace, &b.name, &b.owner)
 }
 
 /// `metadata.name`, or what the server would begin it with.

@@ -159,6 +159,24 @@ fn a_cluster_policy_beyond_its_bounds_is_refused() {
 }
 
 #[test]
+fn the_same_object_twice_is_one_and_two_that_differ_are_a_fault() {
+    let deny = policy(&json!({"podSelector": {}}));
+    let web = pod("web", &json!({"app": "web"}), &json!({}));
+    let same = read(&[deny.clone(), web.clone(), deny.clone(), web.clone()]);
+    assert_eq!((same.diagnostics.len(), same.policies.len(), same.state.pods.len()), (0, 1, 1));
+    let other = policy(&json!({"podSelector": {}, "ingress": [{}]}));
+    let differ = read(&[deny, web, other, pod("web", &json!({}), &json!({}))]);
+    let faults: Vec<&str> = differ.diagnostics.iter().map(|d| d.message.as_str()).collect();
+    assert_eq!(
+        faults,
+        [
+            "NetworkPolicy default/np is there twice and differs, first in a.json:1",
+            "default/web is there twice and differs, first in a.json:1",
+        ]
+    );
+}
+
+#[test]
 fn a_peer_of_an_unknown_kind_closes_its_rule() {
     let objects = [
         cluster_policy(&json!({

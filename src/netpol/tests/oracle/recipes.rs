@@ -35,7 +35,9 @@ const CASES: [(&str, &str, &str, u16, bool); 24] = [
 ];
 
 /// Namespace, name and labels.
-const PODS: [(&str, &str, &[(&str, &str)]); 14] = [
+type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const PODS: [Row; 14] = [
     ("default", "web", &[("app", "web")]),
     ("default", "api", &[("app", "bookstore"), ("role", "api")]),
     ("default", "search", &[("app", "bookstore"), ("role", "search")]),
