@@ -10,7 +10,7 @@ use crate::state::{Labels, Pod, PodId};
 use crate::verdict::Endpoint;
 
 /// What every distribution's name service has for a label.
-const DNS_LABEL: (&str, &str) = ("k8s-app", "kube-dns");
+pub(super) const DNS_LABEL: (&str, &str) = ("k8s-app", "kube-dns");
 /// Where names are asked for.
 const DNS_PORT: u16 = 53;
 

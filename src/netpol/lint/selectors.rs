@@ -2,9 +2,13 @@
 
 use std::collections::HashSet;
 
+use stockade_policy::selector::{Operator, Requirement};
+
+use super::openness::DNS_LABEL;
 use super::{Check, Finding};
 use crate::compile::Compiled;
 use crate::policy::{Direction, Namespaces, Peer, Peers, Pods, PortMatch, Ports, Rule};
+use crate::state::NAMESPACE_NAME_LABEL;
 
 pub(super) fn check(compiled: &Compiled, findings: &mut Vec<Finding>) {
     let mut push = |origin: &stockade_policy::compiled::Origin, message: String, help: &str| {
@@ -40,7 +44,23 @@ fn nobody<'r>(compiled: &Compiled, rule: &'r Rule) -> Vec<&'r Pods> {
         Peer::Pods(pods) => Some(pods),
         _ => None,
     });
-    pods.filter(|pods| compiled.selects_nobody(pods)).collect()
+    pods.filter(|pods| compiled.selects_nobody(pods) && is_told(compiled, pods)).collect()
+}
+
+/// Whether the Pods that are meant would be among those that are told of. Not those of namespaces of which nothing is
+/// told, nor the name service, which is installed with the cluster.
+fn is_told(compiled: &Compiled, pods: &Pods) -> bool {
+    let known = |name: &str| compiled.state().namespaces.contains_key(name);
+    let told = match &pods.namespaces {
+        Namespaces::Named(name) => known(name),
+        Namespaces::Matching(selector) => {
+            let names = selector.requirements.iter().filter(|r| r.key == NAMESPACE_NAME_LABEL);
+            names.filter(|r| r.operator == Operator::In).all(|r| r.values.iter().any(|name| known(name)))
+        }
+    };
+    let (key, value) = DNS_LABEL;
+    let is_dns = |r: &Requirement| r.operator == Operator::In && r.key == key && r.values.iter().any(|v| v == value);
+    told && !pods.pods.requirements.iter().any(is_dns)
 }
 
 fn unknown_names<'r>(known: &HashSet<&str>, rule: &'r Rule) -> Vec<&'r str> {

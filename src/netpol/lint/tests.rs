@@ -89,6 +89,9 @@ fn selectors_and_port_names_that_mean_nothing_are_found() {
         ]
     );
     assert_eq!(messages(Check::SelectsNothing, WEB_TO_DB), [""; 0]);
+    let elsewhere = "[{from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress}}, podSelector: {matchLabels: {app: nginx}}}]}]";
+    let untold = policy("web", &format!("{{podSelector: {{matchLabels: {{app: web}}}}, ingress: {elsewhere}}}"));
+    assert_eq!(messages(Check::SelectsNothing, &untold), [""; 0], "nothing is told of that namespace");
 }
 
 #[test]

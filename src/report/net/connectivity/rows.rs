@@ -32,10 +32,11 @@ pub(super) fn of(connectivity: &Connectivity, peers: &[String]) -> Vec<Row> {
     groups.sort();
     let mut rows = Vec::new();
     for (from, answers) in groups {
+        let mut told: Vec<(&String, &String)> =
+            answers.iter().flat_map(|(what, receivers)| receivers.iter().map(move |to| (to, what))).collect();
+        told.sort();
         for sender in names.senders(&from) {
-            for (what, receivers) in &answers {
-                rows.extend(receivers.iter().map(|to| [sender.clone(), to.clone(), what.clone()]));
-            }
+            rows.extend(told.iter().map(|(to, what)| [sender.clone(), (*to).clone(), (*what).clone()]));
         }
     }
     rows
