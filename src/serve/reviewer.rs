@@ -38,10 +38,11 @@ struct Request {
 const TIME_TO_DECIDE: Duration = Duration::from_millis(250);
 /// Longest that one request waits for registries, whatever its own time.
 const LONGEST_LOOK: Duration = Duration::from_secs(8);
-/// Most times that one request is looked at registries for: policies may change meanwhile, and want more.
+/// Most times that one request is looked at registries for: policies may change meanwhile, and want more; and an expression
+/// may ask about an image that what it was told of another names.
 const MAX_ROUNDS: usize = 4;
 /// Why nothing is looked at after that.
-const NOT_SETTLED: &str = "policies change right now; try again";
+const NOT_SETTLED: &str = "each look brings up another image to look at; try again";
 /// Why nothing is looked at for one more request.
 const CROWDED: &str = "too many requests wait for registries right now; try again";
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value as Json, json};
+use stockade_engine::audit::{Auditor, Reason};
 use stockade_engine::decision::{Decision, FindingAction};
 use stockade_engine::images::{
     Answer, Evidence, ImageFacts, MAX_WANTED, Platform, Resolved, Signer, SignerIdentity, Statement, Unseen, Wanted,
@@ -343,6 +344,16 @@ fn without_anybody_who_looks_it_is_an_error_under_failure_policy() {
     assert_eq!(decide(&policy(expression)).status.map(|s| s.message), Some(message));
     let ignoring = kit::engine(&policy_text(expression, "  failurePolicy: Ignore\n"));
     assert_eq!(decide(&ignoring).findings[0].action, FindingAction::Ignore);
+}
+
+#[test]
+fn an_audit_that_looks_at_no_registry_leaves_out_who_asks_and_says_so() {
+    let unjudged = |expression: &str| {
+        let audit = Auditor::new(&policy(expression));
+        audit.unjudged().iter().map(|u| u.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(unjudged("images.of(object).all(i, i.signedBy('release'))"), [Reason::Images]);
+    assert_eq!(unjudged("object.metadata.name != ''"), []);
 }
 
 #[test]
