@@ -43,7 +43,7 @@ use self::metrics::Metrics;
 use self::resolve::Image;
 use crate::credentials::CredentialSource;
 use crate::expiring::{Held, Made};
-use crate::registry::{MAX_MANIFEST_BYTES, RegistryClient, parse_manifest};
+use crate::registry::{Fetched, MAX_MANIFEST_BYTES, RegistryClient};
 use crate::shares::{Places, Shares};
 
 /// Most images that are looked at, or waited for, at a time. Of more, requests are told at once that nobody knows.
@@ -186,7 +186,8 @@ impl Inner {
             Ok(room) => room,
             Err(no_room) => return (without_image(wanted, Resolved::Unavailable(no_room)), Instant::now()),
         };
-        let manifest = parse_manifest(&image.places[0], &image.fetched.digest, &image.fetched.content);
+        let Fetched { digest, content } = &image.fetched;
+        let manifest = self.parsed(&image.places[0], digest, Arc::clone(content)).await;
         let manifest = &manifest;
         let image = &image;
         let signatures = wanted.authorities.iter().map(|authority| async move {

@@ -240,6 +240,11 @@ impl Repository {
         self.ourselves.as_ref()
     }
 
+    /// On behalf of which namespace it is asked.
+    pub(crate) fn tenant(&self) -> &Arc<str> {
+        &self.site.tenant
+    }
+
     /// Whether no Pod brought the credential.
     pub(crate) fn is_ours(&self) -> bool {
         self.ourselves.is_none()

@@ -12,7 +12,7 @@ use super::resolve::Image;
 use crate::registry::error::Place;
 use crate::registry::manifest::{ImageManifest, Manifest};
 use crate::registry::spelling::Spelling;
-use crate::registry::{RegistryError, Repository, parse_manifest};
+use crate::registry::{RegistryError, Repository};
 
 /// Largest configuration. Those of images with a long history have some tens of kilobytes.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
@@ -66,7 +66,7 @@ impl Inner {
                 }
                 let all = wanted.into_iter().map(|descriptor| async move {
                     let content = self.manifest(place, &descriptor.digest).await?;
-                    match parse_manifest(place, &descriptor.digest, &content)? {
+                    match self.parsed(place, &descriptor.digest, content).await? {
                         Manifest::Image(manifest) => self.platform(place, &manifest).await,
                         // Nobody runs an index in an index, and nobody knows how deep it goes.
                         Manifest::Index(_) => Err(malformed(place, "it is an index in an index")),

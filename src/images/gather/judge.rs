@@ -31,7 +31,7 @@ pub(super) const MAX_ALL_IN_HAND_KIB: usize = 128 << 10;
 pub(super) const MAX_IN_HAND_KIB_OF_ONE: usize = MAX_ALL_IN_HAND_KIB / 4;
 const _: () = assert!(MAX_IN_HAND_BYTES <= (MAX_IN_HAND_KIB_OF_ONE as u64) << 10);
 /// How long an answer waits for its part, and others for the answer who may have a part of their own.
-const TURN_WAIT: Duration = Duration::from_secs(2);
+pub(super) const TURN_WAIT: Duration = Duration::from_secs(2);
 /// Most platforms of an index that are looked at at a time; each has signatures of its own.
 pub(super) const PLATFORMS_AT_ONCE: usize = 4;
 /// Why there is no answer then.

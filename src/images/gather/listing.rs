@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use stockade_policy::images::Digest;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::Inner;
 use super::caches::{CONTENT_HOLDS, Kept, content_key};
+use super::judge::TURN_WAIT;
 use super::resolve::outcome;
+use super::{Inner, SMALL_MANIFEST_BYTES};
 use crate::expiring::Held;
-use crate::registry::error::{Fault, Place};
+use crate::registry::error::{Fault, Outage, Place};
 use crate::registry::manifest::{Descriptor, ImageManifest, Manifest};
 use crate::registry::transport::MAX_PARALLEL_OF_ONE;
 use crate::registry::{MAX_MANIFEST_BYTES, RegistryError, Repository, parse_manifest};
@@ -132,7 +133,7 @@ impl Inner {
         let manifests = found?.into_iter().map(|d| async move {
             let content = self.manifest(place, &d.digest).await?;
             // A list of lists refers to nothing that could be a signature.
-            Ok(match parse_manifest(place, &d.digest, &content)? {
+            Ok(match self.parsed(place, &d.digest, content).await? {
                 Manifest::Image(image) => Candidate::of(&image).collect(),
                 Manifest::Index(_) => Vec::new(),
             })
@@ -151,7 +152,7 @@ impl Inner {
             Err(RegistryError::NotFound { .. }) => return Ok(Vec::new()),
             other => other?,
         };
-        match parse_manifest(place, &fetched.digest, &fetched.content)? {
+        match self.parsed(place, &fetched.digest, fetched.content).await? {
             Manifest::Image(image) => Ok(Candidate::of(&image).collect()),
             Manifest::Index(_) => Ok(Vec::new()),
         }
@@ -161,6 +162,23 @@ impl Inner {
     pub(super) async fn manifest(&self, place: &Repository, digest: &Digest) -> Result<Arc<[u8]>, RegistryError> {
         let fetch = |place| async move { self.client.manifest(&place, digest).await };
         self.content(place, digest, fetch, MAX_MANIFEST_BYTES).await
+    }
+
+    /// Reads a manifest; a large one in its namespace's turn, and not between the requests of others.
+    pub(super) async fn parsed(
+        &self,
+        place: &Repository,
+        digest: &Digest,
+        content: Arc<[u8]>,
+    ) -> Result<Manifest, RegistryError> {
+        if content.len() <= SMALL_MANIFEST_BYTES {
+            return parse_manifest(place, digest, &content);
+        }
+        let crowded = || RegistryError::unavailable(&Place::of_host(&place.id()), Outage::Crowded);
+        let Ok(_turn) = timeout(TURN_WAIT, self.verifying.take(place.tenant(), 1)).await else { return Err(crowded()) };
+        let (place, digest) = (place.clone(), digest.clone());
+        let parsed = tokio::task::spawn_blocking(move || parse_manifest(&place, &digest, &content));
+        parsed.await.unwrap_or_else(|_| Err(crowded()))
     }
 
     /// A blob that something names.

@@ -1,7 +1,7 @@
 //! What one namespace does is no other one's trouble.
 
 use super::*;
-use crate::gather::{Inner, MAX_TASKS_OF_ONE};
+use crate::gather::{Inner, MAX_TASKS_OF_ONE, SMALL_MANIFEST_BYTES};
 use crate::shares::{Places, Shares};
 
 /// A signed image, and a registry that has it.
@@ -38,4 +38,22 @@ async fn a_namespace_without_room_or_turn_to_verify_holds_up_nobody_who_wants_th
         let no_room = "unfinished: too many signatures are verified for this namespace right now; try again";
         assert_eq!((signed(&both.0).as_str(), signed(&both.1).as_str()), (no_room, "verified"));
     }
+}
+
+/// Reading some megabytes of JSON takes a while, which must not be that of others' requests.
+#[tokio::test]
+async fn a_large_manifest_is_read_in_the_turn_of_its_namespace() {
+    let (shelf, key) = (Shelf::default(), Key::new());
+    let config = shelf.blob("{}");
+    let long = "x".repeat(SMALL_MANIFEST_BYTES);
+    let image = shelf.manifest("1", &json!({"config": config, "layers": [], "annotations": {"long": long}}));
+    shelf.sign(&key, &image);
+    let registry = shelf.registry().await;
+    let (images, mine) = (images(), wanted(&registry, ":1", &[&key.authority()]));
+    let _held = images.0.verifying.take(&mine.credentials.namespace, usize::MAX).await;
+    let words = signed(&*gathered(&images, &mine).await);
+    let crowded = "too many registries are asked for this namespace right now; try again";
+    assert!(words.starts_with("unfinished: ") && words.ends_with(crowded), "{words}");
+    let others = Wanted { credentials: in_namespace("other"), ..mine };
+    assert_eq!(signed(&*gathered(&images, &others).await), "verified");
 }
