@@ -1,11 +1,25 @@
 //! Images that tests push, with signatures beside them as `cosign` stored all of them before version 3, and the policies
 //! about them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use stockade_engine::images::{Evidence as Found, Wanted};
+use stockade_images::Images;
 use stockade_mint::sigstore::{By, Layer};
 use stockade_mint::{Evidence, Forgery, Key, Scheme, Sigstore, hex, sha256};
 
 use crate::registry::Registry;
+use crate::webhook::WITHIN;
+
+/// What is said when nobody told in time. It is looked at on, or anew after a second: whoever asks again is told.
+pub const LATE: [&str; 4] = [
+    "it is still being asked",
+    "the time for this request was over before its turn came",
+    "no answer within",
+    "no connection in time",
+];
 
 /// Who signs without a key.
 pub const SIGNER: &str = "release@shop.example";
@@ -122,6 +136,23 @@ pub fn policy(name: &str, registry: &Registry, host: &str, glob: &str, authority
             "registries": [{"host": host, "caBundle": registry.ca_pem, "allowPrivateAddresses": true}],
         },
     })
+}
+
+/// What is found out about an image. What was late is looked at again.
+///
+/// # Panics
+/// When it is late each time.
+pub async fn looked_at(images: &Images, wanted: &Wanted) -> Arc<Found> {
+    let deadline = tokio::time::Instant::now() + WITHIN;
+    loop {
+        let found = images.gather(vec![wanted.clone()], deadline).await.remove(0);
+        let said = format!("{found:?}");
+        if !LATE.iter().any(|late| said.contains(late)) {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "nobody tells in time of {wanted:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 fn digest(content: &[u8]) -> String {

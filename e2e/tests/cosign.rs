@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stockade_e2e::cosign::{Cosign, EMAIL, ISSUER, Stored};
+use stockade_e2e::images::looked_at;
 use stockade_e2e::registry::Registry;
 use stockade_e2e::tools;
-use stockade_e2e::webhook::WITHIN;
 use stockade_engine::images::{Answer, Credentials, Evidence, Wanted};
 use stockade_images::Images;
 use stockade_images::credentials::{CredentialSource, DockerConfigFile};
@@ -152,6 +152,6 @@ fn gathered(cosign: &Cosign, wanted: &Wanted) -> Arc<Evidence> {
     runtime.block_on(async {
         let file: Arc<dyn CredentialSource> = Arc::new(DockerConfigFile::new(cosign.docker_config()));
         let images = Images::new(vec![file], Arc::new(NoCluster), &mut Default::default());
-        images.gather(vec![wanted.clone()], tokio::time::Instant::now() + WITHIN).await.remove(0)
+        looked_at(&images, wanted).await
     })
 }

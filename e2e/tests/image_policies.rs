@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use stockade_e2e::cluster::{Cluster, Kubectl};
 use stockade_e2e::documents::text;
-use stockade_e2e::images::{Repository, SIGNER, Signers, policy};
+use stockade_e2e::images::{LATE, Repository, SIGNER, Signers, policy};
 use stockade_e2e::recorder::Recorder;
 use stockade_e2e::registry::Registry;
 use stockade_e2e::webhook::{self, Webhook, eventually};
@@ -20,10 +20,6 @@ use stockade_mint::Forgery;
 const OWN: &str = "stockade-system";
 /// Where users are whose Pods may pull.
 const SHOP: &str = "shop";
-
-/// What is said when nobody told in time. It is looked at on, so whoever asks again is told.
-const LATE: [&str; 3] =
-    ["it is still being asked", "the time for this request was over before its turn came", "no answer within"];
 
 /// A cluster whose images come from one registry.
 struct Scene {

@@ -13,16 +13,15 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use stockade_e2e::images::looked_at;
 use stockade_e2e::registry::Registry;
 use stockade_e2e::tools;
-use stockade_e2e::webhook::WITHIN;
 use stockade_engine::images::{Answer, Credentials, Evidence, Resolved, Wanted};
 use stockade_images::Images;
 use stockade_images::credentials::{CredentialSource, DockerConfig, NoCredentials};
 use stockade_images::gather::NoCluster;
 use stockade_policy::images::authority::{HashAlgorithm, KeyAuthority, KeySource, Need, TrustedRoot};
 use stockade_policy::images::{Authority, AuthorityKind, ImageReference, RegistrySettings};
-use tokio::time::Instant;
 
 mod command_line;
 mod ferro;
@@ -165,10 +164,6 @@ fn wanted(registry: &Registry, image: &str, key: &Key) -> Wanted {
     }
 }
 
-async fn gather(images: &Images, wanted: &Wanted) -> Arc<Evidence> {
-    images.gather(vec![wanted.clone()], Instant::now() + WITHIN).await.remove(0)
-}
-
 fn images(registry: &Registry) -> Images {
     let secret = PullSecret(registry.docker_config());
     Images::new(vec![Arc::new(secret)], Arc::new(NoCluster), &mut Default::default())
@@ -221,11 +216,11 @@ async fn images_are_found_and_verified(registry: &Registry, has_referrers: bool)
         (":half", "not signed: 1 of its 2 platforms are not signed", "1,4"),
     ];
     for (reference, signed, users) in table {
-        let evidence = gather(&images, &wanted(registry, reference, &key)).await;
+        let evidence = looked_at(&images, &wanted(registry, reference, &key)).await;
         assert_eq!(told(&evidence), (signed.to_owned(), users.to_owned()), "{reference}");
     }
     for reference in [":nothing", &missing] {
-        let evidence = gather(&images, &wanted(registry, reference, &key)).await;
+        let evidence = looked_at(&images, &wanted(registry, reference, &key)).await;
         assert!(matches!(evidence.digest, Resolved::NotFound(_)), "{reference}: {:?}", evidence.digest);
     }
     whoever_is_not_let_in_knows_nothing(registry, &images, &key, &by_tag.digest).await;
@@ -237,13 +232,13 @@ async fn whoever_is_not_let_in_knows_nothing(registry: &Registry, images: &Image
     for reference in [":by-tag", &format!("@{digest}")] {
         let mut stranger = wanted(registry, reference, key);
         stranger.credentials.namespace = "other".into();
-        let (signed, _) = told(&*gather(images, &stranger).await);
+        let (signed, _) = told(&*looked_at(images, &stranger).await);
         assert!(signed.starts_with("unauthorized: ") && signed.contains("answered 401 and no credentials"), "{signed}");
     }
     let untrusted = RegistrySettings { ca_bundle: None, ..settings(registry) };
     let wanted = Wanted { registry: Some(Arc::new(untrusted)), ..wanted(registry, ":unsigned", key) };
     let images = self::images(registry);
-    let (signed, _) = told(&*gather(&images, &wanted).await);
+    let (signed, _) = told(&*looked_at(&images, &wanted).await);
     assert!(signed.starts_with("unavailable: ") && signed.contains("; set caBundle for this registry"), "{signed}");
 }
 
@@ -254,12 +249,12 @@ async fn a_replaced_tag_is_another_image(registry: &Registry, key: &Key) {
     let images = images(registry);
     let by_tag = wanted(registry, ":moving", key);
     let pinned = wanted(registry, &format!(":moving@{}", first.digest), key);
-    assert_eq!(told(&*gather(&images, &by_tag).await), ("verified".into(), "5".into()));
+    assert_eq!(told(&*looked_at(&images, &by_tag).await), ("verified".into(), "5".into()));
     image(registry, "moving", "6");
-    assert_eq!(told(&*gather(&images, &pinned).await), ("verified".into(), "5".into()));
+    assert_eq!(told(&*looked_at(&images, &pinned).await), ("verified".into(), "5".into()));
     let fresh = self::images(registry);
-    assert_eq!(told(&*gather(&fresh, &by_tag).await), ("not signed: ".into(), "6".into()));
-    assert_eq!(told(&*gather(&fresh, &pinned).await), ("verified".into(), "5".into()));
+    assert_eq!(told(&*looked_at(&fresh, &by_tag).await), ("not signed: ".into(), "6".into()));
+    assert_eq!(told(&*looked_at(&fresh, &pinned).await), ("verified".into(), "5".into()));
 }
 
 /// A runtime that may block: pushes do.
