@@ -102,7 +102,7 @@ generate: toolchain ## write generated files anew: own kinds, the chart's packs 
 # No sanitizer: there is no unsafe code to find faults in, and the fuzzers run several times faster without.
 FUZZ_SECONDS ?= 600
 fuzz: toolchain $(CARGO_FUZZ) ## each fuzz target for FUZZ_SECONDS (default 600), one after the other
-	cd fuzz && for target in cel review policy json_patch; do \
+	cd fuzz && for target in cel review policy net json_patch; do \
 	  RUSTC_BOOTSTRAP=1 PATH="$(dir $(CARGO_FUZZ)):$$PATH" $(CARGO) fuzz run -s none $$target -- \
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1; done
 

@@ -8,7 +8,7 @@ use stockade_policy::sources::PolicySources;
 fuzz_target!(|text: &str| {
     let mut sources = PolicySources::default();
     sources.add("fuzz.yaml", text, true);
-    let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: true };
+    let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: true, ..Options::default() };
     if let Err(diagnostics) = compile(&sources, options) {
         let lines = text.lines().count() as u32 + 1;
         for d in &diagnostics {
