@@ -133,6 +133,8 @@ async fn run(mut command: Command, server: &str) -> Result<(bool, Vec<u8>), &'st
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     async fn answer(script: &str) -> Result<Option<Credential>, &'static str> {
@@ -187,5 +189,13 @@ mod tests {
         let script = r#"test -n "$PATH" && printf '{"Username":"%s","Secret":"s"}' "$CARGO_MANIFEST_DIR""#;
         let seen = Credential::Password { username: String::new(), password: "s".into() };
         assert_eq!(answer(script).await, Ok(Some(seen)));
+    }
+
+    #[tokio::test]
+    async fn a_namespace_waits_for_its_own_helpers_alone() {
+        let (helpers, [mine, others]) = (Helpers::new(), ["mine", "others"].map(Arc::<str>::from));
+        let _held = helpers.turns.take(&mine, usize::MAX).await;
+        assert!(helpers.get("none-of-this-name", "a.example", &mine).now_or_never().is_none());
+        assert!(helpers.get("none-of-this-name", "b.example", &others).await.is_err());
     }
 }

@@ -208,7 +208,7 @@ impl Resolve for GuardedResolver {
 }
 
 /// Sends a request on behalf of a namespace, whose turns its look-ups take.
-pub(crate) fn for_tenant<F: Future>(tenant: &Arc<str>, request: F) -> impl Future<Output = F::Output> {
+pub(crate) fn for_tenant<F: Future>(tenant: &Arc<str>, request: F) -> impl Future<Output = F::Output> + use<F> {
     TENANT.scope(Arc::clone(tenant), request)
 }
 
@@ -287,5 +287,16 @@ mod tests {
         let why = resolve(Reach::Private).await.err().unwrap();
         assert_eq!(why.downcast_ref::<Refused>().unwrap().class, Class::Loopback);
         assert!(resolve(Reach::Any).await.unwrap().next().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_namespace_whose_look_ups_all_hang_leaves_those_of_others_alone() {
+        let [mine, others] = ["hanging", "others"].map(Arc::<str>::from);
+        let _held = LOOKUPS.take(&mine, usize::MAX).await;
+        let resolve = |tenant: &Arc<str>| {
+            for_tenant(tenant, async { GuardedResolver(Reach::Any).resolve("localhost".parse().unwrap()).await })
+        };
+        assert!(resolve(&mine).await.err().unwrap().is::<Crowded>());
+        assert!(resolve(&others).await.unwrap().next().is_some());
     }
 }
