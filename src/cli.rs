@@ -295,6 +295,13 @@ pub(crate) struct AuditArgs {
     /// How to reach the API server; default: $KUBECONFIG or ~/.kube/config.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// Look at registries for what is asked about images, with the Docker configuration of whoever runs this. Without it
+    /// ImagePolicies are left out.
+    #[arg(long)]
+    pub(crate) verify_images: bool,
+    /// Read the pull secrets of Pods and of their service accounts too, as the user of the kubeconfig.
+    #[arg(long, requires = "verify_images", conflicts_with = "from")]
+    pub(crate) image_pull_secrets: bool,
     /// Where policies come from.
     #[command(flatten)]
     pub(crate) source: PolicySource,

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use prometheus_client::registry::Registry;
+use stockade_cluster::access::Access;
+use stockade_cluster::images::{OwnMembers, PullSecrets};
 use stockade_engine::decision::Decision;
 use stockade_engine::facts::ClusterFacts;
-use stockade_engine::images::{Evidence, WithImages};
+use stockade_engine::images::{Evidence, Wanted, WithImages};
 use stockade_images::credentials::{CredentialSource, DockerConfigFile};
 use stockade_images::gather::{MemberSource, NoCluster};
 use stockade_images::{Images, InHand};
@@ -30,6 +32,25 @@ pub(crate) fn remembered(
     Images::new(sources, members, registry)
 }
 
+/// What is known of images with what a cluster has of keys, and of credentials where those of Pods may be read.
+pub(crate) fn of_cluster(
+    access: &Access,
+    docker_config: Option<PathBuf>,
+    pull_secrets: bool,
+    registry: &mut Registry,
+) -> Images {
+    let sources = || Arc::new(PullSecrets::new(access.client.clone())) as Arc<dyn CredentialSource>;
+    let members = Arc::new(OwnMembers::new(access.client.clone(), &access.namespace));
+    remembered(docker_config, members, pull_secrets.then(sources).into_iter().collect(), registry)
+}
+
+/// The Docker configuration of whoever runs the command.
+pub(crate) fn docker_config() -> Option<PathBuf> {
+    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let folder = folder.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker")));
+    folder.map(|folder| folder.join("config.json"))
+}
+
 /// Looks at registries for one command, as whoever runs it.
 pub(crate) struct Looker {
     images: Images,
@@ -42,12 +63,21 @@ impl Looker {
     /// # Errors
     /// No thread could be started.
     pub(crate) fn new() -> Result<Self> {
-        let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
-        let folder = folder.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker")));
-        let config = folder.map(|folder| folder.join("config.json"));
-        let images = remembered(config, Arc::new(NoCluster), Vec::new(), &mut Registry::default());
+        let images = remembered(docker_config(), Arc::new(NoCluster), Vec::new(), &mut Registry::default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         Ok(Self { images, runtime: runtime.context("starting a thread")? })
+    }
+
+    /// Judges by what is found of images, however often that takes. Gives what was found too. Not for a thread that
+    /// serves other tasks.
+    pub(crate) fn settle<T>(
+        &self,
+        facts: &dyn ClusterFacts,
+        mut judge: impl FnMut(&dyn ClusterFacts) -> (T, Vec<Wanted>),
+    ) -> (T, Vec<Arc<Evidence>>) {
+        let judge = |in_hand: &InHand| judge(&WithImages { facts, images: in_hand });
+        let (judged, in_hand) = self.runtime.block_on(InHand::settled(&self.images, TIME, judge));
+        (judged, in_hand.into_found())
     }
 
     /// Decides by what is found of images. Gives what was found too.
@@ -59,12 +89,11 @@ impl Looker {
         facts: &dyn ClusterFacts,
         decide: impl Fn(&dyn ClusterFacts) -> Result<Decision>,
     ) -> Result<(Decision, Vec<Arc<Evidence>>)> {
-        let judge = |in_hand: &InHand| {
-            let mut decision = decide(&WithImages { facts, images: in_hand });
+        let (decision, seen) = self.settle(facts, |facts| {
+            let mut decision = decide(facts);
             let wanted = decision.as_mut().map(|d| std::mem::take(&mut d.wanted)).unwrap_or_default();
             (decision, wanted)
-        };
-        let (decision, in_hand) = self.runtime.block_on(InHand::settled(&self.images, TIME, judge));
-        Ok((decision?, in_hand.into_found()))
+        });
+        Ok((decision?, seen))
     }
 }

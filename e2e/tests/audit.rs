@@ -6,6 +6,8 @@
 mod definitions;
 #[path = "audit/exceptions.rs"]
 mod exceptions;
+#[path = "audit/images.rs"]
+mod images;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -88,7 +90,11 @@ impl Scene {
     }
 
     fn replica(&self, name: &str) -> Webhook {
-        let webhook = Webhook::start_in(&self.cluster, "stockade-system", name, &[]);
+        self.replica_with(name, &[])
+    }
+
+    fn replica_with(&self, name: &str, flags: &[&str]) -> Webhook {
+        let webhook = Webhook::start_with(&self.cluster, "stockade-system", name, &[], flags);
         webhook.wait_until_ready(&self.cluster, name);
         webhook
     }

@@ -4,16 +4,22 @@
 //! ```text
 //! policies, resources, replicas ─ plan: which resources, which namespaces ─┐
 //! watches of metadata, facts ─ queue (coalesced, bounded) ─────────────────┴─ pages ─ judge ─ results ─ reports
+//!                                                                                       │ wanted
+//!                                                                                       └── looks at images
 //! ```
 //!
 //! The work is shared over replicas by namespace ([`share`]). A full pass lists each resource across namespaces in
 //! pages, so every replica reads all pages and judges those of its share; what changes later is listed by namespace. No
 //! object outlives its page. Nothing of the queue is kept: a new process judges everything once and writes only what
 //! differs from the reports it finds.
+//!
+//! Images are looked at few at a time ([`looks`]), and only while their page waits. An image that could not be looked at
+//! is an error in the report, neither a pass nor a failure, and its namespace is judged again later ([`again`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use stockade_images::Images;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -29,15 +35,19 @@ use self::queue::Queue;
 use self::usage::Usage;
 use self::worker::Worker;
 
+mod again;
 mod dependencies;
 mod follow;
+mod judging;
 mod kinds;
+mod looks;
 mod marker;
 pub mod metrics;
 pub mod once;
 pub(crate) mod pace;
 mod page;
 mod pass;
+mod plan;
 mod queue;
 pub(crate) mod results;
 mod share;
@@ -54,6 +64,8 @@ pub struct Inputs {
     pub replicas: Replicas,
     /// Where new violations are told.
     pub events: Events,
+    /// What is known of images, and looks at more.
+    pub images: Images,
     /// Where it is told what exceptions waive.
     pub usage: watch::Sender<Option<Arc<Usage>>>,
 }

@@ -12,6 +12,7 @@ use stockade_engine::exceptions::age;
 
 use crate::cli::AuditArgs;
 use crate::exit::Exit;
+use crate::images_seen::Looker;
 use crate::inputs;
 
 /// Judges every object as if it were created now.
@@ -23,10 +24,14 @@ pub(crate) fn run(args: &AuditArgs, quiet: bool) -> Result<Exit> {
     if compiled.set.policies.is_empty() {
         bail!("no policies in what --policies names: nothing would be judged");
     }
-    let auditor = Auditor::new(&Engine::new(Arc::new(compiled.set)));
+    let engine = Engine::new(Arc::new(compiled.set));
+    let auditor = if args.verify_images { Auditor::with_images(&engine) } else { Auditor::new(&engine) };
     let report = match &args.from {
-        Some(folder) => folder::audit(folder, &auditor, compiled.objects)?,
-        None => cluster::audit(args.kubeconfig.as_deref(), &auditor)?,
+        Some(folder) => {
+            let looker = args.verify_images.then(Looker::new).transpose()?;
+            folder::audit(folder, &auditor, looker.as_ref(), compiled.objects)?
+        }
+        None => cluster::audit(args, &auditor)?,
     };
     let now = jiff::Timestamp::now().as_second();
     let exceptions = auditor.exceptions().iter();

@@ -16,6 +16,7 @@ pub use self::counts::{Counts, Waived};
 use crate::decision::{Finding, FindingAction, FindingResult};
 use crate::engine::{DecideOptions, Engine, Verb};
 use crate::facts::{ClusterFacts, Kind};
+use crate::images::Wanted;
 use crate::request::{GroupVersionKind, GroupVersionResource, Operation, Request, guess_scope, plural};
 
 mod counts;
@@ -49,7 +50,7 @@ pub enum Reason {
     Requester,
     /// It is tried out beside another version, which is the one that counts.
     Shadow,
-    /// It is about images, and an audit looks at no registry: what runs already was judged when it was created.
+    /// It is about images, and nobody looks at registries here.
     Images,
 }
 
@@ -67,12 +68,15 @@ pub struct Existing<'a> {
 }
 
 /// What all policies found out about one object.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Judgement {
     /// Rules that did not simply pass, in policy order.
     pub results: Vec<RuleResult>,
     /// Bindings of which all rules passed.
     pub passes: u32,
+    /// Images that had to be looked at first: have what is wanted gathered and judge again. When there are any, nothing
+    /// else here is a judgement.
+    pub wanted: Vec<Wanted>,
 }
 
 /// One rule that did not simply pass.
@@ -112,13 +116,22 @@ pub enum Outcome {
 // === impl Auditor ===
 
 impl Auditor {
-    /// Takes the policies of an engine that can judge what exists.
+    /// Takes the policies of an engine that can judge what exists, by facts that know nothing of images.
     pub fn new(engine: &Engine) -> Self {
+        Self::of(engine, |policy| policy.asks_about_images().then_some(Reason::Images).or(Reason::of(policy)))
+    }
+
+    /// The same, by facts that know of images ([`crate::images::WithImages`]).
+    pub fn with_images(engine: &Engine) -> Self {
+        Self::of(engine, Reason::of)
+    }
+
+    fn of(engine: &Engine, reason: impl Fn(&Policy) -> Option<Reason>) -> Self {
         let set = engine.set();
         let (mut policies, mut unjudged) = (Vec::new(), Vec::new());
         for policy in &set.policies {
-            match Reason::of(policy) {
-                None => policies.push(Arc::clone(policy)),
+            match reason(policy) {
+                None => policies.push(without_pins(policy)),
                 Some(reason) => unjudged.push(Unjudged { policy: Arc::clone(&policy.name), reason }),
             }
         }
@@ -156,7 +169,24 @@ impl Auditor {
     pub fn judge<'a>(&'a self, existing: &Existing<'a>, facts: &'a dyn ClusterFacts, arena: &'a Bump) -> Judgement {
         let request = existing.creation(self.symbols(), arena);
         let options = DecideOptions { verb: Verb::Validate, passes: true, ..DecideOptions::default() };
-        Judgement::of(self.engine.decide(&request, facts, arena, &options).findings)
+        let decision = self.engine.decide(&request, facts, arena, &options);
+        match decision.wanted.is_empty() {
+            true => Judgement::of(decision.findings),
+            false => Judgement { wanted: decision.wanted, ..Judgement::default() },
+        }
+    }
+}
+
+/// The policy as it judges what exists. What came by a tag would be pinned if it were created now: that it is not yet
+/// is no violation, as nobody could have pinned it before.
+fn without_pins(policy: &Arc<Policy>) -> Arc<Policy> {
+    match policy.image_rules.as_deref() {
+        Some(rules) if rules.digest.mutate => {
+            let mut rules = rules.clone();
+            rules.digest.mutate = false;
+            Arc::new(Policy { image_rules: Some(Arc::new(rules)), ..Policy::clone(policy) })
+        }
+        _ => Arc::clone(policy),
     }
 }
 
@@ -190,9 +220,8 @@ impl Reason {
 
     fn of(policy: &Policy) -> Option<Self> {
         let rules = &policy.match_constraints.resource_rules;
-        let judges = !policy.validations.is_empty();
+        let judges = !policy.validations.is_empty() || policy.image_rules.is_some();
         let reasons = [
-            (policy.asks_about_images(), Self::Images),
             (!judges, Self::Mutates),
             (policy.shadow_of.is_some(), Self::Shadow),
             (policy.bindings.is_empty(), Self::Unbound),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use stockade_cel::Value;
 use stockade_cel::authorizer::Authorizer;
 use stockade_policy::images::{Authority, AuthorityId, Digest, ImageReference, RegistrySettings};
+use stockade_policy::selector::LabelSelector;
 
 use crate::facts::{ClusterFacts, Fact, Into, Kind};
 
@@ -196,6 +197,16 @@ impl ClusterFacts for WithImages<'_> {
 
     fn list<'a>(&self, kind: Kind<'_>, namespace: &str, into: Into<'a>) -> Fact<&'a [Value<'a>]> {
         self.facts.list(kind, namespace, into)
+    }
+
+    fn select<'a>(
+        &self,
+        kind: Kind<'_>,
+        namespace: &str,
+        selector: &LabelSelector,
+        into: Into<'a>,
+    ) -> Fact<&'a [Value<'a>]> {
+        self.facts.select(kind, namespace, selector, into)
     }
 
     fn namespaced(&self, kind: Kind<'_>) -> Option<bool> {

@@ -51,6 +51,9 @@ const MAX_TASKS: usize = 1_024;
 /// Most of them for one namespace: two Pods with the most images that a decision wants.
 const MAX_TASKS_OF_ONE: usize = MAX_TASKS / 4;
 const _: () = assert!(MAX_TASKS_OF_ONE >= 2 * MAX_WANTED);
+/// Most images that are looked at at a time for work that no request waits for: each takes some of the connections to a
+/// registry (`registry::transport::MAX_PARALLEL`), of which requests need most.
+pub const MAX_BACKGROUND: usize = 4;
 /// Longest that one image is looked at, also when nobody waits any more. What came by then is remembered.
 const MAX_WORK: Duration = Duration::from_secs(30);
 /// What a manifest of an image has at most before room is taken for it: it is in hand, and what was read of it.
@@ -72,6 +75,7 @@ struct Inner {
     members: Arc<dyn MemberSource>,
     caches: Caches,
     tasks: Shares,
+    background: Shares,
     /// KiB of signatures and attestations.
     in_hand: Shares,
     /// KiB of large manifests of images.
@@ -99,6 +103,7 @@ impl Images {
             members,
             caches: Caches::new(&metrics),
             tasks: Shares::new(MAX_TASKS, MAX_TASKS_OF_ONE),
+            background: Shares::new(MAX_BACKGROUND, MAX_BACKGROUND / 2),
             in_hand: Shares::new(MAX_ALL_IN_HAND_KIB, MAX_IN_HAND_KIB_OF_ONE),
             manifests: Shares::new(MAX_MANIFESTS_KIB, MAX_MANIFESTS_KIB / 4),
             verifying: Shares::new(processors, processors.div_ceil(2)),
@@ -118,6 +123,20 @@ impl Images {
             found.unwrap_or_else(|why| self.late(&wanted, why))
         });
         join_all(all).await
+    }
+
+    /// Waits for a place for a look that no request waits for: [`MAX_BACKGROUND`] there are, of which one namespace has
+    /// half. None when there never will be one.
+    pub async fn background_place(&self, wanted: &Wanted) -> Option<Places> {
+        self.0.background.take(&wanted.credentials.namespace, 1).await
+    }
+
+    /// Finds out what is wanted of one image, within this time. A look that nobody waits for any more keeps its place
+    /// until it ends. It counts as no request's lateness.
+    pub async fn look_in_background(&self, place: Places, wanted: Wanted, time: Duration) -> Arc<Evidence> {
+        let wanted = Arc::new(wanted);
+        let found = self.look(&wanted, place, Instant::now() + time).await;
+        found.unwrap_or_else(|why| Arc::new(unfinished(&wanted, why)))
     }
 
     /// The evidence, or why there is none.

@@ -11,14 +11,12 @@ use stockade_cluster::audit::metrics::AuditMetrics;
 use stockade_cluster::certificates::{self, CertificateMetrics, Ownership};
 use stockade_cluster::events::Events;
 use stockade_cluster::facts::LiveFacts;
-use stockade_cluster::images::{OwnMembers, PullSecrets};
 use stockade_cluster::policies::{self, Generation, Generations, Observed, RefusedObject, Settings};
 use stockade_cluster::registration::{self, Address, RegistrationMetrics};
 use stockade_cluster::replicas::Inputs;
 use stockade_cluster::reports::Group;
 use stockade_cluster::status::{self, UsageInputs};
 use stockade_images::Images;
-use stockade_images::credentials::CredentialSource;
 use stockade_policy::diagnostic::Severity;
 use stockade_webhook::Certificates;
 use stockade_webhook::certs::serving_names;
@@ -29,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::in_force::{InForce, Judge};
 use super::leases;
 use crate::cli::{ClusterArgs, Reports, ServeArgs};
-use crate::images_seen::remembered;
+use crate::images_seen::of_cluster;
 
 /// Most refused sources that `/readyz` lists.
 const MAX_REFUSED_SHOWN: usize = 10;
@@ -66,7 +64,8 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
         identity: args.cluster.name.clone(),
     };
     let access = Access::new(&options).await.context("access to the API server")?;
-    let images = images(args, &access, registry);
+    let (config, pull_secrets) = (args.docker_config.clone(), args.cluster.image_pull_secrets);
+    let images = of_cluster(&access, config, pull_secrets, registry);
     let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
     let ((ready, ready_in), (observed, observed_in)) = (watch::channel(false), watch::channel(Observed::default()));
     let inputs = Inputs { ready: ready_in, observed: observed_in, pod_uid: args.cluster.pod_uid.clone() };
@@ -113,17 +112,16 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     in_force.tell_events(events.clone());
     let told = Told { ready, observed, certificates: Arc::clone(&certificates) };
     tasks.spawn(put_in_force(generations.clone(), facts.clone(), in_force, told));
-    let inputs = audit::Inputs { generations, facts, replicas: leases.replicas, events, usage: tell_usage };
+    let inputs = audit::Inputs {
+        generations,
+        facts,
+        replicas: leases.replicas,
+        events,
+        images: images.clone(),
+        usage: tell_usage,
+    };
     tasks.spawn(audit::run(access, inputs, audit_settings(&args.cluster), metrics, stop.clone()));
     Ok(Parts { certificates, tasks, stop, ended: leases.ended, images })
-}
-
-/// What is known of images, with what the cluster has of keys and credentials.
-fn images(args: &ServeArgs, access: &Access, registry: &mut Registry) -> Images {
-    let pull_secrets = || Arc::new(PullSecrets::new(access.client.clone())) as Arc<dyn CredentialSource>;
-    let sources = args.cluster.image_pull_secrets.then(pull_secrets).into_iter().collect();
-    let members = Arc::new(OwnMembers::new(access.client.clone(), &access.namespace));
-    remembered(args.docker_config.clone(), members, sources, registry)
 }
 
 /// Which certificate is to be kept.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use stockade_cel::Value;
 use stockade_cel::authorizer::Authorizer;
 use stockade_engine::facts::{ClusterFacts, Fact, Into, Kind};
+use stockade_engine::images::ImageFacts;
 use stockade_policy::selector::LabelSelector;
 
 use crate::facts::{Change, What};
@@ -139,6 +140,10 @@ impl ClusterFacts for Recording<'_> {
 
     fn namespaced(&self, kind: Kind<'_>) -> Option<bool> {
         self.facts.namespaced(kind)
+    }
+
+    fn images(&self) -> Option<&dyn ImageFacts> {
+        self.facts.images()
     }
 
     /// Nobody asks: there is no user to ask about.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::core::Version;
-use stockade_engine::audit::is_about;
+use stockade_cel::Value;
+use stockade_engine::audit::{Existing, is_about};
+use stockade_engine::request::{GroupVersionKind, GroupVersionResource};
 use stockade_policy::compiled::Policy;
 
 use crate::resources::{Served, Snapshot};
@@ -61,6 +63,17 @@ impl Kind {
     fn of(served: &Served) -> Self {
         let Served { group, version, kind, plural, namespaced, .. } = served.clone();
         Self { group, version, kind, plural, namespaced }
+    }
+
+    /// One of its objects, as a list has it.
+    pub(crate) fn existing<'a>(&'a self, object: Value<'a>) -> Existing<'a> {
+        let Self { group, version, kind, plural, namespaced } = self;
+        Existing {
+            object,
+            kind: GroupVersionKind { group, version, kind },
+            resource: GroupVersionResource { group, version, resource: plural },
+            namespaced: *namespaced,
+        }
     }
 
     /// `deployments.apps`, `pods`

@@ -6,7 +6,10 @@ use bumpalo::Bump;
 use prometheus_client::registry::Registry;
 use stockade_cel::{Value, document};
 use stockade_engine::audit::{Auditor, Existing, Judgement};
-use stockade_engine::request::{GroupVersionKind, GroupVersionResource};
+use stockade_engine::facts::ClusterFacts;
+use stockade_engine::images::WithImages;
+use stockade_images::{Images, InHand};
+use tokio::runtime::Handle;
 
 use super::kinds::{self, Kind};
 use super::pace::Pace;
@@ -18,6 +21,8 @@ use crate::facts::{LiveFacts, Read, reads};
 const PAGES: (u32, u32) = (20, 40);
 /// Longest wait for the API server's answer to what it serves and for what policies read.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for the images of one object; somebody at a terminal waits for them.
+const LOOK_TIME: Duration = Duration::from_secs(30);
 
 /// Why not everything was judged.
 #[derive(Debug, thiserror::Error)]
@@ -42,13 +47,15 @@ pub enum OnceError {
 }
 
 /// Judges all objects that some policy is about; `add` gets each with its judgement. Gives the resources that this
-/// user may not list. Needs a multi-thread runtime.
+/// user may not list. Without `images` an auditor is needed that leaves out what is about them. Needs a multi-thread
+/// runtime.
 ///
 /// # Errors
 /// See [`OnceError`].
 pub async fn once(
     access: &Access,
     auditor: &Auditor,
+    images: Option<&Images>,
     mut add: impl FnMut(&Existing<'_>, Judgement),
 ) -> Result<Vec<String>, OnceError> {
     let facts = LiveFacts::new(access, &mut Registry::default());
@@ -77,7 +84,7 @@ pub async fn once(
                 }
                 Err(error) => return Err(broken(&resource, &error)),
             };
-            let judge = || judge(&text, &kind, auditor, &facts, &mut add);
+            let judge = || judge(&text, &kind, auditor, (&facts, images), &mut add);
             position.token = tokio::task::block_in_place(judge).map_err(|e| broken(&resource, &e))?;
             if position.token.is_none() {
                 break;
@@ -92,23 +99,39 @@ fn judge(
     text: &[u8],
     kind: &Kind,
     auditor: &Auditor,
-    facts: &LiveFacts,
+    (facts, images): (&LiveFacts, Option<&Images>),
     add: &mut impl FnMut(&Existing<'_>, Judgement),
 ) -> Result<Option<String>, PageError> {
     let (page, mut scratch) = (Bump::new(), Bump::new());
     let list = document::decode(text, &page, auditor.symbols()).map_err(PageError::NoList)?;
     for item in list.get("items").and_then(Value::as_list).unwrap_or(&[]) {
-        scratch.reset();
-        let existing = Existing {
-            object: *item,
-            kind: GroupVersionKind { group: &kind.group, version: &kind.version, kind: &kind.kind },
-            resource: GroupVersionResource { group: &kind.group, version: &kind.version, resource: &kind.plural },
-            namespaced: kind.namespaced,
+        let existing = kind.existing(*item);
+        let mut judge = |facts: &dyn ClusterFacts| {
+            scratch.reset();
+            auditor.judge(&existing, facts, &scratch)
         };
-        add(&existing, auditor.judge(&existing, facts, &scratch));
+        let judgement = match images {
+            Some(images) => Handle::current().block_on(settled(images, facts, &mut judge)),
+            None => judge(facts),
+        };
+        add(&existing, judgement);
     }
     let token = list.path(&["metadata", "continue"]).and_then(Value::as_str).filter(|t| !t.is_empty());
     Ok(token.map(str::to_owned))
+}
+
+/// A judgement by what is found of images.
+async fn settled(
+    images: &Images,
+    facts: &LiveFacts,
+    judge: &mut impl FnMut(&dyn ClusterFacts) -> Judgement,
+) -> Judgement {
+    let with_images = |in_hand: &InHand| {
+        let mut judgement = judge(&WithImages { facts, images: in_hand });
+        let wanted = std::mem::take(&mut judgement.wanted);
+        (judgement, wanted)
+    };
+    InHand::settled(images, LOOK_TIME, with_images).await.0
 }
 
 fn broken(resource: &str, error: &PageError) -> OnceError {

@@ -1,5 +1,6 @@
 //! One page of a LIST: fetched whole, decoded once, its items judged where they lie.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +11,15 @@ use kube::client::Body;
 use kube::core::params::ListParams;
 use kube::core::request::Request;
 use stockade_cel::{Value, document};
-use stockade_engine::audit::{Auditor, Existing};
-use stockade_engine::request::{GroupVersionKind, GroupVersionResource};
+use stockade_engine::audit::Auditor;
+use stockade_engine::images::{MAX_WANTED, Wanted, WithImages};
+use stockade_images::InHand;
 
 use super::dependencies::Recording;
 use super::kinds::Kind;
 use super::marker::marker;
 use super::results::{Object, Texts, Unit};
+use super::share::Share;
 use crate::facts::LiveFacts;
 
 /// Objects of a page: what controllers ask for, about 4 MB of Pods.
@@ -116,6 +119,30 @@ async fn request(client: &Client, kind: &Kind, position: &Position) -> Result<Ve
     }
 }
 
+/// A page that was fetched, and by what its objects are judged.
+pub(crate) struct Page {
+    /// As it came.
+    pub(crate) text: Vec<u8>,
+    pub(crate) kind: Arc<Kind>,
+    pub(crate) auditor: Arc<Auditor>,
+    pub(crate) facts: LiveFacts,
+    /// Which namespaces are judged.
+    pub(crate) share: Arc<Share>,
+    /// Seconds since 1970.
+    pub(crate) now: i64,
+}
+
+/// Objects of a page that were judged, and those that cannot be before images of theirs are looked at.
+pub(crate) struct Round {
+    pub(crate) judged: Judged,
+    /// Places on the page of those that are left.
+    pub(crate) left: Vec<usize>,
+    /// What they want, each once; of the last ones it may be missing.
+    pub(crate) wanted: Vec<Wanted>,
+    /// How much of that the first of them wants.
+    pub(crate) of_first: usize,
+}
+
 /// What judging needs beside a page; arenas and texts are used again from page to page.
 #[derive(Default)]
 pub(crate) struct Judge {
@@ -125,63 +152,94 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// Judges the items of a page that are in namespaces of the share. Blocks for some hundred milliseconds: not for an
-    /// asynchronous thread.
+    /// Judges items of a page that are in namespaces of the share: all, or those `left` by a round before. Blocks for some
+    /// hundred milliseconds: not for an asynchronous thread.
     ///
     /// # Errors
     /// The page is no list.
     pub(crate) fn judge(
         &mut self,
-        text: &[u8],
-        kind: &Kind,
-        auditor: &Auditor,
-        facts: &LiveFacts,
-        holds: impl Fn(&str) -> bool,
-        now: i64,
-    ) -> Result<Judged, PageError> {
+        page: &Page,
+        images: &InHand,
+        left: Option<&BTreeSet<usize>>,
+    ) -> Result<Round, PageError> {
         self.page.reset();
-        let list = document::decode(text, &self.page, auditor.symbols()).map_err(PageError::NoList)?;
+        let auditor = &*page.auditor;
+        let list = document::decode(&page.text, &self.page, auditor.symbols()).map_err(PageError::NoList)?;
         let meta = |key| list.path(&["metadata", key]).and_then(Value::as_str).filter(|t| !t.is_empty());
-        let mut judged = Judged {
-            units: Vec::new(),
-            markers: Vec::new(),
-            token: meta("continue").map(str::to_owned),
-            resource_version: meta("resourceVersion").unwrap_or_default().to_owned(),
+        let mut round = Round {
+            judged: Judged {
+                units: Vec::new(),
+                markers: Vec::new(),
+                token: meta("continue").map(str::to_owned),
+                resource_version: meta("resourceVersion").unwrap_or_default().to_owned(),
+            },
+            left: Vec::new(),
+            wanted: Vec::new(),
+            of_first: 0,
         };
-        let recording = Recording::new(facts);
-        for item in list.get("items").and_then(Value::as_list).unwrap_or(&[]) {
-            let existing = Existing {
-                object: *item,
-                kind: GroupVersionKind { group: &kind.group, version: &kind.version, kind: &kind.kind },
-                resource: GroupVersionResource { group: &kind.group, version: &kind.version, resource: &kind.plural },
-                namespaced: kind.namespaced,
-            };
+        let facts = WithImages { facts: &page.facts, images };
+        let recording = Recording::new(&facts);
+        let items = list.get("items").and_then(Value::as_list).unwrap_or(&[]).iter().enumerate();
+        for (place, item) in items.filter(|(place, _)| left.is_none_or(|left| left.contains(place))) {
+            let existing = page.kind.existing(*item);
             let namespace = existing.namespace();
-            if !holds(namespace) {
+            if !page.share.holds(namespace) {
                 continue;
             }
-            if judged.units.last().is_none_or(|(n, _)| **n != *namespace) {
-                judged.end_unit(&recording);
-                judged.units.push((self.texts.share(namespace), Unit::default()));
-            }
             let uid = item.path(&["metadata", "uid"]).and_then(Value::as_str).unwrap_or("");
-            judged.markers.push((uid.into(), marker(*item)));
+            if left.is_none() {
+                round.judged.markers.push((uid.into(), marker(*item)));
+            }
+            if round.wanted.len() >= MAX_WANTED {
+                round.left.push(place);
+                continue;
+            }
+            if round.judged.units.last().is_none_or(|(n, _)| **n != *namespace) {
+                round.judged.end_unit(&recording);
+                round.judged.units.push((self.texts.share(namespace), Unit::default()));
+            }
             self.scratch.reset();
             let judgement = auditor.judge(&existing, &recording, &self.scratch);
+            let is_unavailable = images.take_told_unavailable();
+            if !judgement.wanted.is_empty() {
+                round.leave(place, judgement.wanted);
+                continue;
+            }
             let object = |texts: &mut Texts| Object {
-                api_version: texts.share(&kind.api_version()),
-                kind: texts.share(&kind.kind),
+                api_version: texts.share(&page.kind.api_version()),
+                kind: texts.share(&page.kind.kind),
                 name: texts.share(existing.name()),
                 uid: texts.share(uid),
             };
-            if let Some((_, unit)) = judged.units.last_mut() {
-                unit.add(&judgement, object, &mut self.texts, now);
+            if let Some((_, unit)) = round.judged.units.last_mut() {
+                unit.add(&judgement, object, &mut self.texts, page.now);
+                unit.unavailable |= is_unavailable;
             }
         }
-        judged.end_unit(&recording);
-        Ok(judged)
+        round.judged.end_unit(&recording);
+        Ok(round)
     }
 }
+
+// === impl Round ===
+
+impl Round {
+    /// Leaves an object until what it wants was looked at.
+    fn leave(&mut self, place: usize, wanted: Vec<Wanted>) {
+        for wanted in wanted {
+            if !self.wanted.contains(&wanted) {
+                self.wanted.push(wanted);
+            }
+        }
+        if self.left.is_empty() {
+            self.of_first = self.wanted.len();
+        }
+        self.left.push(place);
+    }
+}
+
+// === impl Judged ===
 
 impl Judged {
     fn end_unit(&mut self, recording: &Recording<'_>) {

@@ -96,5 +96,6 @@ impl Unit {
         let room = MAX_UNIT_RESULTS.saturating_sub(self.found.len());
         self.found.extend(other.found.into_iter().take(room));
         self.reads.extend(other.reads);
+        self.unavailable |= other.unavailable;
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Unit {
     pub(crate) found: Vec<Found>,
     /// What was read to find them.
     pub(crate) reads: Reads,
+    /// Whether something about their images could not be found out.
+    pub(crate) unavailable: bool,
 }
 
 /// One rule that did not simply pass. Its texts are shared with all that read the same.

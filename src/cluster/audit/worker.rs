@@ -1,20 +1,21 @@
 //! The one who judges: takes from the queue, lists, judges, and has reports written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stockade_engine::audit::{Auditor, is_about};
-use stockade_engine::engine::Engine;
-use stockade_policy::compiled::{Policy, PolicySet};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::follow::{Follower, Markers};
+use super::again::Again;
+use super::follow::Follower;
+use super::judging::Judging;
 use super::kinds::{self, Kind};
 use super::metrics::AuditMetrics;
 use super::pace::Pace;
-use super::page::{self, Judge, Judged, PageError};
+use super::page::{self, Judged, Page, PageError};
 use super::pass::{Next, Pass};
+use super::plan::{Plan, changed, waivers};
 use super::queue::Queue;
 use super::results::Results;
 use super::share::Share;
@@ -24,7 +25,7 @@ use crate::access::Access;
 use crate::facts::{Read, reads};
 use crate::policies::Generation;
 use crate::reports::writer::{Passes, Writer};
-use crate::reports::{self, Policies, described};
+use crate::reports::{self, described};
 
 /// Pages a second, and at once.
 const PAGES: (u32, u32) = (20, 40);
@@ -46,7 +47,8 @@ pub(super) struct Worker {
     queue: Arc<Queue>,
     pace: Pace,
     plan: Plan,
-    judge: Judge,
+    judging: Judging,
+    again: Again,
     results: Results,
     writer: Writer,
     /// The list of all namespaces that is going on.
@@ -62,18 +64,6 @@ pub(super) struct Worker {
     loaded: bool,
 }
 
-/// What is judged, by what, and where.
-struct Plan {
-    engine: Arc<Engine>,
-    auditor: Arc<Auditor>,
-    policies: Policies,
-    kinds: BTreeMap<Arc<str>, Arc<Kind>>,
-    share: Option<Arc<Share>>,
-    markers: HashMap<Arc<str>, Arc<Markers>>,
-    /// One watch a resource, begun when its list was complete.
-    followers: HashMap<Arc<str>, AbortOnDropHandle<()>>,
-}
-
 // === impl Worker ===
 
 impl Worker {
@@ -87,7 +77,8 @@ impl Worker {
         let writer = Writer::new(access.client.clone(), settings.reports, metrics.clone());
         Self {
             plan: Plan::empty(),
-            judge: Judge::default(),
+            judging: Judging::new(inputs.images.clone()),
+            again: Again::default(),
             results: Results::default(),
             pace: Pace::new(PAGES.0, PAGES.1),
             pass: None,
@@ -112,6 +103,9 @@ impl Worker {
         loop {
             self.refresh().await;
             self.look_up_changes();
+            for (resource, namespace) in self.again.take_due() {
+                self.queue.unit(&resource, &namespace);
+            }
             self.metrics.queued(self.queue.len());
             let worked = self.step().await;
             let wrote = self.write().await;
@@ -126,12 +120,14 @@ impl Worker {
     /// Waits until there is something to do.
     async fn rest(&mut self) {
         let due = tokio::time::Instant::from_std(self.completed + self.settings.period);
+        let again = self.again.next();
         let mut resources = self.inputs.facts.resources().changes();
         tokio::select! {
             () = self.queue.wait() => {}
             Ok(()) = self.inputs.generations.changed() => {}
             Ok(()) = self.inputs.replicas.changed() => {}
             Ok(()) = resources.changed() => {}
+            () = tokio::time::sleep_until(again.unwrap_or(due)), if again.is_some() => {}
             () = tokio::time::sleep_until(due) => self.queue_all(),
         }
     }
@@ -148,6 +144,7 @@ impl Worker {
             self.pass = None;
             if let Some(share) = &self.plan.share {
                 self.results.retain(|namespace, _| share.holds(namespace));
+                self.again.retain(|_, namespace| share.holds(namespace));
             }
             self.loaded = false;
             self.queue_all();
@@ -160,7 +157,7 @@ impl Worker {
         let Some(snapshot) = self.inputs.facts.resources().snapshot() else { return };
         let auditor = match Arc::ptr_eq(&engine, &self.plan.engine) {
             true => None,
-            false => Some(Arc::new(Auditor::new(&engine))),
+            false => Some(Arc::new(Auditor::with_images(&engine))),
         };
         let kinds = kinds::audited(&snapshot, auditor.as_ref().unwrap_or(&self.plan.auditor).policies());
         if let Some(auditor) = auditor {
@@ -213,6 +210,7 @@ impl Worker {
         self.plan.followers.retain(|name, _| kinds.contains_key(name));
         self.plan.markers.retain(|name, _| kinds.contains_key(name));
         self.changed.extend(self.results.retain(|_, resource| kinds.contains_key(resource)));
+        self.again.retain(|resource, _| kinds.contains_key(resource));
         self.plan.kinds = kinds;
         self.begin();
     }
@@ -285,6 +283,7 @@ impl Worker {
             going_on.newer.insert(Arc::clone(&namespace));
         }
         let unit = pass.units.remove(&namespace).unwrap_or_default();
+        self.again.judged(&resource, &namespace, unit.unavailable);
         let new = self.results.replace(&namespace, &resource, unit);
         self.inputs.events.violations(&namespace, &new);
         self.changed.insert(namespace);
@@ -318,24 +317,11 @@ impl Worker {
         }
     }
 
-    /// Judges a page on a thread that may block. A panic there is one of the judge: the page counts as failed.
     async fn judged(&mut self, pass: &Pass, text: Vec<u8>) -> Result<Judged, PageError> {
         let Some(share) = self.plan.share.clone() else { return Err(PageError::Expired) };
-        let (auditor, facts, kind) =
-            (Arc::clone(&self.plan.auditor), self.inputs.facts.clone(), Arc::clone(&pass.kind));
-        let mut judge = std::mem::take(&mut self.judge);
-        let now = jiff::Timestamp::now().as_second();
-        let work = move || {
-            let judged = judge.judge(&text, &kind, &auditor, &facts, |namespace| share.holds(namespace), now);
-            (judge, judged)
-        };
-        match tokio::task::spawn_blocking(work).await {
-            Ok((judge, judged)) => {
-                self.judge = judge;
-                judged
-            }
-            Err(panicked) => Err(PageError::Judge(panicked)),
-        }
+        let (auditor, kind) = (Arc::clone(&self.plan.auditor), Arc::clone(&pass.kind));
+        let (facts, now) = (self.inputs.facts.clone(), jiff::Timestamp::now().as_second());
+        self.judging.page(Page { text, kind, auditor, facts, share, now }).await
     }
 
     /// Takes over a complete list, and watches from there on.
@@ -347,17 +333,19 @@ impl Worker {
             gone.into_iter().map(|(n, _, _)| Arc::clone(n)).filter(|n| !newer.contains(n)).collect();
         for namespace in &gone {
             self.results.remove(namespace, &resource);
+            self.again.judged(&resource, namespace, false);
         }
         self.after_pass.extend(gone);
         for (namespace, unit) in units {
             if newer.contains(&namespace) {
                 continue;
             }
+            self.again.judged(&resource, &namespace, unit.unavailable);
             let new = self.results.replace(&namespace, &resource, unit);
             self.inputs.events.violations(&namespace, &new);
             self.after_pass.insert(namespace);
         }
-        self.judge.texts.sweep();
+        self.judging.sweep();
         if let Some(share) = self.plan.share.clone()
             && self.plan.followers.get(&resource).is_none_or(AbortOnDropHandle::is_finished)
         {
@@ -452,46 +440,3 @@ impl Worker {
 /// The API server did not do what it was asked; it has been said why.
 #[derive(Debug, Clone, Copy)]
 struct Unavailable;
-
-// === impl Plan ===
-
-impl Plan {
-    fn empty() -> Self {
-        let engine = Arc::new(Engine::new(Arc::default()));
-        Self {
-            auditor: Arc::new(Auditor::new(&engine)),
-            engine,
-            policies: Policies::new(),
-            kinds: BTreeMap::new(),
-            share: None,
-            markers: HashMap::new(),
-            followers: HashMap::new(),
-        }
-    }
-
-    fn markers(&mut self, resource: &Arc<str>) -> Arc<Markers> {
-        Arc::clone(self.markers.entry(Arc::clone(resource)).or_default())
-    }
-
-    /// Another share means other objects.
-    fn forget_seen(&mut self) {
-        self.followers.clear();
-        self.markers.clear();
-    }
-}
-
-/// Policies of either set that the other does not have just so.
-fn changed(before: &PolicySet, after: &PolicySet) -> Vec<Arc<Policy>> {
-    let of = |set: &PolicySet| -> HashMap<*const Policy, Arc<Policy>> {
-        set.policies.iter().map(|p| (Arc::as_ptr(p), Arc::clone(p))).collect()
-    };
-    let (before, after) = (of(before), of(after));
-    let gone = before.iter().filter(|(p, _)| !after.contains_key(*p));
-    let new = after.iter().filter(|(p, _)| !before.contains_key(*p));
-    gone.chain(new).map(|(_, policy)| Arc::clone(policy)).collect()
-}
-
-/// Exceptions and groups, to be compared.
-fn waivers(set: &PolicySet) -> String {
-    format!("{:?}{:?}", set.exceptions, set.groups)
-}

@@ -21,7 +21,7 @@ fn results(outcomes: &[(&str, Outcome)], passes: u32, now: i64) -> Results {
             name: texts.share(name),
             uid: texts.share(&format!("uid-{name}")),
         };
-        unit.add(&Judgement { results: vec![result], passes }, object, &mut texts, now);
+        unit.add(&Judgement { results: vec![result], passes, ..Judgement::default() }, object, &mut texts, now);
     }
     results.replace(&"shop".into(), &"pods".into(), unit);
     results

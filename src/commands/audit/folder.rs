@@ -10,12 +10,14 @@ use bumpalo::Bump;
 use memchr::memmem;
 use serde_json::Value as Json;
 use stockade_cel::{Symbols, Value, document};
-use stockade_engine::audit::{Auditor, Existing};
+use stockade_engine::audit::{Auditor, Existing, Judgement};
+use stockade_engine::facts::ClusterFacts;
 use stockade_engine::folder_facts::FolderFacts;
 use stockade_policy::objects::load_objects;
 use stockade_policy::sources::manifest_files_up_to;
 use stockade_report::{AuditReport, Audited, MAX_DETAILS};
 
+use crate::images_seen::Looker;
 use crate::inputs::{self, Refused};
 
 /// Most files of a folder: one for each object of a large cluster.
@@ -27,11 +29,16 @@ const MAX_WORKERS: usize = 16;
 ///
 /// # Errors
 /// Unreadable files, files that hold something else than objects.
-pub(super) fn audit(folder: &Path, auditor: &Auditor, further: Vec<Json>) -> Result<AuditReport> {
+pub(super) fn audit(
+    folder: &Path,
+    auditor: &Auditor,
+    looker: Option<&Looker>,
+    further: Vec<Json>,
+) -> Result<AuditReport> {
     let files = manifest_files_up_to(MAX_FILES, &[folder.to_owned()]).map_err(Refused)?;
     let facts = facts(&files, auditor, further)?;
-    let parts =
-        in_parallel(&files, Worker::default, |worker, number, file| worker.judge(number, file, auditor, &facts))?;
+    let by = By { auditor, looker, facts: &facts };
+    let parts = in_parallel(&files, Worker::default, |worker, number, file| worker.judge(number, file, &by))?;
     let mut report = AuditReport::default();
     let mut reports: Vec<_> = parts.into_iter().flat_map(|w| w.reports).collect();
     reports.sort_by_key(|(number, _)| *number);
@@ -66,6 +73,29 @@ fn facts(files: &[PathBuf], auditor: &Auditor, further: Vec<Json>) -> Result<Fol
     FolderFacts::new(further.into_iter().chain(found.into_iter().map(|(_, o)| o))).context("objects that exist")
 }
 
+/// By what objects are judged.
+struct By<'b> {
+    auditor: &'b Auditor,
+    /// None when nothing is to be judged that is about images.
+    looker: Option<&'b Looker>,
+    facts: &'b FolderFacts,
+}
+
+impl By<'_> {
+    fn judge(&self, existing: &Existing<'_>, scratch: &mut Bump) -> Judgement {
+        let mut judge = |facts: &dyn ClusterFacts| {
+            scratch.reset();
+            let mut judgement = self.auditor.judge(existing, facts, scratch);
+            let wanted = std::mem::take(&mut judgement.wanted);
+            (judgement, wanted)
+        };
+        match self.looker {
+            Some(looker) => looker.settle(self.facts, judge).0,
+            None => judge(self.facts).0,
+        }
+    }
+}
+
 /// What one core keeps.
 #[derive(Default)]
 struct Worker {
@@ -77,10 +107,10 @@ struct Worker {
 }
 
 impl Worker {
-    fn judge(&mut self, number: usize, file: &Path, auditor: &Auditor, facts: &FolderFacts) -> Result<()> {
+    fn judge(&mut self, number: usize, file: &Path, by: &By<'_>) -> Result<()> {
         let (name, text) = inputs::read_text(file)?;
         self.document.reset();
-        let objects = decoded(&name, &text, &self.document, auditor.symbols())?;
+        let objects = decoded(&name, &text, &self.document, by.auditor.symbols())?;
         // Which violations are told must not depend on which core was faster.
         let number = if self.told < MAX_DETAILS { number } else { usize::MAX };
         if self.reports.last().is_none_or(|(n, r)| *n != number && !r.violations.is_empty()) {
@@ -90,10 +120,9 @@ impl Worker {
         *n = number;
         let before = report.violations.len();
         for object in objects {
-            self.scratch.reset();
-            let existing = Existing::of(*object, facts, &self.scratch)
+            let existing = Existing::of(*object, by.facts, &self.document)
                 .with_context(|| format!("{name}: an object has no apiVersion or kind"))?;
-            let judgement = auditor.judge(&existing, facts, &self.scratch);
+            let judgement = by.judge(&existing, &mut self.scratch);
             report.add(existing.namespace(), judgement, || Audited {
                 api_version: existing.kind.api_version(),
                 kind: existing.kind.kind.to_owned(),

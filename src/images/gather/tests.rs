@@ -19,6 +19,7 @@ use crate::credentials::{CredentialSource, DockerConfig, NoCredentials};
 use crate::fake::{Answer as Reply, FakeRegistry, Seen, descriptor, digest};
 
 mod answers;
+mod background;
 mod brought;
 mod door;
 mod faults;

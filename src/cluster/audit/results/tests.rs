@@ -10,7 +10,7 @@ fn judgement(policy: &str, message: &str) -> Judgement {
         trace: None,
         exception: None,
     };
-    Judgement { results: vec![result], passes: 2 }
+    Judgement { results: vec![result], passes: 2, ..Judgement::default() }
 }
 
 fn unit(texts: &mut Texts, policy: &str, message: &str, now: i64) -> Unit {
