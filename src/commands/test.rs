@@ -2,6 +2,7 @@
 
 mod case;
 mod folder;
+mod images;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,16 +11,20 @@ use anyhow::{Result, bail};
 use serde_json::Value as Json;
 use stockade_engine::engine::Engine;
 use stockade_engine::folder_facts::FolderFacts;
+use stockade_engine::images::WithImages;
 use stockade_engine::request::RequestBuilder;
+use stockade_policy::diagnostic::Diagnostics;
 use stockade_policy::sources::load_paths;
 use stockade_report::{CaseResult, PolicyResult, TestReport};
 use stockade_schema::normalise::normalise;
 
 use crate::cli::TestArgs;
 use crate::exit::Exit;
+use crate::inputs::Refused;
 use crate::{inputs, judge};
 use case::Case;
 use folder::PolicyFolder;
+use images::{Stated, unsaid};
 
 /// Runs all cases of all policy folders below the named ones.
 ///
@@ -63,6 +68,10 @@ struct Bench {
 
 fn bench(folder: &PolicyFolder) -> Result<Bench> {
     let compiled = inputs::compile(load_paths(&folder.policy_files), true)?;
+    let strangers = folder.written.iter().map(|written| written.strangers(&compiled.set));
+    if let Some(faults) = strangers.into_iter().find(Diagnostics::has_errors) {
+        return Err(Refused(faults).into());
+    }
     let mut existing = compiled.objects;
     let paths: Vec<PathBuf> = folder.existing.clone().into_iter().collect();
     existing.extend(inputs::objects(&paths)?.into_iter().map(|o| normalise(o.value)));
@@ -99,7 +108,10 @@ impl Bench {
                 Some(inputs::facts(None, self.existing.iter().cloned().chain([normalise(namespace.clone())]))?)
             }
         };
-        let decision = judge::judge(&self.engine, own.as_ref().unwrap_or(&self.shared), &request.review()?)?;
-        Ok(case.check(&decision))
+        let facts = own.as_ref().unwrap_or(&self.shared);
+        let stated = Stated(&case.images);
+        let decision =
+            judge::judge_at(&self.engine, &WithImages { facts, images: &stated }, &request.review()?, case.now)?;
+        Ok(unsaid(&decision.wanted).or_else(|| case.check(&decision)))
     }
 }

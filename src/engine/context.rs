@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
 use stockade_cel::functions::Scope;
+use stockade_cel::value::Timestamp;
 use stockade_cel::{Symbols, Value};
 use stockade_policy::compiled::Policy;
 use stockade_policy::environment as slots;
@@ -219,17 +220,19 @@ impl<'c> Seen<'c> {
         arena.alloc(roots)
     }
 
-    /// The same for the checks of an attestation, with `image`, `predicate` and `statement`.
+    /// The same for the checks of an attestation, with `image`, `predicate`, `statement` and `now`.
     pub(crate) fn attestation_roots(
         &self,
         namespace: Value<'c>,
         [image, predicate, statement]: [Value<'c>; 3],
-        arena: &'c Bump,
+        context: &Context<'c>,
     ) -> &'c Roots<'c> {
+        let arena = context.arena();
         let mut roots = *self.roots(Value::Null, namespace, arena);
         roots[slots::IMAGE] = image;
         roots[slots::PREDICATE] = predicate;
         roots[slots::STATEMENT] = statement;
+        roots[slots::NOW] = Value::Timestamp(Timestamp::utc(context.now(), 0));
         arena.alloc(roots)
     }
 

@@ -16,8 +16,8 @@ mod request_types;
 /// Root variables in slot order. Every program of every policy sees all slots: one that its expression may not name
 /// (`params` without paramKind, `authorizer` in a messageExpression) is declared under a name nobody can write, so
 /// that one array of values fits all programs of a policy.
-pub const ROOTS: [&str; 7] =
-    ["object", "oldObject", "request", "namespaceObject", "params", "authorizer", "authorizer.requestResource"];
+pub const ROOTS: [&str; 8] =
+    ["object", "oldObject", "request", "namespaceObject", "params", "authorizer", "authorizer.requestResource", "now"];
 
 /// Slot of `object`.
 pub const OBJECT: usize = 0;
@@ -41,8 +41,11 @@ pub const IMAGE: usize = 4;
 pub const PREDICATE: usize = 5;
 /// Slot of `statement`, as [`IMAGE`].
 pub const STATEMENT: usize = 6;
+/// Slot of `now`, the time of the decision, by which an attestation can be too old. Nothing else may name it: what a
+/// policy of Kubernetes' own says does not change by itself.
+pub const NOW: usize = 7;
 /// Names of the variables that the checks of attestations have in place of the last roots.
-pub const ATTESTATION_ROOTS: [&str; 3] = ["image", "predicate", "statement"];
+pub const ATTESTATION_ROOTS: [&str; 4] = ["image", "predicate", "statement", "now"];
 
 /// Type of `Object{…}`, what an ApplyConfiguration makes.
 pub const APPLY_CONFIGURATION: &str = "Object";
@@ -97,11 +100,13 @@ pub(crate) fn environment(around: Surroundings, types: &RootTypes) -> Env {
         (around.params, types.params.clone()),
         (around.authorizer, opaque(AUTHORIZER_TYPE, around.authorizer)),
         (around.authorizer, opaque(RESOURCE_CHECK_TYPE, around.authorizer)),
+        (false, Type::Timestamp),
     ];
     let mut env = base().clone();
     for (slot, (name, (present, ty))) in ROOTS.into_iter().zip(roots).enumerate() {
         let of_attestation = slot.checked_sub(IMAGE).and_then(|n| ATTESTATION_ROOTS.get(n));
         env = match of_attestation.filter(|_| around.attestation) {
+            Some(name) if slot == NOW => env.variable(name, Type::Timestamp),
             Some(name) => env.variable(name, Type::Dyn),
             None if present => env.variable(name, ty),
             // '@' cannot start a name in an expression.

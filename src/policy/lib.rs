@@ -3,6 +3,7 @@
 //! Data flow: text → positioned YAML → typed source objects → [`compiled::PolicySet`]. Every fault is a diagnostic
 //! with file, line, column and caret; all faults of all files are reported at once.
 
+pub mod cases;
 pub mod compile;
 pub mod compiled;
 pub mod diagnostic;

@@ -13,6 +13,7 @@ use crate::tree::{Content, Node};
 
 pub(crate) mod binding;
 pub(crate) mod bounds;
+pub(crate) mod case;
 pub(crate) mod exception;
 pub(crate) mod expressions;
 pub(crate) mod group;

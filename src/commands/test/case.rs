@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use anyhow::Result;
 use serde_json::Value as Json;
 use stockade_engine::decision::{Decision, FindingAction};
 use stockade_engine::request::Operation;
+use stockade_policy::cases::{CaseSource, Expect, StatedImage};
 
 use crate::inputs;
 
@@ -24,69 +24,37 @@ pub(crate) struct Case {
     pub(crate) namespace: Option<Json>,
     /// Who asks.
     pub(crate) user_info: Option<Json>,
+    /// Seconds since 1970; none for the present.
+    pub(crate) now: Option<i64>,
+    /// What would be found of images.
+    pub(crate) images: Vec<StatedImage>,
     /// What is to come of it.
-    pub(crate) expect: Expect,
+    pub(crate) wanted: Wanted,
     /// Part of a message that must be shown.
     message: Option<String>,
     /// Part of the object afterwards.
     after: Option<Json>,
 }
 
-/// What is to come of a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Expect {
-    /// Admitted without a word.
-    Allow,
-    /// Refused.
-    Deny,
-    /// Admitted with a warning.
-    Warn,
-    /// Admitted with an audit annotation.
-    Audit,
-    /// Admitted by an exception.
-    Waived,
-    /// Admitted and changed.
-    Mutated,
-    /// Admitted and not changed.
-    Unchanged,
+/// What is wanted of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// As a test.yaml says.
+    Written(Expect),
     /// Refused, warned about or noted: what `fail/` stands for, whatever the policy's actions are.
-    #[serde(skip)]
     Finding,
 }
 
-/// `test.yaml`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    cases: Vec<Described>,
-}
-
-/// One entry of `cases`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Described {
-    name: String,
-    operation: Option<String>,
-    object: Option<Json>,
-    old_object: Option<Json>,
-    namespace: Option<Json>,
-    user_info: Option<Json>,
-    expect: Expect,
-    message: Option<String>,
-    after: Option<Json>,
-}
-
-impl Expect {
+impl Wanted {
     /// Whether the policy is to say nothing.
     pub(crate) fn is_quiet(self) -> bool {
-        matches!(self, Expect::Allow | Expect::Unchanged)
+        matches!(self, Self::Written(Expect::Allow | Expect::Unchanged))
     }
 }
 
 impl Case {
     /// An object of `pass/` or `fail/`, created.
-    pub(crate) fn of_file(name: String, object: Json, expect: Expect) -> Self {
+    pub(crate) fn of_file(name: String, object: Json, wanted: Wanted) -> Self {
         Self {
             name,
             operation: None,
@@ -94,44 +62,56 @@ impl Case {
             old_object: None,
             namespace: None,
             user_info: None,
-            expect,
+            now: None,
+            images: Vec::new(),
+            wanted,
             message: None,
             after: None,
         }
     }
 
-    /// The cases of a test.yaml.
+    /// A case of a test.yaml in this folder.
     ///
     /// # Errors
-    /// Syntax, unknown fields, files that it names and that cannot be read.
-    pub(crate) fn read(path: &Path) -> Result<Vec<Self>> {
-        let file: File = serde_json::from_value(inputs::document(path)?).with_context(|| path.display().to_string())?;
-        let dir = path.parent().unwrap_or(Path::new("."));
-        file.cases
-            .into_iter()
-            .map(|d| {
-                let name = d.name.clone();
-                d.into_case(dir).with_context(|| format!("{}: case {name:?}", path.display()))
-            })
-            .collect()
+    /// Files that it names and that cannot be read.
+    pub(crate) fn of_source(source: CaseSource, dir: &Path) -> Result<Self> {
+        let object = |given: Option<Json>| -> Result<Option<Json>> {
+            match given {
+                Some(Json::String(file)) => Ok(Some(inputs::object(&dir.join(file))?.value)),
+                other => Ok(other),
+            }
+        };
+        Ok(Self {
+            name: source.name,
+            operation: source.operation.and_then(Operation::parse),
+            object: object(source.object)?,
+            old_object: object(source.old_object)?,
+            namespace: object(source.namespace)?,
+            user_info: source.user_info,
+            now: source.now,
+            images: source.images,
+            wanted: Wanted::Written(source.expect),
+            message: source.message,
+            after: source.after,
+        })
     }
 
     /// Why the decision is not what was expected; none when it is.
     pub(crate) fn check(&self, decision: &Decision) -> Option<String> {
         let acted = |action| decision.findings.iter().any(|f| f.action == action);
         let spoke = acted(FindingAction::Deny) || acted(FindingAction::Warn) || acted(FindingAction::Audit);
-        let as_expected = match self.expect {
-            Expect::Allow => decision.allowed && !spoke,
-            Expect::Deny => !decision.allowed,
-            Expect::Warn => decision.allowed && acted(FindingAction::Warn),
-            Expect::Audit => decision.allowed && acted(FindingAction::Audit),
-            Expect::Waived => decision.allowed && !spoke && acted(FindingAction::Waive),
-            Expect::Mutated => decision.allowed && !decision.patch.is_empty(),
-            Expect::Unchanged => decision.allowed && decision.patch.is_empty(),
-            Expect::Finding => spoke,
+        let as_expected = match self.wanted {
+            Wanted::Written(Expect::Allow) => decision.allowed && !spoke,
+            Wanted::Written(Expect::Deny) => !decision.allowed,
+            Wanted::Written(Expect::Warn) => decision.allowed && acted(FindingAction::Warn),
+            Wanted::Written(Expect::Audit) => decision.allowed && acted(FindingAction::Audit),
+            Wanted::Written(Expect::Waived) => decision.allowed && !spoke && acted(FindingAction::Waive),
+            Wanted::Written(Expect::Mutated) => decision.allowed && !decision.patch.is_empty(),
+            Wanted::Written(Expect::Unchanged) => decision.allowed && decision.patch.is_empty(),
+            Wanted::Finding => spoke,
         };
         if !as_expected {
-            return Some(format!("expected {}, got {}", self.expect.describe(), describe(decision)));
+            return Some(format!("expected {}, got {}", self.wanted.describe(), describe(decision)));
         }
         if let Some(part) = &self.message {
             let status = decision.status.iter().map(|s| &s.message);
@@ -149,17 +129,17 @@ impl Case {
     }
 }
 
-impl Expect {
+impl Wanted {
     fn describe(self) -> &'static str {
         match self {
-            Expect::Allow => "to be admitted without a word",
-            Expect::Deny => "to be refused",
-            Expect::Warn => "to be admitted with a warning",
-            Expect::Audit => "to be admitted with an audit annotation",
-            Expect::Waived => "to be admitted by an exception",
-            Expect::Mutated => "to be changed",
-            Expect::Unchanged => "to stay unchanged",
-            Expect::Finding => "to be refused, warned about or noted",
+            Self::Written(Expect::Allow) => "to be admitted without a word",
+            Self::Written(Expect::Deny) => "to be refused",
+            Self::Written(Expect::Warn) => "to be admitted with a warning",
+            Self::Written(Expect::Audit) => "to be admitted with an audit annotation",
+            Self::Written(Expect::Waived) => "to be admitted by an exception",
+            Self::Written(Expect::Mutated) => "to be changed",
+            Self::Written(Expect::Unchanged) => "to stay unchanged",
+            Self::Finding => "to be refused, warned about or noted",
         }
     }
 }
@@ -186,37 +166,5 @@ fn missing(expected: &Json, object: &Json, at: &str) -> Option<String> {
         }
         _ if expected == object => None,
         _ => Some(if at.is_empty() { "the object".to_owned() } else { at.trim_start_matches('.').to_owned() }),
-    }
-}
-
-impl Described {
-    fn into_case(self, dir: &Path) -> Result<Case> {
-        let operation = match self.operation.as_deref() {
-            None => None,
-            Some(name) => match Operation::parse(name) {
-                Some(operation) => Some(operation),
-                None => bail!("operation {name:?} is none of CREATE, UPDATE, DELETE, CONNECT"),
-            },
-        };
-        if self.object.is_none() && self.old_object.is_none() {
-            bail!("neither object nor oldObject");
-        }
-        let object = |given: Option<Json>| -> Result<Option<Json>> {
-            match given {
-                Some(Json::String(file)) => Ok(Some(inputs::object(&dir.join(file))?.value)),
-                other => Ok(other),
-            }
-        };
-        Ok(Case {
-            name: self.name,
-            operation,
-            object: object(self.object)?,
-            old_object: object(self.old_object)?,
-            namespace: object(self.namespace)?,
-            user_info: self.user_info,
-            expect: self.expect,
-            message: self.message,
-            after: self.after,
-        })
     }
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use stockade_policy::cases::{Cases, Expect, load_cases};
 
-use super::case::{Case, Expect};
-use crate::inputs;
+use super::case::{Case, Wanted};
+use crate::inputs::{self, Refused};
 
 /// Deepest folder below the one that was named: pack and policy need two.
 const MAX_DEPTH: usize = 8;
@@ -25,6 +26,8 @@ pub(crate) struct PolicyFolder {
     pub(crate) existing: Option<PathBuf>,
     /// Everything to run, in order: pass, fail, test.yaml.
     pub(crate) cases: Vec<Case>,
+    /// Those of them that are in test.yaml, as they are written.
+    pub(crate) written: Option<Cases>,
     has_readme: bool,
 }
 
@@ -59,7 +62,7 @@ impl PolicyFolder {
     /// Case files that cannot be read or understood.
     pub(crate) fn read(dir: &Path) -> Result<Self> {
         let mut cases = Vec::new();
-        for (name, expect) in [(PASS, Expect::Allow), (FAIL, Expect::Finding)] {
+        for (name, wanted) in [(PASS, Wanted::Written(Expect::Allow)), (FAIL, Wanted::Finding)] {
             let folder = dir.join(name);
             if !folder.is_dir() {
                 continue;
@@ -68,17 +71,19 @@ impl PolicyFolder {
                 for (n, object) in inputs::objects(std::slice::from_ref(&file))?.into_iter().enumerate() {
                     let file = file.strip_prefix(dir).unwrap_or(&file).display();
                     let name = if n == 0 { file.to_string() } else { format!("{file}:{}", object.origin.line) };
-                    cases.push(Case::of_file(name, object.value, expect));
+                    cases.push(Case::of_file(name, object.value, wanted));
                 }
             }
         }
-        let described = dir.join(CASES);
-        if described.is_file() {
-            cases.extend(Case::read(&described)?);
+        let path = dir.join(CASES);
+        let written = path.is_file().then(|| written(&path)).transpose()?;
+        for source in written.iter().flat_map(|written| written.list.clone()) {
+            let place = format!("{}:{}: case {:?}", source.origin.file, source.origin.line, source.name);
+            cases.push(Case::of_source(source, dir).context(place)?);
         }
         let existing = Some(dir.join(EXISTING)).filter(|p| p.is_dir());
         let policy_files = yaml_files(dir)?.into_iter().filter(|f| f.file_name() != Some(CASES.as_ref())).collect();
-        Ok(Self { policy_files, existing, cases, has_readme: dir.join(README).is_file() })
+        Ok(Self { policy_files, existing, cases, written, has_readme: dir.join(README).is_file() })
     }
 
     /// What every policy must have and this one has not.
@@ -87,14 +92,19 @@ impl PolicyFolder {
         if !self.has_readme {
             faults.push(format!("no {README}: say what the policy wants, why, and how to fix an object it refuses"));
         }
-        if !self.cases.iter().any(|c| c.expect.is_quiet()) {
+        if !self.cases.iter().any(|c| c.wanted.is_quiet()) {
             faults.push(format!("no case that passes: add one to {PASS}/ or {CASES}"));
         }
-        if self.cases.iter().all(|c| c.expect.is_quiet()) {
+        if self.cases.iter().all(|c| c.wanted.is_quiet()) {
             faults.push(format!("no case that fails: add one to {FAIL}/ or {CASES}"));
         }
         faults
     }
+}
+
+fn written(path: &Path) -> Result<Cases> {
+    let (name, text) = inputs::read_text(path)?;
+    Ok(load_cases(&name, &text).map_err(Refused)?)
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>> {

@@ -145,7 +145,7 @@ impl<'c> Judge<'c, '_> {
         }
         let image = value::image(evidence, self.context.into());
         let predicate = decoded.get("predicate").unwrap_or(Value::Null);
-        let roots = seen.attestation_roots(namespace, [image, predicate, decoded], arena);
+        let roots = seen.attestation_roots(namespace, [image, predicate, decoded], self.context);
         let mut run = Run::new(self.context, roots, self.policy, POLICY_COST_BUDGET);
         for validation in &attestation.validations {
             let Validation { expression, message_expression, reason, .. } = validation;

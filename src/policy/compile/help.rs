@@ -43,7 +43,8 @@ pub(super) fn for_issue(message: &str, source: &PolicySource, place: Place) -> O
         }
         _ if source.variables.iter().any(|(n, _)| n == root) => Some(format!("did you mean `variables.{root}`?")),
         _ => {
-            let known = ROOTS.into_iter().filter(|r| !r.contains('.')).chain(["variables"]);
+            let known = ROOTS.into_iter().filter(|r| !r.contains('.') && !ATTESTATION_ROOTS.contains(r));
+            let known = known.chain(["variables"]);
             closest(root, known).map(|n| format!("did you mean `{n}`?"))
         }
     }

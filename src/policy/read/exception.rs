@@ -157,7 +157,8 @@ fn read_globs(reader: &mut Reader<'_>, field: &Field<'_>, most: usize) -> Vec<St
     items.iter().filter_map(|i| reader.bounded_string(i, MAX_PATTERN_BYTES).map(str::to_owned)).collect()
 }
 
-fn read_time(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<i64> {
+/// A time of RFC 3339, in seconds since 1970.
+pub(crate) fn read_time(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<i64> {
     let text = reader.string(field)?;
     // The parser also takes a space for the T, and a time zone's name behind.
     let strict = text.len() >= 20 && text.as_bytes()[10].eq_ignore_ascii_case(&b'T') && !text.contains('[');

@@ -104,7 +104,8 @@ fn read_name(reader: &mut Reader<'_>, members: &mut Members<'_>, known: impl Fn(
     Some(text.into())
 }
 
-fn read_type(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Arc<str>> {
+/// A type of predicate: a URI, or a short name.
+pub(crate) fn read_type(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Arc<str>> {
     let text = reader.bounded_string(field, MAX_PREDICATE_TYPE)?;
     if let Some((_, uri)) = PREDICATE_TYPES.iter().find(|(short, _)| *short == text) {
         return Some((*uri).into());
