@@ -18,6 +18,9 @@ const NAMESPACE: &str = "stockade-system";
 /// plugins are privileged by design.
 const JUDGES_EVERYWHERE: &str = "pod-security";
 
+/// The pack that has no switches: its policies name registries, keys and workflows, which are their user's to write.
+const TEMPLATES: &str = "images";
+
 /// Annotations of native policies that are fields of an AdmissionPolicy.
 const DESCRIBED: [&str; 5] = ["title", "category", "severity", "description", "remediation"];
 
@@ -27,7 +30,7 @@ const DESCRIBED: [&str; 5] = ["title", "category", "severity", "description", "r
 /// A pack cannot be read, or holds what has no form in the chart.
 pub(crate) fn files(policies: &Path, target: &Path) -> Result<Files> {
     let mut files = Files::new();
-    for pack in folders(policies)? {
+    for pack in folders(policies)?.into_iter().filter(|pack| !pack.ends_with(TEMPLATES)) {
         for policy in folders(&pack)? {
             let (pack, name) = (name(&pack)?, name(&policy)?);
             let items = objects(&policy)
