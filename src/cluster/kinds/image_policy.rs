@@ -160,8 +160,8 @@ pub struct Attestation {
     /// Which.
     #[serde(flatten)]
     pub of: AttestationType,
-    /// What must hold of one statement, over `predicate`, `statement` and `image`, and `object`, `oldObject`, `request`,
-    /// `namespaceObject` and `variables`.
+    /// What must hold of one statement, over `predicate`, `statement`, `image` and `now`, the time at which it is judged,
+    /// and `object`, `oldObject`, `request`, `namespaceObject` and `variables`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub validations: Option<Vec<Validation>>,
