@@ -43,11 +43,13 @@ pub struct Authority {
     pub notation: Option<Notation>,
     /// Whether the signature must be in a transparency log. Default: Required for keyless, else NotRequired. Entries of
     /// cosign before version 2 (intoto 0.0.1) are not supported.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Need")]
     pub transparency_log: Option<Need>,
     /// Whether a trusted clock must have signed the time. Default: NotRequired. Clocks with keys of ECDSA over P-256 and
     /// P-384 are supported.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Need")]
     pub timestamp: Option<Need>,
     /// Which logs, certificate authorities and clocks are trusted. Default: those of the public Sigstore.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +69,8 @@ pub struct Key {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<MemberRef>,
     /// Hash that was signed: sha256 (the default), sha384 or sha512.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "HashAlgorithm")]
     pub hash_algorithm: Option<HashAlgorithm>,
 }
 

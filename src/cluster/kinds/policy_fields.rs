@@ -21,7 +21,8 @@ pub struct PolicyFields {
     #[schemars(length(max = 128))]
     pub category: Option<String>,
     /// How bad a violation is: critical, high, medium, low or info.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Severity")]
     pub severity: Option<Severity>,
     /// What it demands, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
