@@ -19,6 +19,13 @@ const MAX_HELD_BYTES: usize = 32 << 20;
 // One image always fits.
 const _: () = assert!(MAX_BYTES < MAX_HELD_BYTES);
 
+/// Most times that one object is judged: what is pinned is wanted by its digest, once.
+const MAX_ROUNDS: usize = 4;
+/// Why an image is unavailable that would be wanted once more after that.
+const NOT_SETTLED: &str = "it was wanted again and again: try again";
+/// Why an image is unavailable for which there is no room.
+const TOO_MUCH: &str = "there is too much evidence about the images of one object";
+
 /// Evidence about the images of one piece of work, in front of what is remembered.
 pub struct InHand {
     images: Images,
@@ -29,13 +36,6 @@ pub struct InHand {
     closed: Option<&'static str>,
     told_unavailable: AtomicBool,
 }
-
-/// Most times that one object is judged: what is pinned is wanted by its digest, once.
-const MAX_ROUNDS: usize = 4;
-/// Why an image is unavailable that would be wanted once more after that.
-const NOT_SETTLED: &str = "it was wanted again and again: try again";
-/// Why an image is unavailable for which there is no room.
-const TOO_MUCH: &str = "there is too much evidence about the images of one object";
 
 // === impl InHand ===
 
@@ -64,7 +64,7 @@ impl InHand {
         let found = self.images.gather(wanted.clone(), deadline).await;
         for (wanted, evidence) in wanted.iter().zip(found) {
             if !self.take(wanted, evidence) {
-                self.refuse(wanted, TOO_MUCH);
+                self.refuse_without_room(wanted);
             }
         }
     }
@@ -86,6 +86,11 @@ impl InHand {
     /// Takes that nothing is found out about an image, and why.
     pub fn refuse(&mut self, wanted: &Wanted, why: &str) {
         self.put(wanted, Arc::new(unfinished(wanted, why)));
+    }
+
+    /// Takes that nothing is found out about an image, for which there is no room.
+    pub fn refuse_without_room(&mut self, wanted: &Wanted) {
+        self.refuse(wanted, TOO_MUCH);
     }
 
     /// Whether there is no room left.

@@ -31,8 +31,6 @@ const MAX_SILENT: usize = 256;
 const LEFT_ALONE: &str = "its registry did not answer when the audit asked it before, and is asked again later";
 /// Why an image is unavailable for which there was no time.
 const NO_TIME: &str = "the audit has not looked at it yet";
-/// Why an image is unavailable for which there is no room.
-const TOO_MUCH: &str = "there is too much evidence about the images of one object";
 
 /// Looks for the audit of one replica.
 pub(crate) struct Looks {
@@ -90,7 +88,7 @@ impl Looks {
                 self.asked(wanted, is_late);
                 room &= in_hand.take(wanted, evidence);
                 if !room && number * MAX_BACKGROUND < needed {
-                    in_hand.refuse(wanted, TOO_MUCH);
+                    in_hand.refuse_without_room(wanted);
                 }
             }
             if !room && (number + 1) * MAX_BACKGROUND >= needed {
