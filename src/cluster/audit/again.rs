@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stockade_images::BackOff;
 use tokio::time::Instant;
 
 /// First and longest wait.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(900));
+const BACK_OFF: BackOff = BackOff { first: Duration::from_secs(30), longest: Duration::from_secs(900) };
 
 /// Those that wait: never more than there are results of.
 #[derive(Debug, Default)]
@@ -34,9 +35,8 @@ impl Again {
         }
         let wait = self.0.entry(key).or_insert(Wait { failures: 0, due: None });
         if wait.due.is_none() {
-            let (first, longest) = BACK_OFF;
-            let pause = first.saturating_mul(1 << wait.failures.min(8)).min(longest);
-            *wait = Wait { failures: wait.failures + 1, due: Some(Instant::now() + pause) };
+            let failures = wait.failures + 1;
+            *wait = Wait { failures, due: Some(Instant::now() + BACK_OFF.after(failures)) };
         }
     }
 
@@ -83,6 +83,6 @@ mod tests {
         assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900]);
         again.judged(&pods, &shop, false);
         again.judged(&pods, &shop, true);
-        assert_eq!(again.next().unwrap().duration_since(Instant::now()), BACK_OFF.0);
+        assert_eq!(again.next().unwrap().duration_since(Instant::now()), BACK_OFF.first);
     }
 }

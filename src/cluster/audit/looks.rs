@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use stockade_engine::images::{Evidence, Wanted};
 use stockade_images::gather::MAX_BACKGROUND;
-use stockade_images::{Images, InHand};
+use stockade_images::{BackOff, Images, InHand};
 use tokio::time::{Instant, timeout_at};
 
 use super::pace::Pace;
@@ -23,7 +23,7 @@ const SLOW: Duration = Duration::from_secs(2);
 /// Looks in a row that were slow and in vain, after which a registry is left alone.
 const MAX_LATE: u32 = 3;
 /// How long it is: first, and at most.
-const SILENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(900));
+const SILENCE: BackOff = BackOff { first: Duration::from_secs(60), longest: Duration::from_secs(900) };
 /// Most registries that are remembered for not answering; of more, each costs its time.
 const MAX_SILENT: usize = 256;
 
@@ -115,9 +115,8 @@ impl Looks {
         let (lateness, now) = (self.registries.entry(host.into()).or_default(), Instant::now());
         lateness.in_a_row += 1;
         if lateness.in_a_row >= MAX_LATE && lateness.until.is_none_or(|until| until <= now) {
-            let (first, longest) = SILENCE;
-            lateness.until = Some(now + first.saturating_mul(1 << lateness.silences.min(8)).min(longest));
             lateness.silences += 1;
+            lateness.until = Some(now + SILENCE.after(lateness.silences));
         }
     }
 }
@@ -194,7 +193,7 @@ mod tests {
         looks.look(&mut in_hand, &other, 1, until()).await;
         assert_ne!(why(&in_hand, &other[0]), LEFT_ALONE);
 
-        tokio::time::advance(2 * SILENCE.0).await;
+        tokio::time::advance(2 * SILENCE.first).await;
         let (mut in_hand, begin) = (looks.begin(), Instant::now());
         looks.look(&mut in_hand, &images[..1], 1, until()).await;
         assert!(begin.elapsed() >= SLOW && why(&in_hand, &images[0]) != LEFT_ALONE);

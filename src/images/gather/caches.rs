@@ -27,6 +27,7 @@ use stockade_policy::images::{AuthorityId, Digest};
 use super::authorities::ReadAuthority;
 use super::listing::Listing;
 use super::metrics::Metrics;
+use crate::back_off::BackOff;
 use crate::expiring::{Expiring, Made};
 use crate::registry::{Fetched, RegistryError, Repository};
 use crate::verify::Verified;
@@ -42,7 +43,7 @@ pub(super) const REFUSED_HOLDS: Duration = Duration::from_secs(30);
 /// How long an image that is not there stays so; people push it and try again.
 const NOT_FOUND_HOLDS: Duration = Duration::from_secs(5);
 /// First and longest time without a new try after a failure.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+const BACK_OFF: BackOff = BackOff { first: Duration::from_secs(1), longest: Duration::from_secs(5) };
 /// How long evidence holds at most: changes of keys, roots, registries' settings count after that.
 pub(super) const EVIDENCE_HOLDS: Duration = Duration::from_secs(60);
 
@@ -123,7 +124,7 @@ impl<T> Kept<T> {
             ) => NOT_FOUND_HOLDS,
             Err(RegistryError::Hostile { .. }) => REFUSED_HOLDS,
             Err(error) if error.is_of_one() => Duration::ZERO,
-            Err(error) => back_off(failures).max(error.retry_after().unwrap_or_default()),
+            Err(error) => BACK_OFF.after(failures).max(error.retry_after().unwrap_or_default()),
         };
         Made { value: Self { result, failures }, holds, bytes }
     }
@@ -139,7 +140,7 @@ impl Verdict {
             Answer::NotSigned(_) | Answer::Invalid(_) => (REFUSED_HOLDS, 1 << 10),
             // That there is no place for one namespace is told to no other.
             Answer::Unavailable(Unseen { cause: Cause::Unfinished, .. }) => (Duration::ZERO, 0),
-            Answer::Unavailable(_) => (back_off(failures), 1 << 10),
+            Answer::Unavailable(_) => (BACK_OFF.after(failures), 1 << 10),
         };
         Made { value: Self { answer, failures }, holds, bytes }
     }
@@ -148,11 +149,6 @@ impl Verdict {
 /// About what a signer and a statement have on the heap.
 fn verified_bytes(verified: &Verified) -> usize {
     (1 << 10) + verified.statement.as_ref().map_or(0, |s| s.json.len() + s.predicate_type.len())
-}
-
-fn back_off(failures: u32) -> Duration {
-    let (first, longest) = BACK_OFF;
-    first.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(longest)
 }
 
 // === impl KeyOf ===
