@@ -1,11 +1,11 @@
 //! `stockade net` as a user meets it: files in, whole output compared.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test ends in a panic")]
-
 use std::fs;
-use std::process::Command;
+use std::iter;
 
 use tempfile::TempDir;
+
+use super::{folder, shown, stockade};
 
 const PODS: &str = "\
 apiVersion: apps/v1
@@ -58,24 +58,12 @@ spec:
 ";
 
 fn shop() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for (name, text) in [("pods.yaml", PODS), ("deny.yaml", DENY), ("web.yaml", WEB), ("db.yaml", DB)] {
-        fs::write(dir.path().join(name), text).unwrap();
-    }
-    dir
+    folder(&[("pods.yaml", PODS), ("deny.yaml", DENY), ("web.yaml", WEB), ("db.yaml", DB)])
 }
 
 fn net(args: &str) -> String {
-    let dir = shop();
-    let args = args.split(' ');
-    let output = Command::new(env!("CARGO_BIN_EXE_stockade")).arg("net").args(args).current_dir(dir.path()).output();
-    let output = output.unwrap();
-    format!(
-        "exit {}\n{}{}",
-        output.status.code().unwrap(),
-        String::from_utf8_lossy(&output.stderr),
-        String::from_utf8_lossy(&output.stdout)
-    )
+    let args: Vec<&str> = iter::once("net").chain(args.split(' ')).collect();
+    shown(&stockade(&shop(), &args))
 }
 
 #[test]
@@ -246,11 +234,7 @@ fn a_fault_in_a_policy_is_shown_where_it_is_and_nothing_is_judged() {
     let dir = shop();
     fs::write(dir.path().join("web.yaml"), WEB.replace("podSelector: {matchLabels: {app: db}}", "podSelecter: {}"))
         .unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_stockade"))
-        .args(["net", "connectivity", "."])
-        .current_dir(dir.path())
-        .output();
-    let output = output.unwrap();
+    let output = stockade(&dir, &["net", "connectivity", "."]);
     insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr), @r#"
     error: 1 fault
     error: unknown field "spec.egress[0].to[0].podSelecter"
