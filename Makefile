@@ -14,7 +14,7 @@ CARGO_ROOT := $(STOCKADE_CACHE)/tools/cargo
 CARGO_DENY := $(CARGO_ROOT)/bin/cargo-deny
 CARGO_FUZZ := $(CARGO_ROOT)/bin/cargo-fuzz
 
-.PHONY: help toolchain run test lint fmt e2e scale cluster cluster-down cluster-test image bench bench-cluster bench-facts bench-images instructions fuzz generate
+.PHONY: help toolchain bpf-tools run test lint fmt e2e e2e-agent scale cluster cluster-down cluster-test image bench bench-cluster bench-facts bench-images instructions fuzz generate
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,14 +25,17 @@ toolchain:
 	  rustup run "$$channel" rustc --version >/dev/null 2>&1 || \
 	  rustup toolchain install "$$channel" --profile minimal -c clippy -c rustfmt --no-self-update; fi
 
+bpf-tools: ## what the node agent is compiled with (root, when something is missing)
+	@src/agent/bpf/tools
+
 run: toolchain ## start the webhook on the policies in policies/ (HTTPS :8443, health and metrics :8080)
 	$(CARGO) run --release --locked -- serve --policies policies --certs certs
 
-test: toolchain ## all tests that need no cluster, and the tests of the policy packs
-	$(CARGO) test --locked --workspace --exclude stockade-e2e
+test: toolchain bpf-tools ## all tests that need no cluster, and the tests of the policy packs
+	$(CARGO) test --locked --workspace --exclude stockade-e2e --exclude stockade-e2e-agent
 	$(CARGO) run --locked --quiet -- test policies
 
-lint: toolchain $(CARGO_DENY) ## formatting, clippy, licences and sources of dependencies
+lint: toolchain bpf-tools $(CARGO_DENY) ## formatting, clippy, licences and sources of dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO_DENY) --offline --locked check --hide-inclusion-graph licenses bans sources
@@ -46,6 +49,10 @@ e2e: toolchain ## against a real kube-apiserver, and a real cluster of two nodes
 	$(CARGO) run --locked --quiet -p stockade-e2e --bin generate -- --check
 	$(CARGO) build --locked
 	$(CARGO) test --locked -p stockade-e2e -- --nocapture
+
+e2e-agent: toolchain bpf-tools ## the node agent on this machine's kernel: programs, network namespaces (root)
+	$(CARGO) build --locked -p stockade-agent -p stockade-cni
+	$(CARGO) test --locked -p stockade-e2e-agent -- --nocapture
 
 scale: toolchain ## the audit of 50,000 Pods in 5,000 Namespaces, each figure beside its target (minutes)
 	e2e/tools/build

@@ -14,6 +14,7 @@ pub mod connectivity;
 pub mod explain;
 mod identities;
 pub mod lint;
+pub mod plan;
 pub mod policy;
 pub mod ports;
 pub mod read;

@@ -1,0 +1,61 @@
+//! IdentitySlice: who has which address.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Identities of one namespace, with their addresses. A namespace with many has several slices; no address is in two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "stockade.dev",
+    version = "v1alpha1",
+    kind = "IdentitySlice",
+    plural = "identityslices",
+    singular = "identityslice",
+    category = "stockade",
+    derive = "PartialEq",
+    doc = "Which Pods of a namespace have which addresses, by what network policies can tell of them. Written by \
+           Stockade for its node agents, which therefore watch no Pods of other nodes.",
+    printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.namespace", description = "Whose Pods"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+pub struct IdentitySliceSpec {
+    /// Whose Pods.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// Pods that no policy can tell apart are one identity.
+    #[schemars(length(max = 250))]
+    pub identities: Vec<Identity>,
+}
+
+/// Pods of one namespace with the same labels and the same named ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    /// Labels of the Pods.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Ports of their containers that have a name, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<NamedPort>,
+    /// Addresses of these Pods, sorted.
+    #[schemars(length(max = 500))]
+    pub addresses: Vec<String>,
+}
+
+/// A port of a container that has a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedPort {
+    /// Its name.
+    #[schemars(length(min = 1, max = 15))]
+    pub name: String,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// Its number.
+    #[schemars(range(min = 1))]
+    pub port: u16,
+}
