@@ -1,1 +1,3 @@
 //! The node agent: keeps the kernel of one node equal to what network policies say, and tells what it did.
+
+pub mod hold;
