@@ -6,7 +6,14 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Identities of one namespace, with their addresses. A namespace with many has several slices; no address is in two.
+/// Most addresses of a slice. Whoever watches gets a slice whole for each change of it, so a bigger one costs more bytes
+/// a change, and a smaller one more objects: the number that EndpointSlices have.
+pub const MAX_SLICE_ADDRESSES: usize = 100;
+
+/// Identities of one namespace, with their addresses. A namespace with many has several slices.
+///
+/// Each address is in one slice. While it moves it may for a moment be in two: then the one with the greater
+/// `resourceVersion` is right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -27,11 +34,11 @@ pub struct IdentitySliceSpec {
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
     /// Pods that no policy can tell apart are one identity.
-    #[schemars(length(max = 250))]
+    #[schemars(length(max = 100))]
     pub identities: Vec<Identity>,
 }
 
-/// Pods of one namespace with the same labels and the same named ports.
+/// Pods of one namespace with the same labels and the same named ports. One with many addresses is in several slices.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
@@ -42,7 +49,7 @@ pub struct Identity {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<NamedPort>,
     /// Addresses of these Pods, sorted.
-    #[schemars(length(max = 500))]
+    #[schemars(length(min = 1, max = 100))]
     pub addresses: Vec<String>,
 }
 

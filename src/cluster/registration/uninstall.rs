@@ -9,14 +9,14 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Api, Client, CustomResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::NAME;
 use super::stored::{Side, is_ours};
 use crate::access::{Access, FIELD_MANAGER};
-use crate::kinds::{AdmissionPolicy, ImagePolicy, NamespaceGroup, PolicyException};
+use crate::kinds::definitions::own;
 use crate::replicas::{LEADER_LEASE, Times};
 
 /// Between two looks whether they are gone.
@@ -73,11 +73,9 @@ pub async fn uninstall(access: &Access, within: Duration) -> Result<usize, Unins
 pub async fn remove_kinds(client: &Client) -> Result<usize, UninstallError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut deleted = 0;
-    for name in
-        [AdmissionPolicy::crd_name(), ImagePolicy::crd_name(), NamespaceGroup::crd_name(), PolicyException::crd_name()]
-    {
-        let answer = api.delete(name, &DeleteParams::default()).await;
-        deleted += usize::from(found("CustomResourceDefinition", name, answer)?.is_some());
+    for name in own().map(|definition| definition.name_any()) {
+        let answer = api.delete(&name, &DeleteParams::default()).await;
+        deleted += usize::from(found("CustomResourceDefinition", &name, answer)?.is_some());
     }
     Ok(deleted)
 }
