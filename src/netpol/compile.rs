@@ -16,12 +16,18 @@ use crate::state::{ContainerPort, PodId, State};
 /// Most pairs of a selector and an identity, a bit each: 256 MiB.
 pub const MAX_MATCHES: usize = 1 << 31;
 
+/// A state, and who in it no policy can tell apart: made once when the state changes, whatever becomes of the policies.
+#[derive(Debug)]
+pub struct Census {
+    state: State,
+    identities: Identities,
+}
+
 /// Policies over a state.
 #[derive(Debug, Clone)]
 pub struct Compiled {
-    state: State,
-    policies: Vec<Policy>,
-    identities: Identities,
+    census: Arc<Census>,
+    policies: Vec<Arc<Policy>>,
     /// Whom each distinct selector means.
     selectors: HashMap<Pods, Arc<IdentitySet>>,
     /// By policy and direction; parallel to the policy's own rules.
@@ -95,6 +101,31 @@ pub(crate) struct Far<'a> {
     pub(crate) names: &'a [&'a str],
 }
 
+// === impl Census ===
+
+impl Census {
+    /// Looks through a state.
+    pub fn new(state: State) -> Self {
+        let identities = Identities::new(&state);
+        Self { state, identities }
+    }
+
+    /// The state.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Those of some policies that select one of some Pods: all that it takes to judge these.
+    pub fn concerning(&self, policies: impl IntoIterator<Item = Arc<Policy>>, pods: &[PodId]) -> Vec<Arc<Policy>> {
+        let mut here: Vec<IdentityId> = pods.iter().filter_map(|pod| self.identities.of_pod(pod.0)).collect();
+        here.sort_unstable();
+        here.dedup();
+        let selects =
+            |policy: &Arc<Policy>| here.iter().any(|id| self.identities.is_meant(&self.state, &policy.subject, *id));
+        policies.into_iter().filter(selects).collect()
+    }
+}
+
 // === impl Compiled ===
 
 impl Compiled {
@@ -103,13 +134,20 @@ impl Compiled {
     ///
     /// # Errors
     /// More than can be judged at once.
-    pub fn new(mut policies: Vec<Policy>, state: State) -> Result<Self, TooMuch> {
+    pub fn new(policies: Vec<Policy>, state: State) -> Result<Self, TooMuch> {
+        Self::over(policies.into_iter().map(Arc::new).collect(), Arc::new(Census::new(state)))
+    }
+
+    /// The same over a state that was looked through before, by policies that others hold too.
+    ///
+    /// # Errors
+    /// More than can be judged at once.
+    pub fn over(mut policies: Vec<Arc<Policy>>, census: Arc<Census>) -> Result<Self, TooMuch> {
         policies.sort_by(|a, b| {
             (a.tier, a.priority, &a.namespace, &a.name).cmp(&(b.tier, b.priority, &b.namespace, &b.name))
         });
-        let identities = Identities::new(&state);
-        let selectors = match_all(&policies, &state, &identities)?;
-        let mut compiled = Self { state, policies, identities, selectors, rules: Vec::new(), tables: Vec::new() };
+        let selectors = match_all(&policies, &census)?;
+        let mut compiled = Self { census, policies, selectors, rules: Vec::new(), tables: Vec::new() };
         compiled.rules = compiled.policies.iter().map(|p| compiled.compile_rules(p)).collect();
         compiled.tables = compiled.build_tables();
         Ok(compiled)
@@ -117,12 +155,12 @@ impl Compiled {
 
     /// What they are about.
     pub fn state(&self) -> &State {
-        &self.state
+        &self.census.state
     }
 
     /// All policies with their numbers, in the order in which they are asked.
     pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &Policy)> {
-        (0..).map(PolicyId).zip(&self.policies)
+        (0..).map(PolicyId).zip(self.policies.iter().map(|policy| &**policy))
     }
 
     /// The policy with a number. Numbers are given by this value alone.
@@ -138,7 +176,7 @@ impl Compiled {
 
     /// Whether a selector of one of the policies means a Pod.
     pub fn selects(&self, pods: &Pods, pod: PodId) -> bool {
-        let identity = self.identities.of_pod(pod.0);
+        let identity = self.census.identities.of_pod(pod.0);
         identity.is_some_and(|id| self.selectors.get(pods).is_some_and(|set| set.contains(id)))
     }
 
@@ -149,16 +187,16 @@ impl Compiled {
 
     /// NetworkPolicies that isolate a Pod in a direction.
     pub fn isolating(&self, pod: PodId, direction: Direction) -> &[PolicyId] {
-        self.identities.of_pod(pod.0).map_or(&[], |id| &self.table(id, direction).network)
+        self.census.identities.of_pod(pod.0).map_or(&[], |id| &self.table(id, direction).network)
     }
 
     pub(crate) fn identity(&self, pod: PodId) -> Option<IdentityId> {
-        self.identities.of_pod(pod.0)
+        self.census.identities.of_pod(pod.0)
     }
 
     /// How many identities there are.
     pub(crate) fn identities(&self) -> usize {
-        self.identities.len()
+        self.census.identities.len()
     }
 
     pub(crate) fn table(&self, identity: IdentityId, direction: Direction) -> &Table {
@@ -228,7 +266,7 @@ impl Compiled {
                 Peer::Pods(pods) => sets.extend(self.selectors.get(pods)),
                 Peer::Block(block, holes) => blocks.push((block, holes.as_slice())),
                 Peer::Nodes(selector) => {
-                    let matching = self.state.nodes.iter().filter(|node| node.labels.match_selector(selector));
+                    let matching = self.state().nodes.iter().filter(|node| node.labels.match_selector(selector));
                     nodes.extend(matching.flat_map(|node| node.addresses.iter().copied()));
                 }
                 Peer::Domain(name) => domains.push(name.clone()),
@@ -240,7 +278,7 @@ impl Compiled {
     }
 
     fn build_tables(&self) -> Vec<[Table; 2]> {
-        let mut tables = vec![[Table::default(), Table::default()]; self.identities.len()];
+        let mut tables = vec![[Table::default(), Table::default()]; self.census.identities.len()];
         for (id, policy) in self.policies() {
             let Some(subject) = self.selectors.get(&policy.subject) else { continue };
             for direction in Direction::ALL {
@@ -261,11 +299,8 @@ impl Compiled {
     }
 }
 
-fn match_all(
-    policies: &[Policy],
-    state: &State,
-    identities: &Identities,
-) -> Result<HashMap<Pods, Arc<IdentitySet>>, TooMuch> {
+fn match_all(policies: &[Arc<Policy>], census: &Census) -> Result<HashMap<Pods, Arc<IdentitySet>>, TooMuch> {
+    let Census { state, identities } = census;
     let mut distinct: HashMap<Pods, Arc<IdentitySet>> = HashMap::new();
     for policy in policies {
         let rules = Direction::ALL.into_iter().filter_map(|direction| policy.rules(direction)).flatten();

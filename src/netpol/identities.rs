@@ -21,6 +21,8 @@ pub(crate) struct Identities {
     of_pod: Vec<Option<IdentityId>>,
     /// Labels of each, by number.
     labels: Vec<Labels>,
+    /// Namespace of each, by number.
+    namespaces: Vec<Arc<str>>,
     /// Numbers by namespace, in order.
     in_namespace: HashMap<Arc<str>, Vec<IdentityId>>,
 }
@@ -82,6 +84,7 @@ impl Identities {
             let id = *numbers.entry(key).or_insert_with(|| {
                 let id = IdentityId(all.labels.len() as u32);
                 all.labels.push(pod.labels.clone());
+                all.namespaces.push(pod.namespace.clone());
                 all.in_namespace.entry(pod.namespace.clone()).or_default().push(id);
                 id
             });
@@ -108,16 +111,30 @@ impl Identities {
         };
         match &pods.namespaces {
             Namespaces::Named(name) => add(self.in_namespace.get(name).map_or(&[], Vec::as_slice)),
-            Namespaces::Matching(selector) => {
+            Namespaces::Matching(_) => {
                 for (name, ids) in &self.in_namespace {
-                    let labels = state.namespaces.get(name);
-                    let implied = || Labels::of_namespace(name, []);
-                    if labels.map_or_else(|| implied().match_selector(selector), |l| l.match_selector(selector)) {
+                    if is_namespace_meant(state, &pods.namespaces, name) {
                         add(ids);
                     }
                 }
             }
         }
         set
+    }
+
+    /// Whether a selector means one of them.
+    pub(crate) fn is_meant(&self, state: &State, pods: &Pods, id: IdentityId) -> bool {
+        let at = id.0 as usize;
+        self.labels[at].match_selector(&pods.pods) && is_namespace_meant(state, &pods.namespaces, &self.namespaces[at])
+    }
+}
+
+fn is_namespace_meant(state: &State, namespaces: &Namespaces, name: &Arc<str>) -> bool {
+    match namespaces {
+        Namespaces::Named(own) => own == name,
+        Namespaces::Matching(selector) => match state.namespaces.get(name) {
+            Some(labels) => labels.match_selector(selector),
+            None => Labels::of_namespace(name, []).match_selector(selector),
+        },
     }
 }

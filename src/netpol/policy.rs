@@ -48,6 +48,9 @@ pub struct Policy {
     pub tier: Tier,
     /// Lower is asked earlier; of a ClusterNetworkPolicy, 0 to 1000.
     pub priority: u16,
+    /// Whether what it denies is only told, and passes: `stockade.dev/enforcement: Audit`. It is judged like any other
+    /// where nodes have no part in the judgement.
+    pub audit: bool,
     /// Pods that it is about.
     pub subject: Pods,
     /// Rules of traffic to these Pods; none where it says nothing of it. In its own tier an empty list denies all.

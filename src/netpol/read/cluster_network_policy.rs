@@ -40,6 +40,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Field<'_>) -> Option<Policy> 
         origin,
         tier: tier?,
         priority: u16::try_from(priority?).ok()?,
+        audit: false,
         subject: subject?,
         ingress: Some(ingress).filter(|rules| !rules.is_empty()),
         egress: Some(egress).filter(|rules| !rules.is_empty()),

@@ -42,6 +42,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Field<'_>, default_namespace:
         origin,
         tier: Tier::Network,
         priority: 0,
+        audit: false,
         subject: Pods { namespaces: Namespaces::Named(namespace.clone()), pods: selector },
         ingress: isolates(Direction::Ingress, ingress),
         egress: isolates(Direction::Egress, egress),

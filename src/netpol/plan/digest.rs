@@ -1,0 +1,39 @@
+//! Ids by content: SHA-256 over an encoding in which no two contents are alike.
+
+use sha2::{Digest, Sha256};
+
+/// Takes content piece by piece.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Content(Sha256);
+
+// === impl Content ===
+
+impl Content {
+    /// Begins with the kind of the content, so that no table is taken for a port set.
+    pub(super) fn new(kind: &str) -> Self {
+        let mut content = Self::default();
+        content.text(kind);
+        content
+    }
+
+    /// A text, with its length before it.
+    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+        self.number(text.len() as u64);
+        self.0.update(text);
+        self
+    }
+
+    /// A number, of a fixed width.
+    pub(super) fn number(&mut self, number: u64) -> &mut Self {
+        self.0.update(number.to_le_bytes());
+        self
+    }
+
+    /// The whole digest, and the id that it gives.
+    pub(super) fn finish(self) -> ([u8; 32], u64) {
+        let digest: [u8; 32] = self.0.finalize().into();
+        let mut id = [0; 8];
+        id.copy_from_slice(&digest[..8]);
+        (digest, u64::from_le_bytes(id))
+    }
+}
