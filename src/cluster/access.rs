@@ -1,19 +1,12 @@
 //! How this process reaches the API server, and who it is there.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
-
-use crate::watch::WATCH_SECONDS;
+use kube::Client;
+use stockade_watch::client::AccessError;
 
 /// Who writes, as `managedFields` tell.
 pub const FIELD_MANAGER: &str = "stockade";
-/// Longest wait for a connection. An API server that restarts refuses at once; one that is gone does not answer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest silence on a connection: beyond the time after which a watch is asked anew.
-const READ_TIMEOUT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 /// Where a Pod's own namespace is written.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
@@ -39,20 +32,6 @@ pub struct Options {
     pub identity: Option<String>,
 }
 
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// The kubeconfig cannot be used.
-    #[error("kubeconfig: {0}")]
-    Kubeconfig(#[from] kube::config::KubeconfigError),
-    /// Neither a Pod's service account nor a kubeconfig was found.
-    #[error("neither a service account nor a kubeconfig is here: {0}")]
-    NoConfig(#[from] kube::config::InferConfigError),
-    /// The client cannot be made.
-    #[error("client of the API server: {0}")]
-    Client(#[from] kube::Error),
-}
-
 // === impl Access ===
 
 impl Access {
@@ -61,15 +40,7 @@ impl Access {
     /// # Errors
     /// No usable configuration.
     pub async fn new(options: &Options) -> Result<Self, AccessError> {
-        let mut config = match &options.kubeconfig {
-            Some(file) => {
-                let kubeconfig = Kubeconfig::read_from(file)?;
-                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?
-            }
-            None => Config::infer().await?,
-        };
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.read_timeout = Some(READ_TIMEOUT);
+        let client = stockade_watch::client::client(options.kubeconfig.as_deref()).await?;
         let of_pod = || std::fs::read_to_string(NAMESPACE_FILE).ok().map(|n| n.trim().to_owned());
         let namespace = options.namespace.clone().or_else(of_pod).unwrap_or_else(|| "stockade-system".to_owned());
         let of_host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|n| n.trim().to_owned());
@@ -77,6 +48,6 @@ impl Access {
             Some(identity) => identity.clone(),
             None => of_host().unwrap_or_else(|_| "stockade".to_owned()),
         };
-        Ok(Self { client: Client::try_from(config)?, namespace, identity })
+        Ok(Self { client, namespace, identity })
     }
 }

@@ -23,4 +23,3 @@ pub mod static_files;
 pub mod status;
 mod store;
 mod wait;
-pub mod watch;

@@ -15,12 +15,12 @@ use kube::runtime::watcher::{Config, Event};
 use kube::{Api, Client};
 use stockade_engine::equivalents::Equivalents;
 use stockade_policy::compiled::ParamKind;
+use stockade_watch::watch;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::access::Access;
-use crate::watch::watch;
 
 use self::definitions::{Definitions, Written};
 use self::discovery::discover;

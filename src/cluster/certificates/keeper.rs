@@ -75,7 +75,7 @@ impl Keeper {
 
     pub(super) async fn run(mut self) {
         let config = watcher::Config::default().fields(&format!("metadata.name={}", self.options.secret));
-        let mut events = std::pin::pin!(crate::watch::watch(self.api.clone(), config));
+        let mut events = std::pin::pin!(stockade_watch::watch(self.api.clone(), config));
         let mut looks = tokio::time::interval(self.options.times.check);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_synced = false;

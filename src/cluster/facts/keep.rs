@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use kube::Client;
 use kube::core::ApiResource;
 use kube::runtime::watcher::Event;
+use stockade_watch::watch;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep_until};
 
@@ -17,7 +18,6 @@ use super::scope::Read;
 use crate::object::Object;
 use crate::resources::Resources;
 use crate::store::{NotReady, What, Writer};
-use crate::watch::watch;
 
 /// Pause after a bound was passed: all is listed anew to see whether it became smaller. A list that passes the bound
 /// again is broken off there.

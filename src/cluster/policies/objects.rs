@@ -7,13 +7,13 @@ use futures_util::{Stream, StreamExt as _, stream};
 use kube::core::ApiResource;
 use kube::runtime::watcher::{Config, Event};
 use kube::{Api, Client};
+use stockade_watch::watch;
 use tokio::sync::watch::Receiver;
 
 use super::{CONFIG_MAP_LABEL, SourceKind};
 use crate::access::Access;
 use crate::object::Object;
 use crate::resources::{Resources, Snapshot};
-use crate::watch::watch;
 
 /// What the watches tell, each event with its kind. Never ends.
 pub(super) fn events(

@@ -157,7 +157,7 @@ impl Computed {
 impl Keeper {
     async fn run(mut self) {
         let config = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
-        let mut events = std::pin::pin!(crate::watch::watch(self.api.clone(), config));
+        let mut events = std::pin::pin!(stockade_watch::watch(self.api.clone(), config));
         let mut state = State::default();
         let mut listed = None;
         loop {

@@ -26,7 +26,7 @@ const MAX_TERM: Duration = Duration::from_secs(120);
 /// Publishes the live replicas whenever they change.
 pub(super) async fn keep(api: Api<Lease>, times: Times, publish: watch::Sender<Arc<[Replica]>>) {
     let labels = format!("{}={},{}={}", NAME_LABEL.0, NAME_LABEL.1, COMPONENT_LABEL.0, COMPONENT_LABEL.1);
-    let mut events = std::pin::pin!(crate::watch::watch(api.clone(), watcher::Config::default().labels(&labels)));
+    let mut events = std::pin::pin!(stockade_watch::watch(api.clone(), watcher::Config::default().labels(&labels)));
     let mut view = View::default();
     // Set while the API server does not answer.
     let mut ask_again = None;

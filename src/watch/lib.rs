@@ -12,6 +12,8 @@ use kube::runtime::{WatchStreamExt as _, watcher as watch_with};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
+pub mod client;
+
 /// Shortest and longest pause after an interruption, doubled from one to the next; jitter adds up to as much again. After
 /// a long outage of the API server admission goes on at once, so what it is judged by must not lag behind for half a
 /// minute; three replicas with some twenty watches each ask twelve times a second at most, which it does not notice.
@@ -19,7 +21,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 
 /// How long one watch request lasts, in seconds. It is asked anew from where it ended. A connection that died without
 /// a word is noticed five seconds after this: so old can what is watched become unseen.
-pub(crate) const WATCH_SECONDS: u32 = 90;
+const WATCH_SECONDS: u32 = 90;
 
 /// Objects on one page of a list, where lists come in pages.
 const PAGE_OBJECTS: u32 = 500;
