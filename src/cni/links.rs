@@ -254,7 +254,6 @@ impl From<LinkMessage> for Link {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
