@@ -1,1 +1,3 @@
 //! What the tests of the node agent share.
+
+pub mod guest;
