@@ -3,15 +3,17 @@
 //! Each distinct selector is matched once with each identity, never with pairs of Pods. A rule is then a set of
 //! identities, a set of addresses and a set of ports, apart from each other, as a table of a kernel wants them.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::addresses::AddressSet;
 use crate::identities::{Identities, IdentityId, IdentitySet};
-use crate::policy::{Action, Direction, DomainName, Peer, Peers, Pods, Policy, PortMatch, Ports, Rule, Tier};
-use crate::ports::{Connections, PortSet, Protocol};
-use crate::state::{ContainerPort, PodId, State};
+use crate::policy::{Action, Direction, Peer, Peers, Pods, Policy, Ports, Rule, Tier};
+use crate::state::{PodId, State};
+
+mod rule;
+
+pub(crate) use rule::{CompiledPeers, CompiledRule, Far};
 
 /// Most pairs of a selector and an identity, a bit each: 256 MiB.
 pub const MAX_MATCHES: usize = 1 << 31;
@@ -72,35 +74,6 @@ pub(crate) struct Table {
     pub(crate) baseline: Vec<PolicyId>,
 }
 
-/// A rule, with its selectors resolved.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct CompiledRule {
-    pub(crate) action: Action,
-    peers: CompiledPeers,
-    /// Ports by number.
-    fixed: Connections,
-    /// Ports whose numbers the destination says.
-    named: Vec<PortName>,
-}
-
-/// Of one protocol, or of any.
-type PortName = (Option<Protocol>, Arc<str>);
-
-#[derive(Debug, Clone, PartialEq)]
-enum CompiledPeers {
-    Everyone,
-    AnyOf { identities: Arc<IdentitySet>, addresses: AddressSet, domains: Vec<DomainName> },
-}
-
-/// The far end of a connection, as rules see it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Far<'a> {
-    pub(crate) identity: Option<IdentityId>,
-    pub(crate) address: Option<std::net::IpAddr>,
-    /// Names that were resolved to the address.
-    pub(crate) names: &'a [&'a str],
-}
-
 // === impl Census ===
 
 impl Census {
@@ -115,9 +88,19 @@ impl Census {
         &self.state
     }
 
+    /// The identity of a Pod; none of those that policies are not about.
+    pub(crate) fn identity(&self, pod: PodId) -> Option<IdentityId> {
+        self.identities.of_pod(pod.0)
+    }
+
+    /// How many identities there are.
+    pub(crate) fn identities(&self) -> usize {
+        self.identities.len()
+    }
+
     /// Those of some policies that select one of some Pods: all that it takes to judge these.
     pub fn concerning(&self, policies: impl IntoIterator<Item = Arc<Policy>>, pods: &[PodId]) -> Vec<Arc<Policy>> {
-        let mut here: Vec<IdentityId> = pods.iter().filter_map(|pod| self.identities.of_pod(pod.0)).collect();
+        let mut here: Vec<IdentityId> = pods.iter().filter_map(|pod| self.identity(*pod)).collect();
         here.sort_unstable();
         here.dedup();
         let selects =
@@ -176,8 +159,7 @@ impl Compiled {
 
     /// Whether a selector of one of the policies means a Pod.
     pub fn selects(&self, pods: &Pods, pod: PodId) -> bool {
-        let identity = self.census.identities.of_pod(pod.0);
-        identity.is_some_and(|id| self.selectors.get(pods).is_some_and(|set| set.contains(id)))
+        self.identity(pod).is_some_and(|id| self.selectors.get(pods).is_some_and(|set| set.contains(id)))
     }
 
     /// Whether a selector of one of the policies means no Pod at all.
@@ -187,16 +169,16 @@ impl Compiled {
 
     /// NetworkPolicies that isolate a Pod in a direction.
     pub fn isolating(&self, pod: PodId, direction: Direction) -> &[PolicyId] {
-        self.census.identities.of_pod(pod.0).map_or(&[], |id| &self.table(id, direction).network)
+        self.identity(pod).map_or(&[], |id| &self.table(id, direction).network)
     }
 
     pub(crate) fn identity(&self, pod: PodId) -> Option<IdentityId> {
-        self.census.identities.of_pod(pod.0)
+        self.census.identity(pod)
     }
 
     /// How many identities there are.
     pub(crate) fn identities(&self) -> usize {
-        self.census.identities.len()
+        self.census.identities()
     }
 
     pub(crate) fn table(&self, identity: IdentityId, direction: Direction) -> &Table {
@@ -229,10 +211,7 @@ impl Compiled {
 
     /// Blocks of addresses that rules of a direction tell apart.
     pub(crate) fn address_sets(&self, direction: Direction) -> impl Iterator<Item = &AddressSet> {
-        self.rules.iter().flat_map(move |of| &of[direction as usize]).filter_map(|rule| match &rule.peers {
-            CompiledPeers::AnyOf { addresses, .. } if !addresses.is_empty() => Some(addresses),
-            _ => None,
-        })
+        self.rules.iter().flat_map(move |of| &of[direction as usize]).filter_map(CompiledRule::addresses)
     }
 
     fn compile_rules(&self, policy: &Policy) -> [Vec<CompiledRule>; 2] {
@@ -244,17 +223,13 @@ impl Compiled {
     /// A rule with a peer that is not known fails closed, by the words of the specification: one that accepts matches
     /// nothing, any other denies everything.
     fn compile_rule(&self, rule: &Rule) -> CompiledRule {
-        let (fixed, named) = compile_ports(&rule.ports);
-        let with = |peers| CompiledRule { action: rule.action, peers, fixed, named };
+        let with = |peers| CompiledRule::new(rule.action, peers, &rule.ports);
         match (&rule.peers, rule.action) {
             (Peers::Everyone, _) => with(CompiledPeers::Everyone),
             (Peers::AnyOf(peers), Action::Accept) if peers.contains(&Peer::Unknown) => with(CompiledPeers::nobody()),
-            (Peers::AnyOf(peers), Action::Deny | Action::Pass) if peers.contains(&Peer::Unknown) => CompiledRule {
-                action: Action::Deny,
-                peers: CompiledPeers::Everyone,
-                fixed: Connections::all(),
-                named: Vec::new(),
-            },
+            (Peers::AnyOf(peers), Action::Deny | Action::Pass) if peers.contains(&Peer::Unknown) => {
+                CompiledRule::new(Action::Deny, CompiledPeers::Everyone, &Ports::All)
+            }
             (Peers::AnyOf(peers), _) => with(self.compile_peers(peers)),
         }
     }
@@ -327,20 +302,6 @@ fn match_all(policies: &[Arc<Policy>], census: &Census) -> Result<HashMap<Pods, 
     Ok(distinct)
 }
 
-fn compile_ports(ports: &Ports) -> (Connections, Vec<PortName>) {
-    let Ports::AnyOf(matches) = ports else { return (Connections::all(), Vec::new()) };
-    let (mut fixed, mut named) = (Connections::default(), Vec::new());
-    for one in matches {
-        match one {
-            PortMatch::Numbers(protocol, range) => {
-                fixed.add_ports(*protocol, &PortSet::range(*range.start(), *range.end()));
-            }
-            PortMatch::Named(protocol, name) => named.push((*protocol, name.clone())),
-        }
-    }
-    (fixed, named)
-}
-
 fn union(sets: &[&Arc<IdentitySet>]) -> Arc<IdentitySet> {
     if let [one] = sets {
         return Arc::clone(one);
@@ -358,71 +319,5 @@ impl Table {
     /// Whether no policy is about it.
     pub(crate) fn is_empty(&self) -> bool {
         self.admin.is_empty() && self.network.is_empty() && self.baseline.is_empty()
-    }
-}
-
-// === impl CompiledRule ===
-
-impl CompiledRule {
-    /// Whether it is about a peer.
-    pub(crate) fn is_about(&self, far: &Far<'_>) -> bool {
-        match &self.peers {
-            CompiledPeers::Everyone => true,
-            CompiledPeers::AnyOf { identities, addresses, domains } => {
-                far.identity.is_some_and(|id| identities.contains(id))
-                    || far.address.is_some_and(|address| addresses.contains(address))
-                    || domains.iter().any(|domain| far.names.iter().any(|name| domain.matches(name)))
-            }
-        }
-    }
-
-    /// What it is about on a destination with these named ports.
-    pub(crate) fn connections(&self, named: &[ContainerPort]) -> Cow<'_, Connections> {
-        let ports = self.named_on(named);
-        let mut connections = Cow::Borrowed(&self.fixed);
-        for port in ports {
-            connections.to_mut().add_ports(port.protocol, &PortSet::range(port.port, port.port));
-        }
-        connections
-    }
-
-    /// Whether it is about a port of a destination with these named ports.
-    pub(crate) fn is_about_port(&self, protocol: Protocol, port: u16, named: &[ContainerPort]) -> bool {
-        self.fixed.contains(protocol, port)
-            || self.named_on(named).any(|found| (found.protocol, found.port) == (protocol, port))
-    }
-
-    /// Whether everything that another is about, this one is about too. Names of ports count as themselves.
-    pub(crate) fn means_all_of(&self, other: &Self) -> bool {
-        let ports = other.fixed.without(&self.fixed).is_empty()
-            && (self.fixed.is_all() || other.named.iter().all(|name| self.named.contains(name)));
-        ports && self.peers.holds(&other.peers)
-    }
-
-    fn named_on<'a>(&'a self, named: &'a [ContainerPort]) -> impl Iterator<Item = &'a ContainerPort> {
-        let means = |(protocol, name): &PortName, port: &ContainerPort| {
-            port.name == *name && protocol.is_none_or(|wanted| wanted == port.protocol)
-        };
-        self.named.iter().flat_map(move |wanted| named.iter().filter(move |port| means(wanted, port)))
-    }
-}
-
-impl CompiledPeers {
-    fn holds(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Everyone, _) => true,
-            (_, Self::Everyone) => false,
-            (
-                Self::AnyOf { identities: i, addresses: a, domains: d },
-                Self::AnyOf { identities, addresses, domains },
-            ) => {
-                let nobody = identities.is_empty() && addresses.is_empty() && domains.is_empty();
-                !nobody && i.holds(identities) && a.holds(addresses) && domains.iter().all(|name| d.contains(name))
-            }
-        }
-    }
-
-    fn nobody() -> Self {
-        Self::AnyOf { identities: Arc::default(), addresses: AddressSet::default(), domains: Vec::new() }
     }
 }

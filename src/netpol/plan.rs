@@ -12,18 +12,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use build::{Built, NotBuilt, build};
+use content::{Contents, TableContent};
+use selected::Selected;
+
 use crate::compile::Compiled;
 use crate::state::PodId;
 
+mod blocks;
+mod build;
+mod classes;
+mod content;
 mod digest;
+mod family;
 mod leaf;
 mod limits;
 mod numbers;
+mod peers;
 mod port_sets;
+mod selected;
 mod table;
 
 pub use leaf::{Leaf, NO_RULE};
-pub use limits::{DoesNotFit, Limits, What};
+pub use limits::{DoesNotFit, Limits, MAX_STEPS, What};
 pub use numbers::{Collision, NOBODY, Numbers, OWN_NODE, identity_number};
 pub use port_sets::{OTHER_PROTOCOLS, PortKey, PortSetEntries, protocol_number};
 pub use table::{Prefix, RuleName, Ruling, Table, TableDirection};
@@ -48,7 +59,7 @@ pub struct Plan {
 }
 
 /// Tables of one Pod, by id. None: no policy is about it, everything passes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodTables {
     /// Of the policies that are enforced.
     pub table: Option<u64>,
@@ -57,12 +68,152 @@ pub struct PodTables {
     pub audit_table: Option<u64>,
 }
 
-/// Plans the tables of some Pods. It costs what the policies that select them say, whatever else there is.
+/// Plans the tables of some Pods. It costs what the policies that select them say, whatever else there is: give it
+/// only such policies ([`crate::compile::Census::concerning`]) and a census with one Pod of each identity.
 ///
 /// # Errors
-/// Two contents that have one id. What does not fit is told Pod by Pod, so that nobody's policies hold up another's.
-pub fn plan(_compiled: &Compiled, _numbers: &Numbers, pods: &[PodId], limits: &Limits) -> Result<Plan, Collision> {
-    let nothing = DoesNotFit { policy: String::new(), what: What::Tables, count: pods.len(), bound: limits.tables };
-    let pods = pods.iter().map(|pod| (*pod, Err(nothing.clone()))).collect();
-    Ok(Plan { pods, ..Plan::default() })
+/// Two contents that have one id. What does not fit is told Pod by Pod, so that nobody's policies hold up another's:
+/// where all tables together are too much, those that need most are refused.
+pub fn plan(compiled: &Compiled, numbers: &Numbers, pods: &[PodId], limits: &Limits) -> Result<Plan, Collision> {
+    let wanted = Wanted::new(compiled, pods)?;
+    let mut units: Vec<&Unit> = wanted.pods.keys().collect();
+    let mut draft = Draft::new(limits);
+    let mut sizes = BTreeMap::new();
+    for unit in &units {
+        sizes.insert(*unit, draft.add(unit, &wanted, (compiled, numbers, limits))?);
+    }
+    if draft.overflowed {
+        units.sort_by_key(|unit| sizes[*unit]);
+        draft = Draft::new(limits);
+        for unit in units {
+            draft.add(unit, &wanted, (compiled, numbers, limits))?;
+        }
+    }
+    Ok(draft.plan)
+}
+
+/// Tables that stand or fall together: those of one Pod.
+type Unit = PodTables;
+
+/// What is asked for.
+struct Wanted {
+    kinds: BTreeMap<u64, (Selected, TableContent)>,
+    pods: BTreeMap<Unit, Vec<PodId>>,
+}
+
+/// A plan while there is room.
+struct Draft<'l> {
+    plan: Plan,
+    limits: &'l Limits,
+    /// Peers, blocks and entries of ports so far.
+    peers: usize,
+    blocks: usize,
+    ports: usize,
+    /// Whether something was refused for the sake of what was there before it.
+    overflowed: bool,
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    fn new(compiled: &Compiled, pods: &[PodId]) -> Result<Self, Collision> {
+        let mut wanted = Self { kinds: BTreeMap::new(), pods: BTreeMap::new() };
+        let mut contents = Contents::new(compiled);
+        for pod in pods {
+            let Some(identity) = compiled.identity(*pod) else { continue };
+            let ports = &compiled.state().pod(*pod).ports;
+            let all = Selected::new(compiled, identity, ports, |_| true);
+            let enforced = Selected::new(compiled, identity, ports, |policy| !policy.audit);
+            let audited = all.filter(|all| enforced.as_ref() != Some(all));
+            let [table, audit_table] = [enforced, audited].map(|kind| kind.map(|kind| wanted.add(kind, &mut contents)));
+            let unit = PodTables { table: table.transpose()?, audit_table: audit_table.transpose()? };
+            wanted.pods.entry(unit).or_default().push(*pod);
+        }
+        Ok(wanted)
+    }
+
+    /// The id of a kind's table.
+    fn add(&mut self, selected: Selected, contents: &mut Contents<'_>) -> Result<u64, Collision> {
+        let content = contents.of(&selected);
+        let id = content.id;
+        let (_, known) = self.kinds.entry(id).or_insert((selected, content));
+        if known.digest != content.digest || id == 0 {
+            return Err(Collision { id, first: "a table".to_owned(), second: "another table".to_owned() });
+        }
+        Ok(id)
+    }
+}
+
+// === impl Draft ===
+
+impl<'l> Draft<'l> {
+    fn new(limits: &'l Limits) -> Self {
+        Self { plan: Plan::default(), limits, peers: 0, blocks: 0, ports: 0, overflowed: false }
+    }
+
+    /// Adds the tables of some Pods, or why they do not fit; gives how much they hold.
+    fn add(
+        &mut self,
+        unit: &Unit,
+        wanted: &Wanted,
+        (compiled, numbers, limits): (&Compiled, &Numbers, &Limits),
+    ) -> Result<usize, Collision> {
+        let pods = wanted.pods.get(unit).into_iter().flatten();
+        let ids = [unit.table, unit.audit_table].into_iter().flatten();
+        let missing: Vec<u64> = ids.filter(|id| !self.plan.tables.contains_key(id)).collect();
+        let mut tables = Vec::new();
+        for id in missing {
+            let (selected, content) = &wanted.kinds[&id];
+            match build(compiled, numbers, limits, selected, content) {
+                Ok(built) => tables.push(built),
+                Err(NotBuilt::Collision(collision)) => return Err(collision),
+                Err(NotBuilt::DoesNotFit(fault)) => {
+                    self.plan.pods.extend(pods.map(|pod| (*pod, Err(fault.clone()))));
+                    return Ok(0);
+                }
+            }
+        }
+        let size = tables.iter().map(Built::size).sum();
+        let result = self.room_for(&tables, compiled).map(|()| *unit);
+        if result.is_ok() {
+            for built in tables {
+                self.keep(built)?;
+            }
+        }
+        self.overflowed |= result.is_err();
+        self.plan.pods.extend(pods.map(|pod| (*pod, result.clone())));
+        Ok(size)
+    }
+
+    fn room_for(&self, tables: &[Built], compiled: &Compiled) -> Result<(), DoesNotFit> {
+        let sum = |of: fn(&Built) -> usize| tables.iter().map(of).sum::<usize>();
+        let counts = [
+            (What::Tables, self.plan.tables.len() + tables.len(), self.limits.tables),
+            (What::Peers, self.peers + sum(Built::peers), self.limits.peers),
+            (What::Blocks, self.blocks + sum(Built::blocks), self.limits.blocks),
+            (What::Ports, self.ports + sum(Built::ports), self.limits.ports),
+        ];
+        let Some((what, count, bound)) = counts.into_iter().find(|(_, count, bound)| count > bound) else {
+            return Ok(());
+        };
+        let largest = tables.iter().max_by_key(|built| built.size());
+        let policy = largest.map(|built| compiled.policy(built.largest).to_string()).unwrap_or_default();
+        Err(DoesNotFit { policy, what, count, bound })
+    }
+
+    fn keep(&mut self, built: Built) -> Result<(), Collision> {
+        (self.peers, self.blocks) = (self.peers + built.peers(), self.blocks + built.blocks());
+        for (id, set) in built.port_sets {
+            let entries = set.len();
+            match self.plan.port_sets.insert(id, set) {
+                None => self.ports += entries,
+                Some(before) if before != self.plan.port_sets[&id] => return Err(Collision::of_port_sets(id)),
+                Some(_) => {}
+            }
+        }
+        self.plan.not_enforced.extend(built.not_enforced);
+        self.plan.depends_on_addresses |= built.depends_on_addresses;
+        self.plan.tables.insert(built.table.id, built.table);
+        Ok(())
+    }
 }

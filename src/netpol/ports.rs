@@ -66,15 +66,36 @@ impl PortSet {
         Self { ranges: if first <= last { vec![(first, last)] } else { Vec::new() } }
     }
 
+    /// From first to last ports, in any order.
+    pub fn of_ranges(mut ranges: Vec<(u16, u16)>) -> Self {
+        ranges.sort_unstable();
+        let mut merged: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
+        for (from, to) in ranges.into_iter().filter(|(from, to)| from <= to) {
+            match merged.last_mut() {
+                Some(last) if from <= last.1.saturating_add(1) => last.1 = last.1.max(to),
+                _ => merged.push((from, to)),
+            }
+        }
+        Self { ranges: merged }
+    }
+
     /// Sorted, disjoint, not touching.
     pub fn ranges(&self) -> &[(u16, u16)] {
         &self.ranges
     }
 
-    /// Whether a port is one of them.
+    /// Whether a port is one of them. Port 0, which no rule can name and packets can have, is where all others are.
     pub fn contains(&self, port: u16) -> bool {
+        if port == 0 {
+            return self.is_all();
+        }
         let after = self.ranges.partition_point(|range| range.0 <= port);
         after.checked_sub(1).is_some_and(|at| port <= self.ranges[at].1)
+    }
+
+    /// Whether nothing is missing.
+    pub fn is_all(&self) -> bool {
+        self.ranges == [(1, LAST)]
     }
 
     /// Adds another's.
@@ -83,15 +104,7 @@ impl PortSet {
             return;
         }
         self.ranges.extend_from_slice(&other.ranges);
-        self.ranges.sort_unstable();
-        let mut merged: Vec<(u16, u16)> = Vec::with_capacity(self.ranges.len());
-        for &(from, to) in &self.ranges {
-            match merged.last_mut() {
-                Some(last) if from <= last.1.saturating_add(1) => last.1 = last.1.max(to),
-                _ => merged.push((from, to)),
-            }
-        }
-        self.ranges = merged;
+        *self = Self::of_ranges(std::mem::take(&mut self.ranges));
     }
 
     /// Those that are in both.
@@ -181,9 +194,14 @@ impl Connections {
         self.sets.iter().all(|set| set.ranges.is_empty())
     }
 
+    /// How many ranges there are, of all protocols.
+    pub(crate) fn ranges(&self) -> usize {
+        self.sets.iter().map(|set| set.ranges.len()).sum()
+    }
+
     /// Whether nothing is missing.
     pub fn is_all(&self) -> bool {
-        self.sets.iter().all(|set| set.ranges == [(1, LAST)])
+        self.sets.iter().all(PortSet::is_all)
     }
 }
 

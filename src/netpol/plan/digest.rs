@@ -1,5 +1,7 @@
 //! Ids by content: SHA-256 over an encoding in which no two contents are alike.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
 /// Takes content piece by piece.
@@ -26,6 +28,22 @@ impl Content {
     /// A number, of a fixed width.
     pub(super) fn number(&mut self, number: u64) -> &mut Self {
         self.0.update(number.to_le_bytes());
+        self
+    }
+
+    /// A digest of something else.
+    pub(super) fn bytes(&mut self, digest: &[u8; 32]) -> &mut Self {
+        self.0.update(digest);
+        self
+    }
+
+    /// Digests in any order, each once.
+    pub(super) fn set(&mut self, digests: impl Iterator<Item = [u8; 32]>) -> &mut Self {
+        let sorted: BTreeSet<[u8; 32]> = digests.collect();
+        self.number(sorted.len() as u64);
+        for digest in &sorted {
+            self.bytes(digest);
+        }
         self
     }
 

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// Most pairs of a rule with a peer, a block or a range of ports that one table is made of: about a quarter of a second,
+/// and twenty times what 100 rules about 20,000 identities take.
+pub const MAX_STEPS: usize = 1 << 26;
+
 /// Bounds of a plan. Those of all tables together are the sizes of the kernel's maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -34,8 +38,8 @@ pub enum What {
     BlocksOfTable,
     /// See [`Limits::rules_per_table`].
     RulesOfTable,
-    /// Rules at the edges of blocks, which is what it takes to plan blocks.
-    BlockSteps,
+    /// See [`MAX_STEPS`].
+    Steps,
     /// See [`Limits::tables`].
     Tables,
     /// See [`Limits::peers`].
@@ -95,7 +99,7 @@ impl fmt::Display for What {
             Self::PeersOfTable => "peers of one kind of Pod",
             Self::BlocksOfTable => "blocks of addresses of one kind of Pod",
             Self::RulesOfTable => "rules of one kind of Pod",
-            Self::BlockSteps => "rules at the edges of blocks of addresses of one kind of Pod",
+            Self::Steps => "pairs of a rule and a peer, block or range of ports of one kind of Pod",
             Self::Tables => "kinds of Pods on one node",
             Self::Peers => "peers on one node",
             Self::Blocks => "blocks of addresses on one node",

@@ -1,9 +1,12 @@
 //! Numbers of identities, the same on every node and after every restart.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::digest::Content;
-use crate::state::{ContainerPort, Labels, Pod, State};
+use crate::compile::Census;
+use crate::identities::IdentityId;
+use crate::state::{ContainerPort, Labels, Pod, PodId};
 
 /// Of an address that nobody is known to have.
 pub const NOBODY: u64 = 0;
@@ -11,13 +14,26 @@ pub const NOBODY: u64 = 0;
 /// Of the addresses of the node itself.
 pub const OWN_NODE: u64 = 1;
 
-/// Numbers of the Pods of a state.
+/// Numbers of the Pods of a census.
 #[derive(Debug, Clone, Default)]
 pub struct Numbers {
     /// By Pod; [`NOBODY`] for Pods that policies are not about.
     of_pod: Vec<u64>,
-    /// Pods in the order of their numbers, one of each.
-    sorted: Vec<(u64, u32)>,
+    /// Each number once, by the identity that policies can tell apart: one has more numbers than one where its Pods
+    /// have other named ports.
+    numbered: Vec<Numbered>,
+    /// By identity: where its numbers begin in `numbered`; one more at the end.
+    starts: Vec<u32>,
+    /// Places in `numbered` in the order of the numbers.
+    sorted: Vec<u32>,
+}
+
+/// A number, and one of the Pods that have it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbered {
+    pub(super) identity: IdentityId,
+    pub(super) number: u64,
+    pub(super) pod: PodId,
 }
 
 /// Two contents that have one id. By chance this does not happen; nothing is planned that would take one for the other.
@@ -56,37 +72,71 @@ fn named(ports: &[ContainerPort]) -> Vec<&ContainerPort> {
 // === impl Numbers ===
 
 impl Numbers {
-    /// Numbers all Pods of a state.
+    /// Numbers all Pods of a census.
     ///
     /// # Errors
     /// Two identities with one number, or one with a number that means something else.
-    pub fn new(state: &State) -> Result<Self, Collision> {
+    pub fn new(census: &Census) -> Result<Self, Collision> {
+        let state = census.state();
         let mut numbers = Self::default();
-        let mut known: HashMap<u64, u32> = HashMap::with_capacity(state.pods.len());
-        for (pod, at) in state.pods.iter().zip(0..) {
-            if pod.host_network || pod.finished {
+        let mut known: HashMap<u64, PodId> = HashMap::with_capacity(state.pods.len());
+        for (id, pod) in state.pods() {
+            let Some(identity) = census.identity(id) else {
                 numbers.of_pod.push(NOBODY);
                 continue;
-            }
-            let id = identity_number(&pod.namespace, &pod.labels, &pod.ports);
-            let collision = |second: &str| Collision { id, first: pod.to_string(), second: second.to_owned() };
-            if [NOBODY, OWN_NODE].contains(&id) {
+            };
+            let number = identity_number(&pod.namespace, &pod.labels, &pod.ports);
+            let collision = |other: &str| Collision { id: number, first: pod.to_string(), second: other.to_owned() };
+            if [NOBODY, OWN_NODE].contains(&number) {
                 return Err(collision("what is no Pod"));
             }
-            let first = *known.entry(id).or_insert(at);
-            if !same(&state.pods[first as usize], pod) {
-                return Err(collision(&state.pods[first as usize].to_string()));
+            match known.insert(number, id).map(|first| state.pod(first)) {
+                Some(first) if !same(first, pod) => return Err(collision(&first.to_string())),
+                Some(_) => {}
+                None => numbers.numbered.push(Numbered { identity, number, pod: id }),
             }
-            numbers.of_pod.push(id);
+            numbers.of_pod.push(number);
         }
-        numbers.sorted = known.into_iter().collect();
-        numbers.sorted.sort_unstable();
+        numbers.numbered.sort_unstable_by_key(|one| (one.identity, one.number));
+        numbers.starts = vec![0; census.identities() + 1];
+        for one in &numbers.numbered {
+            numbers.starts[one.identity.0 as usize + 1] += 1;
+        }
+        for at in 1..numbers.starts.len() {
+            numbers.starts[at] += numbers.starts[at - 1];
+        }
+        numbers.sorted = (0..numbers.numbered.len() as u32).collect();
+        numbers.sorted.sort_unstable_by_key(|at| numbers.numbered[*at as usize].number);
         Ok(numbers)
     }
 
     /// The number of a Pod; [`NOBODY`] when policies are not about it.
-    pub fn of_pod(&self, pod: u32) -> u64 {
-        self.of_pod.get(pod as usize).copied().unwrap_or(NOBODY)
+    pub fn of_pod(&self, pod: PodId) -> u64 {
+        self.of_pod.get(pod.0 as usize).copied().unwrap_or(NOBODY)
+    }
+
+    /// Each number once.
+    pub(super) fn all(&self) -> &[Numbered] {
+        &self.numbered
+    }
+
+    /// Places in [`Self::all`] of the numbers of an identity.
+    pub(super) fn of_identity(&self, identity: IdentityId) -> Range<usize> {
+        let at = identity.0 as usize;
+        self.starts[at] as usize..self.starts[at + 1] as usize
+    }
+
+    /// Places in [`Self::all`] in the order of the numbers.
+    pub(super) fn sorted(&self) -> impl Iterator<Item = usize> {
+        self.sorted.iter().map(|at| *at as usize)
+    }
+}
+
+// === impl Collision ===
+
+impl Collision {
+    pub(super) fn of_port_sets(id: u64) -> Self {
+        Self { id, first: "a set of ports".to_owned(), second: "another set of ports".to_owned() }
     }
 }
 

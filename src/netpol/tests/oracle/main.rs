@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test ends in a panic")]
 
 mod analyzer;
+mod generate;
 mod hostile;
 mod naive;
+mod plan;
 mod recipes;
 mod truth_tables;
