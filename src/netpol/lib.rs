@@ -12,6 +12,7 @@ pub mod addresses;
 pub mod compile;
 pub mod connectivity;
 pub mod explain;
+pub mod flows;
 mod identities;
 pub mod lint;
 pub mod plan;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stockade_policy::compiled::Origin;
 use stockade_policy::selector::LabelSelector;
 
@@ -15,7 +15,7 @@ use crate::addresses::Cidr;
 use crate::ports::Protocol;
 
 /// A direction, seen from the Pod that a policy is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// To the Pod.
