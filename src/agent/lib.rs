@@ -3,3 +3,4 @@
 pub mod flows;
 pub mod gate;
 pub mod hold;
+pub mod kernel;

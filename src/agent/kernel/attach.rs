@@ -1,0 +1,301 @@
+//! How programs hang on interfaces: by tcx, with pinned links, or by clsact, whose filters the kernel keeps itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::ptr::{self, NonNull};
+use std::{fs, io};
+
+use libbpf_rs::query::LinkTypeInfo;
+use libbpf_rs::{AsRawLibbpf, ErrorKind, Link, ProgramMut, TC_EGRESS, TC_INGRESS, TcAttachPoint, TcHook};
+
+use super::error::KernelError;
+use super::objects::{FROM_POD, Objects, TO_POD, remove_folder};
+use super::options::Hooks;
+
+/// How programs hang on an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachedBy {
+    /// By tcx (kernel 6.6).
+    Tcx,
+    /// By filters of the queueing discipline clsact.
+    Clsact,
+}
+
+/// What hangs on an interface: ids of programs in the kernel, none where a program is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attached {
+    /// How.
+    pub by: AttachedBy,
+    /// What judges packets from the Pod.
+    pub from_pod: Option<u32>,
+    /// What judges packets to the Pod.
+    pub to_pod: Option<u32>,
+}
+
+/// The links of a folder.
+#[derive(Debug)]
+pub(super) struct Links {
+    folder: PathBuf,
+    hooks: Hooks,
+}
+
+/// Both programs, with the file of an interface's link and the point for clsact. What comes from the Pod enters the host,
+/// what goes to it leaves the host.
+const POINTS: [(&str, TcAttachPoint); 2] = [(FROM_POD, TC_INGRESS), (TO_POD, TC_EGRESS)];
+
+/// Ours among clsact's filters, so that another one's is neither replaced nor removed: "st" and a priority that is late,
+/// as filters before it may change packets.
+const CLSACT_HANDLE: u32 = 0x7374;
+/// See [`CLSACT_HANDLE`].
+const CLSACT_PRIORITY: u32 = 0x7374;
+
+/// Where traffic passes the node behind address translation: forwarded, and (IPVS) sent on by the node itself.
+const TRANSLATED: [(&str, libc::c_int, libc::c_int); 4] = [
+    ("forward-v4", libc::NFPROTO_IPV4, libc::NF_INET_FORWARD),
+    ("forward-v6", libc::NFPROTO_IPV6, libc::NF_INET_FORWARD),
+    ("output-v4", libc::NFPROTO_IPV4, libc::NF_INET_LOCAL_OUT),
+    ("output-v6", libc::NFPROTO_IPV6, libc::NF_INET_LOCAL_OUT),
+];
+
+/// Places in the order of a hook, just before filters (0). The kernel lets no two programs have the same, nor exchanges
+/// the program of such a link: an agent takes the place that its predecessor does not have.
+const TRANSLATED_PRIORITIES: [i32; 2] = [-2, -1];
+
+// === impl Links ===
+
+impl Links {
+    pub(super) fn open(folder: &Path, hooks: Hooks) -> Result<Self, KernelError> {
+        let folder = folder.join("links");
+        fs::create_dir_all(&folder).map_err(|source| KernelError::Folder { folder: folder.clone(), source })?;
+        Ok(Self { folder, hooks })
+    }
+
+    pub(super) fn attach(&self, objects: &Objects, interface: u32) -> Result<AttachedBy, KernelError> {
+        if self.hooks == Hooks::Tried && self.attach_tcx(objects, interface)? {
+            // Left by an agent that had no tcx: one judgement is enough.
+            detach_clsact(objects, interface)?;
+            return Ok(AttachedBy::Tcx);
+        }
+        for (name, point) in POINTS {
+            let program = objects.program(name)?;
+            let mut hook = clsact(&program, interface, point);
+            let refused = || KernelError::refused(format!("hanging {name} on interface {interface} by clsact"));
+            hook.create().map_err(refused())?;
+            hook.replace(true).attach().map_err(refused())?;
+        }
+        Ok(AttachedBy::Clsact)
+    }
+
+    /// Whether the kernel has tcx.
+    fn attach_tcx(&self, objects: &Objects, interface: u32) -> Result<bool, KernelError> {
+        for (name, _) in POINTS {
+            let program = objects.program(name)?;
+            let path = self.path(interface, name);
+            let refused = || KernelError::refused(format!("hanging {name} on interface {interface} by tcx"));
+            match open_link(&path)? {
+                Some(mut link) if interface_of(&link)? == Some(interface) => {
+                    link.update_prog(&program).map_err(refused())?;
+                    continue;
+                }
+                // Of an interface that had this index and is gone.
+                Some(_) => unpin(&path)?,
+                None => {}
+            }
+            match link_tcx(&program, interface) {
+                // Below 6.6 the kernel knows no such link.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(false),
+                Err(error) => return Err(refused()(error)),
+                Ok(mut link) => link.pin(&path).map_err(refused())?,
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn detach(&self, objects: &Objects, interface: u32) -> Result<(), KernelError> {
+        for (name, _) in POINTS {
+            unpin(&self.path(interface, name))?;
+        }
+        detach_clsact(objects, interface)
+    }
+
+    /// What hangs on the interfaces that are asked about, and on all that have links.
+    pub(super) fn attached(
+        &self,
+        objects: &Objects,
+        interfaces: impl Iterator<Item = u32>,
+    ) -> Result<BTreeMap<u32, Attached>, KernelError> {
+        let mut all: BTreeSet<u32> = interfaces.collect();
+        for name in self.names()? {
+            all.extend(name.split_once('-').and_then(|(interface, _)| interface.parse::<u32>().ok()));
+        }
+        let read = |interface| Ok(self.read(objects, interface)?.map(|attached| (interface, attached)));
+        all.into_iter().filter_map(|interface| read(interface).transpose()).collect()
+    }
+
+    fn read(&self, objects: &Objects, interface: u32) -> Result<Option<Attached>, KernelError> {
+        let linked = POINTS.map(|(name, _)| self.linked(interface, name));
+        let [from_pod, to_pod] = linked;
+        let (from_pod, to_pod) = (from_pod?, to_pod?);
+        if from_pod.is_some() || to_pod.is_some() {
+            return Ok(Some(Attached { by: AttachedBy::Tcx, from_pod, to_pod }));
+        }
+        let [from_pod, to_pod] = POINTS.map(|(name, point)| filtering(objects, interface, name, point));
+        let (from_pod, to_pod) = (from_pod?, to_pod?);
+        let any = from_pod.is_some() || to_pod.is_some();
+        Ok(any.then_some(Attached { by: AttachedBy::Clsact, from_pod, to_pod }))
+    }
+
+    /// Id of the program of a link; a pin whose interface is gone is removed.
+    fn linked(&self, interface: u32, name: &str) -> Result<Option<u32>, KernelError> {
+        let path = self.path(interface, name);
+        let Some(link) = open_link(&path)? else { return Ok(None) };
+        if interface_of(&link)? != Some(interface) {
+            unpin(&path)?;
+            return Ok(None);
+        }
+        link.info().map(|info| Some(info.prog_id)).map_err(KernelError::refused("reading a link"))
+    }
+
+    /// Hangs the program behind address translation, then takes its predecessor off.
+    pub(super) fn translate(&self, program: &ProgramMut<'_>) -> Result<(), KernelError> {
+        let names = self.names()?;
+        for (name, family, hook) in TRANSLATED {
+            let taken = names.contains(&format!("{name}-0"));
+            let place = usize::from(taken);
+            // Left where an agent ended between both steps.
+            let path = self.folder.join(format!("{name}-{place}"));
+            unpin(&path)?;
+            let priority = TRANSLATED_PRIORITIES[place];
+            let refused = || KernelError::refused(format!("hanging the program behind address translation ({name})"));
+            let link = link_netfilter(program, family, hook, priority);
+            link.map_err(refused())?.pin(&path).map_err(refused())?;
+            unpin(&self.folder.join(format!("{name}-{}", 1 - place)))?;
+        }
+        Ok(())
+    }
+
+    /// Whether all links behind address translation are there.
+    pub(super) fn has_translation(&self) -> Result<bool, KernelError> {
+        let names = self.names()?;
+        let there = |name: &str| (0..TRANSLATED_PRIORITIES.len()).any(|n| names.contains(&format!("{name}-{n}")));
+        Ok(TRANSLATED.iter().all(|(name, ..)| there(name)))
+    }
+
+    /// Takes everything off.
+    pub(super) fn remove(&self, objects: &Objects, interfaces: impl Iterator<Item = u32>) -> Result<(), KernelError> {
+        for interface in self.attached(objects, interfaces)?.into_keys() {
+            self.detach(objects, interface)?;
+        }
+        remove_folder(&self.folder)
+    }
+
+    fn names(&self) -> Result<BTreeSet<String>, KernelError> {
+        let failed = |source| KernelError::Folder { folder: self.folder.clone(), source };
+        let entries = fs::read_dir(&self.folder).map_err(failed)?;
+        entries.map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn path(&self, interface: u32, program: &str) -> PathBuf {
+        self.folder.join(format!("{interface}-{program}"))
+    }
+}
+
+fn open_link(path: &Path) -> Result<Option<Link>, KernelError> {
+    match Link::open(path) {
+        Ok(link) => Ok(Some(link)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(KernelError::refused(format!("opening the link {}", path.display()))(error)),
+    }
+}
+
+fn unpin(path: &Path) -> Result<(), KernelError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(KernelError::Folder { folder: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where a link hangs; none once its interface is gone.
+fn interface_of(link: &Link) -> Result<Option<u32>, KernelError> {
+    let info = link.info().map_err(KernelError::refused("reading a link"))?;
+    Ok(match info.info {
+        LinkTypeInfo::Tcx(tcx) => (tcx.ifindex != 0).then_some(tcx.ifindex),
+        _ => None,
+    })
+}
+
+#[expect(unsafe_code, reason = "the library wraps every other kind of link")]
+fn link_tcx(program: &ProgramMut<'_>, interface: u32) -> Result<Link, libbpf_rs::Error> {
+    let interface = i32::try_from(interface).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    // SAFETY: the program is loaded and lives as long as its borrow; no options are given, which is allowed.
+    let link =
+        unsafe { libbpf_sys::bpf_program__attach_tcx(program.as_libbpf_object().as_ptr(), interface, ptr::null()) };
+    let link = NonNull::new(link).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: libbpf made this link and gave it to us alone.
+    Ok(unsafe { Link::from_ptr(link) })
+}
+
+#[expect(unsafe_code, reason = "the library wraps it, and keeps its options to itself")]
+fn link_netfilter(
+    program: &ProgramMut<'_>,
+    family: libc::c_int,
+    hook: libc::c_int,
+    priority: i32,
+) -> Result<Link, libbpf_rs::Error> {
+    let options = libbpf_sys::bpf_netfilter_opts {
+        sz: size_of::<libbpf_sys::bpf_netfilter_opts>() as libbpf_sys::size_t,
+        pf: family.unsigned_abs(),
+        hooknum: hook.unsigned_abs(),
+        priority,
+        ..Default::default()
+    };
+    // SAFETY: the program is loaded and lives as long as its borrow; libbpf reads the options, whose size they name.
+    let link = unsafe { libbpf_sys::bpf_program__attach_netfilter(program.as_libbpf_object().as_ptr(), &options) };
+    let link = NonNull::new(link).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: libbpf made this link and gave it to us alone.
+    Ok(unsafe { Link::from_ptr(link) })
+}
+
+fn clsact(program: &ProgramMut<'_>, interface: u32, point: TcAttachPoint) -> TcHook {
+    let mut hook = TcHook::new(program.as_fd());
+    // Indexes are positive numbers of the kernel's int.
+    hook.ifindex(i32::try_from(interface).unwrap_or(i32::MAX)).attach_point(point);
+    hook.handle(CLSACT_HANDLE).priority(CLSACT_PRIORITY);
+    hook
+}
+
+/// Id of our program among the filters of clsact.
+fn filtering(
+    objects: &Objects,
+    interface: u32,
+    name: &'static str,
+    point: TcAttachPoint,
+) -> Result<Option<u32>, KernelError> {
+    match clsact(&objects.program(name)?, interface, point).query() {
+        Ok(id) => Ok(Some(id)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(KernelError::refused(format!("reading filters of interface {interface}"))(error)),
+    }
+}
+
+fn detach_clsact(objects: &Objects, interface: u32) -> Result<(), KernelError> {
+    for (name, point) in POINTS {
+        match clsact(&objects.program(name)?, interface, point).detach() {
+            Err(error) if !is_absent(&error) => {
+                return Err(KernelError::refused(format!("taking {name} off interface {interface}"))(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// No such filter, no such discipline, no such interface.
+fn is_absent(error: &libbpf_rs::Error) -> bool {
+    error.kind() == ErrorKind::NotFound
+        || error.kind() == ErrorKind::InvalidInput
+        || error.to_string().contains(&format!("os error {}", libc::ENODEV))
+}

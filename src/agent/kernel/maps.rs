@@ -1,0 +1,147 @@
+//! Maps of the kernel, typed.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, MapType};
+use zerocopy::FromBytes;
+
+use super::error::KernelError;
+use super::settings::Settings;
+use super::tables::Entries;
+use super::wire::Wire;
+
+/// One map.
+#[derive(Debug)]
+pub(super) struct Map {
+    name: &'static str,
+    handle: MapHandle,
+}
+
+/// A map with the types of its entries.
+#[derive(Debug)]
+pub(super) struct Typed<K, V> {
+    map: Map,
+    /// Where a change is about open connections too: they are looked at again after it.
+    changes: Option<Arc<Settings>>,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+/// Key and value, as they lie in the kernel.
+type Entry = (Vec<u8>, Vec<u8>);
+
+/// Entries in one system call.
+const BATCH: u32 = 4_096;
+
+// === impl Map ===
+
+impl Map {
+    pub(super) fn new(name: &'static str, handle: MapHandle) -> Self {
+        Self { name, handle }
+    }
+
+    pub(super) fn handle(&self) -> &MapHandle {
+        &self.handle
+    }
+
+    pub(super) fn unreadable(&self) -> KernelError {
+        KernelError::Unreadable { map: self.name }
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        self.handle.keys()
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KernelError> {
+        self.handle.lookup(key, MapFlags::ANY).map_err(KernelError::refused(format!("reading map {}", self.name)))
+    }
+
+    /// Every CPU's value; none where there is no such key.
+    pub(super) fn per_cpu<T: FromBytes>(&self, key: &[u8]) -> Result<Option<Vec<T>>, KernelError> {
+        let found = self.handle.lookup_percpu(key, MapFlags::ANY);
+        let found = found.map_err(KernelError::refused(format!("reading map {}", self.name)))?;
+        let Some(values) = found else { return Ok(None) };
+        let read = |value: &Vec<u8>| T::read_from_prefix(value).map(|(value, _)| value).map_err(|_| self.unreadable());
+        values.iter().map(read).collect::<Result<_, _>>().map(Some)
+    }
+
+    pub(super) fn put(&self, key: &[u8], value: &[u8]) -> Result<(), KernelError> {
+        self.handle.update(key, value, MapFlags::ANY).map_err(|e| self.write_error(e))
+    }
+
+    /// Removes an entry, if it is there.
+    pub(super) fn delete(&self, key: &[u8]) -> Result<(), KernelError> {
+        match self.handle.delete(key) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            other => other.map_err(KernelError::refused(format!("removing from map {}", self.name))),
+        }
+    }
+
+    /// Everything, in no order.
+    pub(super) fn read_all(&self) -> Result<Vec<Entry>, KernelError> {
+        let refused = || KernelError::refused(format!("reading map {}", self.name));
+        // A trie's batches begin at its root again and again.
+        if self.handle.map_type() != MapType::LpmTrie {
+            let entries = self.handle.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY).map_err(refused())?;
+            return Ok(entries.collect());
+        }
+        let value = |key: Vec<u8>| Some(self.get(&key).transpose()?.map(|value| (key, value)));
+        self.handle.keys().filter_map(value).collect()
+    }
+
+    fn write_error(&self, source: libbpf_rs::Error) -> KernelError {
+        // E2BIG of hash maps, ENOSPC of tries, ENOMEM of the kernel's memory.
+        let raw = std::iter::successors(Some(&source as &dyn std::error::Error), |e| e.source())
+            .find_map(|e| e.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error));
+        let text = source.to_string();
+        let full = matches!(raw, Some(libc::E2BIG | libc::ENOSPC))
+            || text.contains(&format!("os error {}", libc::E2BIG))
+            || text.contains(&format!("os error {}", libc::ENOSPC));
+        if full {
+            return KernelError::Full { map: self.name, bound: self.handle.max_entries() };
+        }
+        KernelError::Refused { doing: format!("writing map {}", self.name), source }
+    }
+}
+
+// === impl Typed ===
+
+impl<K, V> Typed<K, V> {
+    pub(super) fn new(map: Map, changes: Option<Arc<Settings>>) -> Self {
+        Self { map, changes, types: PhantomData }
+    }
+
+    fn changed(&self) -> Result<(), KernelError> {
+        self.changes.as_ref().map_or(Ok(()), |settings| settings.changed())
+    }
+}
+
+impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
+    fn all(&self) -> Result<BTreeMap<K, V>, KernelError> {
+        let decode = |(key, value): Entry| K::decode(&key).zip(V::decode(&value));
+        let entries = self.map.read_all()?.into_iter();
+        entries.map(|entry| decode(entry).ok_or_else(|| self.map.unreadable())).collect()
+    }
+
+    fn get(&self, key: &K) -> Result<Option<V>, KernelError> {
+        let value = self.map.get(&key.encode())?;
+        value.map(|value| V::decode(&value).ok_or_else(|| self.map.unreadable())).transpose()
+    }
+
+    fn set(&self, entries: &[(K, V)]) -> Result<(), KernelError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let written = entries.iter().try_for_each(|(key, value)| self.map.put(&key.encode(), &value.encode()));
+        self.changed().and(written)
+    }
+
+    fn remove(&self, keys: &[K]) -> Result<(), KernelError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let removed = keys.iter().try_for_each(|key| self.map.delete(&key.encode()));
+        self.changed().and(removed)
+    }
+}
