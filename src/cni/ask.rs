@@ -33,6 +33,9 @@ pub enum AskError {
     /// What was said is no answer.
     #[error("the answer cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
+    /// Nor is it a short one.
+    #[error("the answer has more than {MAX_ANSWER} bytes")]
+    TooLong,
 }
 
 /// Asks until there is an answer, for so long at most.
@@ -42,14 +45,22 @@ pub enum AskError {
 pub fn ask(socket: &Path, request: &Request, wait: Duration) -> Result<Answer, AskError> {
     let end = Instant::now() + wait;
     loop {
-        match ask_once(socket, request, end) {
+        match ask_until(socket, request, end) {
             Err(AskError::Unanswered(_)) if Instant::now() + PAUSE < end => sleep(PAUSE),
             answer => return answer,
         }
     }
 }
 
-fn ask_once(socket: &Path, request: &Request, end: Instant) -> Result<Answer, AskError> {
+/// Asks whoever is there, for so long at most.
+///
+/// # Errors
+/// With what went wrong.
+pub fn ask_once(socket: &Path, request: &Request, wait: Duration) -> Result<Answer, AskError> {
+    ask_until(socket, request, Instant::now() + wait)
+}
+
+fn ask_until(socket: &Path, request: &Request, end: Instant) -> Result<Answer, AskError> {
     let mut stream = UnixStream::connect(socket)?;
     let listener = socket_peercred(&stream).map_err(io::Error::from)?;
     if !listener.uid.is_root() {
@@ -61,7 +72,10 @@ fn ask_once(socket: &Path, request: &Request, end: Instant) -> Result<Answer, As
     stream.write_all(&line)?;
     let mut answer = Vec::new();
     let mut part = [0; 1024];
-    while !answer.contains(&b'\n') && answer.len() <= MAX_ANSWER {
+    while !answer.contains(&b'\n') {
+        if answer.len() > MAX_ANSWER {
+            return Err(AskError::TooLong);
+        }
         stream.set_read_timeout(Some(left(end)?))?;
         match stream.read(&mut part) {
             Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),

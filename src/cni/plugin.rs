@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::ask::{AskError, ask};
+use crate::ask::{AskError, ask, ask_once};
 use crate::call::{Attachment, Call, Detachment, NEWEST, OnTimeout, VERSIONS};
 use crate::failure::{Code, Failure};
 use crate::gate::{Command, Interface, Request, VERSION};
@@ -89,7 +89,7 @@ fn del(detachment: Detachment) {
         addresses: Vec::new(),
     };
     // The agent sees by itself what is gone; this tells it sooner.
-    drop(ask(&config.socket, &request, DEL_WAIT));
+    drop(ask_once(&config.socket, &request, DEL_WAIT));
 }
 
 // === impl Attachment ===
@@ -124,21 +124,26 @@ impl Attachment {
 
     /// To standard error, which runtimes put into their log.
     fn tell_that_it_is_open(&self, error: &AskError) {
-        let Failure { msg, details, .. } = self.unanswered(error);
-        drop(writeln!(std::io::stderr(), "{msg}; it starts all the same, as onTimeout: Allow says. {details}"));
+        let (silence, cause) = (self.silence(), self.cause(error));
+        drop(writeln!(std::io::stderr(), "{silence}; it starts all the same, as onTimeout: Allow says. {cause}"));
     }
 
     fn unanswered(&self, error: &AskError) -> Failure {
+        let details = format!("{}; the kubelet tries again by itself", self.cause(error));
+        Failure::new(Code::TryAgainLater, self.silence(), details)
+    }
+
+    fn silence(&self) -> String {
         let (namespace, name) = (&self.pod.namespace, &self.pod.name);
-        let msg = format!(
-            "Stockade's node agent did not say within {} s that the network policies of Pod {namespace}/{name} are in \
-             force",
-            self.config.wait_seconds,
-        );
-        let details = format!(
-            "{}: {error}. Look at this node's Pod of the DaemonSet stockade-agent; the kubelet tries again by itself",
-            self.config.socket.display(),
-        );
-        Failure::new(Code::TryAgainLater, msg, details)
+        let wait = self.config.wait_seconds;
+        format!(
+            "Stockade's node agent did not say within {wait} s that the network policies of Pod {namespace}/{name} are in \
+             force"
+        )
+    }
+
+    fn cause(&self, error: &AskError) -> String {
+        let socket = self.config.socket.display();
+        format!("{socket}: {error}. Look at this node's Pod of the DaemonSet stockade-agent")
     }
 }

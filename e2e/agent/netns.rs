@@ -1,0 +1,73 @@
+//! Network namespaces that a test makes: hosts and Pods of its own, so that nothing touches this machine's network.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A network namespace; removed with all its interfaces when this is dropped.
+#[derive(Debug)]
+pub struct Netns {
+    name: String,
+}
+
+// === impl Netns ===
+
+impl Netns {
+    /// A new one whose loopback interface is up.
+    ///
+    /// # Panics
+    /// Without root.
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("stockade-e2e-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        assert!(rustix::process::geteuid().is_root(), "network namespaces need root");
+        must(Command::new("ip").args(["netns", "add", &name]));
+        let netns = Self { name };
+        netns.ip("link set lo up");
+        netns
+    }
+
+    /// A file of it.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from("/run/netns").join(&self.name)
+    }
+
+    /// A program that will run in it. Its files are this machine's.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path().display())).arg(program);
+        command
+    }
+
+    /// What `ip` says there.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn ip(&self, arguments: &str) -> String {
+        must(Command::new("ip").args(["-n", &self.name]).args(arguments.split_whitespace()))
+    }
+}
+
+impl Default for Netns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        drop(Command::new("ip").args(["netns", "delete", &self.name]).output());
+    }
+}
+
+/// What a command says.
+///
+/// # Panics
+/// When it fails.
+#[track_caller]
+pub fn must(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+    assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
