@@ -25,6 +25,9 @@ readonly pods=10.244.0.0/16
 readonly services=10.96.0.0/16
 # The Service `kubernetes`: Pods reach the API server there.
 readonly first_service=10.96.0.1
+# A node's network plugins and their configurations: below its own /var, for on each node others may add to them.
+readonly cni_plugins=var/lib/cni/bin
+readonly cni_configurations=var/lib/cni/net.d
 node_address() { echo "10.250.0.1$1"; }
 node_pods() { echo "10.244.$1.0/24"; }
 

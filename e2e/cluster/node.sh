@@ -2,8 +2,11 @@
 
 start_containerd() {
     local node=$1 folder=$state/node$1
-    mkdir -p "$folder/cni" "$folder/registries/$control_plane:$registry_port"
-    cat >"$folder/cni/10-pods.conflist" <<JSON
+    local plugins=$folder/$cni_plugins configuration=$folder/$cni_configurations/10-pods.conflist
+    mkdir -p "$plugins" "${configuration%/*}" "$folder/registries/$control_plane:$registry_port"
+    ln -sf /usr/lib/cni/* "$plugins"
+    # What others added to it outlives a power cut.
+    [ -e "$configuration" ] || cat >"$configuration" <<JSON
 {
   "cniVersion": "1.0.0", "name": "pods",
   "plugins": [{
@@ -30,8 +33,8 @@ version = 2
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = "$folder/registries"
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "$folder/cni"
+    bin_dir = "/$cni_plugins"
+    conf_dir = "/$cni_configurations"
 TOML
     start "node$node" containerd containerd --config "$folder/containerd.toml"
 }
