@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod events;
 pub mod facts;
 pub mod failsafe;
+pub mod identities;
 pub mod images;
 pub mod kinds;
 mod object;

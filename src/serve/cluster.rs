@@ -11,6 +11,7 @@ use stockade_cluster::audit::metrics::AuditMetrics;
 use stockade_cluster::certificates::{self, CertificateMetrics, Ownership};
 use stockade_cluster::events::Events;
 use stockade_cluster::facts::LiveFacts;
+use stockade_cluster::identities;
 use stockade_cluster::policies::{self, Generation, Generations, Observed, RefusedObject, Settings};
 use stockade_cluster::registration::{self, Address, RegistrationMetrics};
 use stockade_cluster::replicas::Inputs;
@@ -101,6 +102,9 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     tasks.spawn(keeping);
     let certificates = Arc::new(Certificates::published(issued.serving, args.client_ca.clone()));
 
+    if args.cluster.node_agents {
+        tasks.spawn(identities::keep(&access, leases.leadership.clone(), registry));
+    }
     let inputs =
         registration::Inputs { leadership: leases.leadership, generations: generations.clone(), bundle: issued.bundle };
     let wanted = registered(&args.cluster, &access);
