@@ -10,6 +10,9 @@ use stockade_e2e::helm::{chart, helm, objects, render};
 use stockade_e2e::webhook::{self, eventually};
 use stockade_e2e::{installed_kinds, tools};
 
+#[path = "chart/agent.rs"]
+mod agent;
+
 /// Everything that can be switched on.
 const EVERYTHING: &[&str] = &[
     "mode=Deny",
@@ -33,6 +36,20 @@ const PRIVATE_REGISTRIES: &[&str] = &[
     "imagePolicies.dockerConfigSecret=registries",
     "imagePolicies.keySecrets={release-key}",
     "networkPolicy.registryPorts={443,5000}",
+];
+
+/// The node agent with all that belongs to it.
+const AGENT: &[&str] = &[
+    "agent.enabled=true",
+    "agent.image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "agent.gate.waitSeconds=20",
+    "agent.gate.onTimeout=Allow",
+    "agent.gate.exemptNamespaces={kube-system,cilium}",
+    "agent.podLabels.team=security",
+    "agent.podAnnotations.example\\.com/a=b",
+    "metrics.podMonitor.enabled=true",
+    "metrics.podMonitor.labels.release=prometheus",
+    "crds.keep=false",
 ];
 
 /// A few of the ways in which people install it.
@@ -80,6 +97,8 @@ const MATRIX: &[(&str, &[&str])] = &[
         ],
     ),
     ("images out of private registries", PRIVATE_REGISTRIES),
+    ("the node agent", AGENT),
+    ("the node agent without its gate", &["agent.enabled=true", "agent.gate.enabled=false"]),
     (
         "some policies",
         &[
@@ -263,7 +282,7 @@ fn permissions_have_no_wildcard_and_reach_no_secret_but_its_own() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    let all = objects(&render(home.path(), EVERYTHING).unwrap());
+    let all = objects(&render(home.path(), &[EVERYTHING, AGENT].concat()).unwrap());
     let mut secrets = Vec::new();
     for role in all.iter().filter(|o| ["Role", "ClusterRole"].contains(&text(o, "/kind"))) {
         for rule in role["rules"].as_array().unwrap() {

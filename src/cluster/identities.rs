@@ -38,7 +38,7 @@ use self::queue::Queue;
 use self::slices::{Change, Slices};
 use crate::access::{Access, FIELD_MANAGER};
 use crate::replicas::{Leadership, RequestError, bounded};
-use crate::watch::watch;
+use stockade_watch::watch;
 
 /// The Pods that have an address of their own: one on its node's network has the node's, and one that is finished may
 /// have lost its own to another. The API server leaves out the rest, and says of one that finishes that it is deleted.

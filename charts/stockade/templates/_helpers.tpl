@@ -19,10 +19,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: webhook
 {{- end -}}
 
+{{/* Labels of the node agents. */}}
+{{- define "stockade.agent" -}}
+{{ include "stockade.selector" . }}
+app.kubernetes.io/component: agent
+{{- end -}}
+
 {{- define "stockade.image" -}}
-{{- with .Values.image -}}
+{{- include "stockade.reference" (dict "image" .Values.image "root" .) -}}
+{{- end -}}
+
+{{/* Reference of an image; the arguments are its values, and the root. */}}
+{{- define "stockade.reference" -}}
+{{- with .image -}}
 {{- if .registry }}{{ .registry }}/{{ end }}{{ .repository }}
-{{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end -}}
+{{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.root.Chart.AppVersion .tag }}{{ end -}}
 {{- end -}}
 {{- end -}}
 
