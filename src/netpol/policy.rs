@@ -14,6 +14,10 @@ use stockade_policy::selector::LabelSelector;
 use crate::addresses::Cidr;
 use crate::ports::Protocol;
 
+/// Annotation of policies: `Audit` for those whose denials are only told. On a Namespace it is about the NetworkPolicies
+/// in it, not about ClusterNetworkPolicies: who may write the one need not be trusted with the other.
+pub const ENFORCEMENT: &str = "stockade.dev/enforcement";
+
 /// A direction, seen from the Pod that a policy is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -48,8 +52,8 @@ pub struct Policy {
     pub tier: Tier,
     /// Lower is asked earlier; of a ClusterNetworkPolicy, 0 to 1000.
     pub priority: u16,
-    /// Whether what it denies is only told, and passes: `stockade.dev/enforcement: Audit`. It is judged like any other
-    /// where nodes have no part in the judgement.
+    /// Whether what it denies is only told, and passes ([`ENFORCEMENT`], its own or its namespace's; readers know only
+    /// its own). Only plans for kernels look at it.
     pub audit: bool,
     /// Pods that it is about.
     pub subject: Pods,

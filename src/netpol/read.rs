@@ -13,10 +13,12 @@ use stockade_policy::source_file::SourceFile;
 use stockade_policy::tree::{Content, Node};
 use stockade_policy::yaml;
 
-use crate::policy::Policy;
+use crate::policy::{ENFORCEMENT, Policy};
 use crate::state::State;
 
+pub mod api;
 mod cluster_network_policy;
+mod faulty;
 mod network_policy;
 mod objects;
 mod peers;
@@ -148,6 +150,30 @@ fn wrong_version(reader: &mut Reader<'_>, root: &Field<'_>, item: &Item<'_>, kno
     let (api_version, kind) = item.kind().unwrap_or_default();
     let message = format!("unknown version {api_version:?} of {kind}");
     reader.report_with_help(&of(root, "apiVersion"), message, format!("the version that is read is {known}"));
+}
+
+/// What a policy has beside its spec.
+struct Head {
+    name: Arc<str>,
+    origin: Origin,
+    audit: bool,
+}
+
+impl Head {
+    fn new(reader: &mut Reader<'_>, root: &Field<'_>, name: Arc<str>) -> Self {
+        let path = ["metadata", "annotations", ENFORCEMENT];
+        let audit = match at(root.node, &path).map(|node| (node, node.as_str())) {
+            None | Some((_, Some("Enforce"))) => false,
+            Some((_, Some("Audit"))) => true,
+            Some((node, _)) => {
+                let help = "it is enforced; write `Audit` to have only told what it would deny";
+                let field = Field { node, path: format!("metadata.annotations[{ENFORCEMENT}]") };
+                reader.warn(&field, "unknown enforcement: known are Audit and Enforce", help);
+                false
+            }
+        };
+        Self { name, origin: origin(reader, root.node), audit }
+    }
 }
 
 /// A member, or the whole where it has none.

@@ -3,7 +3,8 @@
 use stockade_policy::read::metadata::{self, Scope};
 use stockade_policy::read::{Field, Members, Reader};
 
-use super::peers;
+use super::faulty::Faulty;
+use super::{Head, peers};
 use crate::policy::{
     Action, Direction, DomainName, Namespaces, Peer, Peers, Pods, Policy, PortMatch, Ports, Rule, Tier,
 };
@@ -14,37 +15,52 @@ const MAX_ITEMS: usize = 25;
 /// Longest name of a rule, in characters.
 const MAX_RULE_NAME: usize = 100;
 /// Last priority.
-const MAX_PRIORITY: u32 = 1_000;
+pub(super) const MAX_PRIORITY: u16 = 1_000;
 
 /// Reads one; none when it has faults, for what is left of it would allow something else.
 pub(super) fn read(reader: &mut Reader<'_>, root: &Field<'_>) -> Option<Policy> {
     let before = super::errors(reader);
-    let origin = super::origin(reader, root.node);
     let mut object = super::object(reader, root)?;
     let meta = metadata::read(reader, &mut object, Scope::Cluster);
     let spec_field = object.require(reader, "spec", "");
     object.finish(reader);
-    let mut spec = reader.members(&spec_field?)?;
-    let tiers = [("Admin", Tier::Admin), ("Baseline", Tier::Baseline)];
-    let tier = spec.require(reader, "tier", "").and_then(|f| reader.choice(&f, &tiers));
-    let priority = spec.require(reader, "priority", "").and_then(|f| reader.integer(&f, 0..=MAX_PRIORITY));
+    let head = Head::new(reader, root, meta.map(|m| m.name).unwrap_or_default().into());
+    let policy = read_spec(reader, &spec_field?, head, &mut Faulty::Refused);
+    policy.filter(|_| super::errors(reader) == before)
+}
+
+/// Reads what it says; not to be used when that has faults.
+pub(super) fn read_spec(
+    reader: &mut Reader<'_>,
+    field: &Field<'_>,
+    head: Head,
+    faulty: &mut Faulty<'_>,
+) -> Option<Policy> {
+    let mut spec = reader.members(field)?;
+    let tier = spec.require(reader, "tier", "").and_then(|f| read_tier(reader, &f));
+    let priority = spec.require(reader, "priority", "").and_then(|f| read_priority(reader, &f));
     let subject = spec.require(reader, "subject", "").and_then(|f| read_subject(reader, &f));
-    let [ingress, egress] = Direction::ALL.map(|direction| read_rules(reader, &mut spec, direction, tier));
+    let [ingress, egress] = Direction::ALL.map(|direction| read_rules(reader, &mut spec, direction, tier, faulty));
     spec.finish(reader);
-    if super::errors(reader) != before {
-        return None;
-    }
     Some(Policy {
         namespace: None,
-        name: meta?.name.into(),
-        origin,
+        name: head.name,
+        origin: head.origin,
         tier: tier?,
-        priority: u16::try_from(priority?).ok()?,
-        audit: false,
+        priority: priority?,
+        audit: head.audit,
         subject: subject?,
         ingress: Some(ingress).filter(|rules| !rules.is_empty()),
         egress: Some(egress).filter(|rules| !rules.is_empty()),
     })
+}
+
+pub(super) fn read_tier(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Tier> {
+    reader.choice(field, &[("Admin", Tier::Admin), ("Baseline", Tier::Baseline)])
+}
+
+pub(super) fn read_priority(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<u16> {
+    u16::try_from(reader.integer(field, 0..=u32::from(MAX_PRIORITY))?).ok()
 }
 
 /// The one member of a mapping that has exactly one.
@@ -68,7 +84,7 @@ fn only<'n>(reader: &mut Reader<'_>, field: &Field<'n>, names: &[&'static str]) 
     found.into_iter().next()
 }
 
-fn read_subject(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Pods> {
+pub(super) fn read_subject(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Pods> {
     match only(reader, field, &["namespaces", "pods"])? {
         ("namespaces", f) => read_namespaces(reader, &f),
         (_, f) => read_pods(reader, &f),
@@ -92,11 +108,22 @@ fn read_pods(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Pods> {
     Some(Pods { namespaces: Namespaces::Matching(namespaces), pods: peers::selector(reader, &pods?)? })
 }
 
-fn read_rules(reader: &mut Reader<'_>, spec: &mut Members<'_>, direction: Direction, tier: Option<Tier>) -> Vec<Rule> {
+fn read_rules(
+    reader: &mut Reader<'_>,
+    spec: &mut Members<'_>,
+    direction: Direction,
+    tier: Option<Tier>,
+    faulty: &mut Faulty<'_>,
+) -> Vec<Rule> {
     let Some(field) = spec.get(direction.rules()) else { return Vec::new() };
     let items = reader.list(&field);
     at_most(reader, &field, items.len());
-    items.iter().filter_map(|item| read_rule(reader, item, direction, tier)).collect()
+    let rules = items.iter().filter_map(|item| {
+        let accepts = item.node.get("action").and_then(|action| action.as_str()) == Some("Accept");
+        let closed = if accepts { Action::Accept } else { Action::Deny };
+        faulty.rule(reader, item, closed, |reader| read_rule(reader, item, direction, tier))
+    });
+    rules.collect()
 }
 
 fn at_most(reader: &mut Reader<'_>, field: &Field<'_>, items: usize) {

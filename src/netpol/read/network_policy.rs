@@ -7,14 +7,14 @@ use stockade_policy::read::metadata::{self, Scope};
 use stockade_policy::read::{Field, Members, Reader};
 use stockade_policy::selector::LabelSelector;
 
-use super::peers;
+use super::faulty::Faulty;
+use super::{Head, peers};
 use crate::policy::{Action, Direction, Namespaces, Peer, Peers, Pods, Policy, PortMatch, Ports, Rule, Tier};
 use crate::ports::Protocol;
 
 /// Reads one; none when it has faults, for what is left of it would allow something else.
 pub(super) fn read(reader: &mut Reader<'_>, root: &Field<'_>, default_namespace: &Arc<str>) -> Option<Policy> {
     let before = super::errors(reader);
-    let origin = super::origin(reader, root.node);
     let mut object = super::object(reader, root)?;
     let meta = metadata::read(reader, &mut object, Scope::NamespacedByDefault);
     let spec_field = object.get("spec");
@@ -27,26 +27,36 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Field<'_>, default_namespace:
         reader.report_with_help(root, "spec: Required value", help);
         return None;
     };
-    let mut spec = reader.members(&spec_field)?;
+    let head = Head::new(reader, root, meta.map(|m| m.name).unwrap_or_default().into());
+    let policy = read_spec(reader, &spec_field, head, &namespace, &mut Faulty::Refused);
+    policy.filter(|_| super::errors(reader) == before)
+}
+
+/// Reads what it says; not to be used when that has faults.
+pub(super) fn read_spec(
+    reader: &mut Reader<'_>,
+    field: &Field<'_>,
+    head: Head,
+    namespace: &Arc<str>,
+    faulty: &mut Faulty<'_>,
+) -> Option<Policy> {
+    let mut spec = reader.members(field)?;
     let selector = spec.get("podSelector").and_then(|f| peers::selector(reader, &f)).unwrap_or_default();
-    let lists = Direction::ALL.map(|direction| read_rules(reader, &mut spec, direction, &namespace));
+    let lists = Direction::ALL.map(|direction| read_rules(reader, &mut spec, direction, namespace, faulty));
     let types = read_types(reader, &mut spec, &lists);
     spec.finish(reader);
-    if super::errors(reader) != before {
-        return None;
-    }
     let [ingress, egress] = lists;
     let isolates = |direction, rules: Vec<Rule>| types.contains(&direction).then_some(rules);
     Some(Policy {
-        name: meta?.name.into(),
-        origin,
+        namespace: Some(namespace.clone()),
+        name: head.name,
+        origin: head.origin,
         tier: Tier::Network,
         priority: 0,
-        audit: false,
+        audit: head.audit,
         subject: Pods { namespaces: Namespaces::Named(namespace.clone()), pods: selector },
         ingress: isolates(Direction::Ingress, ingress),
         egress: isolates(Direction::Egress, egress),
-        namespace: Some(namespace),
     })
 }
 
@@ -84,10 +94,14 @@ fn read_rules(
     spec: &mut Members<'_>,
     direction: Direction,
     namespace: &Arc<str>,
+    faulty: &mut Faulty<'_>,
 ) -> Vec<Rule> {
     let field = spec.get(direction.rules());
     let items = reader.optional_list(field.as_ref());
-    items.iter().filter_map(|item| read_rule(reader, item, direction, namespace)).collect()
+    let rules = items.iter().filter_map(|item| {
+        faulty.rule(reader, item, Action::Accept, |reader| read_rule(reader, item, direction, namespace))
+    });
+    rules.collect()
 }
 
 fn read_rule(reader: &mut Reader<'_>, field: &Field<'_>, direction: Direction, namespace: &Arc<str>) -> Option<Rule> {

@@ -58,13 +58,13 @@ fn ports() -> impl Strategy<Value = Ports> {
     let one = prop_oneof![
         1 => protocol().prop_map(|p| PortMatch::Numbers(p, 1..=u16::MAX)),
         3 => (protocol(), 1_u16..5, 0_u16..3).prop_map(|(p, first, more)| PortMatch::Numbers(p, first..=first + more)),
-        1 => (option::of(protocol()), prop::sample::select(&VALUES[..])).prop_map(|(p, name)| PortMatch::Named(p, name.into())),
+        4 => (option::of(protocol()), prop::sample::select(&VALUES[..])).prop_map(|(p, name)| PortMatch::Named(p, name.into())),
     ];
-    prop_oneof![Just(Ports::All), vec(one, 0..3).prop_map(Ports::AnyOf)]
+    prop_oneof![1 => Just(Ports::All), 3 => vec(one, 0..4).prop_map(Ports::AnyOf)]
 }
 
 fn rule(own: &'static str, actions: &'static [Action]) -> impl Strategy<Value = Rule> {
-    let peers = prop_oneof![1 => Just(Peers::Everyone), 4 => vec(peer(own), 0..3).prop_map(Peers::AnyOf)];
+    let peers = prop_oneof![1 => Just(Peers::Everyone), 3 => vec(peer(own), 0..3).prop_map(Peers::AnyOf)];
     (prop::sample::select(actions), peers, ports()).prop_map(|(action, peers, ports)| Rule {
         name: None,
         origin: Origin::default(),
@@ -137,7 +137,7 @@ fn pod() -> impl Strategy<Value = Pod> {
     ]);
     let node = option::of(prop::sample::select(&VALUES[..]));
     let rare = || prop::bool::weighted(0.15);
-    (prop::sample::select(&NAMESPACES[..]), labels(), address, vec(named, 0..3), rare(), rare(), node).prop_map(
+    (prop::sample::select(&NAMESPACES[..]), labels(), address, vec(named, 0..4), rare(), rare(), node).prop_map(
         |(namespace, labels, address, ports, host_network, finished, node)| Pod {
             namespace: namespace.into(),
             name: "p".into(),
@@ -161,7 +161,7 @@ pub(crate) fn state() -> impl Strategy<Value = State> {
             addresses: vec![Ipv4Addr::new(10, 0, 0, if name == "a" { 6 } else { 7 }).into()],
         })
     };
-    (vec(pod(), 1..5), labels(), labels(), node("a"), node("b")).prop_map(|(pods, x, y, a, b)| State {
+    (vec(pod(), 1..6), labels(), labels(), node("a"), node("b")).prop_map(|(pods, x, y, a, b)| State {
         namespaces: [("x", x), ("y", y)].map(|(name, l)| (Arc::from(name), Labels::of_namespace(name, l))).into(),
         pods,
         nodes: vec![a, b],

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test ends in a panic")]
 
 mod analyzer;
+mod api;
 mod generate;
 mod hostile;
 mod naive;
