@@ -5,7 +5,9 @@
 //! answer decides whether a Pod starts. A plugin that stops waiting closes its connection, and nothing is held for it any
 //! longer.
 
+pub mod arguments;
 pub mod chain;
+pub mod exposure;
 pub mod install;
 pub mod metrics;
 

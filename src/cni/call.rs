@@ -3,9 +3,10 @@
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::failure::{Code, Failure};
@@ -30,7 +31,7 @@ const MAX_NAME: usize = 253;
 const MAX_IFNAME: usize = 15;
 
 /// Seconds that a Pod may be held: well below the two minutes after which the kubelet gives up on a runtime's answer.
-const MAX_WAIT_SECONDS: u64 = 60;
+pub const MAX_WAIT_SECONDS: u64 = 60;
 
 /// What is asked.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ pub struct Config {
 }
 
 /// What becomes of a Pod when the agent has not answered in time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum OnTimeout {
     /// It gets no network; the kubelet tries again.
     #[default]
@@ -204,6 +205,20 @@ impl Config {
             return wrong(format!("exemptNamespaces: more than {MAX_EXEMPT_NAMESPACES}"));
         }
         Ok(config)
+    }
+}
+
+// === impl OnTimeout ===
+
+impl FromStr for OnTimeout {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "Deny" => Ok(Self::Deny),
+            "Allow" => Ok(Self::Allow),
+            _ => Err("it is neither Deny nor Allow"),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use stockade_agent::gate::install::{Chain, Folders, Installer, Options};
 use stockade_agent::gate::metrics::StartMetrics;
 use stockade_agent::gate::{Gate, bind};
 use stockade_agent::hold::{self, Ask, Asked};
+use stockade_cni::call::OnTimeout;
 use stockade_e2e_agent::netns::Netns;
 use stockade_e2e_agent::runtime::{self, Runtime, Said, Sandbox, plugin};
 use tokio_util::sync::CancellationToken;
@@ -194,7 +195,7 @@ fn a_runtime_that_reads_the_installed_configuration_holds_pods_until_it_is_remov
     let original = serde_json::to_string_pretty(&list).unwrap();
     std::fs::write(&file, &original).unwrap();
     let options =
-        Options { socket: node.socket(), wait_seconds: 60, on_timeout: "Deny", exempt_namespaces: Vec::new() };
+        Options { socket: node.socket(), wait_seconds: 60, on_timeout: OnTimeout::Deny, exempt_namespaces: Vec::new() };
     let runtime = Runtime { host: &node.host, plugins: vec![folders.plugins.clone(), PathBuf::from("/usr/lib/cni")] };
     let mut installer = Installer::new(folders, &options).unwrap();
     let read = || serde_json::from_str::<Value>(&std::fs::read_to_string(&file).unwrap()).unwrap();

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use stockade_cni::call::{MAX_EXEMPT_NAMESPACES, OnTimeout};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -52,8 +53,8 @@ pub struct Options {
     pub socket: PathBuf,
     /// How long a Pod's network is held at most.
     pub wait_seconds: u64,
-    /// `Deny` or `Allow`.
-    pub on_timeout: &'static str,
+    /// What becomes of it then.
+    pub on_timeout: OnTimeout,
     /// Namespaces that are not held.
     pub exempt_namespaces: Vec<String>,
 }
@@ -105,6 +106,9 @@ pub enum InstallError {
     /// Somebody else changed it meanwhile.
     #[error("{0}: was changed by somebody else")]
     Changed(PathBuf),
+    /// More namespaces are not held than the plugin takes.
+    #[error("more than {MAX_EXEMPT_NAMESPACES} namespaces are exempt from the start gate")]
+    TooManyExempt,
     /// What our entry says cannot be written.
     #[error("the entry cannot be written: {0}")]
     Entry(#[from] serde_json::Error),
@@ -150,10 +154,10 @@ impl Installer {
 
     /// Installs the plugin from `binary`, and keeps it in the chain until it is told to stop. Then it stays: Pods that
     /// start meanwhile are held for the next agent.
-    pub async fn keep(mut self, binary: PathBuf, told: watch::Sender<Chain>, stop: CancellationToken) {
+    pub async fn keep(&mut self, binary: &Path, told: &watch::Sender<Chain>, stop: &CancellationToken) {
         let mut looks = tokio::time::interval(LOOK);
         while stop.run_until_cancelled(looks.tick()).await.is_some() {
-            let now = self.install(&binary).unwrap_or_else(|error| Chain::Refused(error.to_string()));
+            let now = self.install(binary).unwrap_or_else(|error| Chain::Refused(error.to_string()));
             told.send_if_modified(|before| {
                 let changed = *before != now;
                 if changed {

@@ -26,7 +26,7 @@ fn node(files: &[(&str, &str)]) -> Node {
     let options = Options {
         socket: PathBuf::from("/run/stockade/agent.sock"),
         wait_seconds: 10,
-        on_timeout: "Deny",
+        on_timeout: OnTimeout::Deny,
         exempt_namespaces: vec!["kube-system".to_owned()],
     };
     let installer = Installer::new(folders, &options).unwrap();
@@ -195,12 +195,13 @@ fn what_somebody_else_writes_in_the_same_moment_is_not_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_kept_in_the_chain_and_stays_when_the_agent_ends() {
-    let node = node(&[]);
+    let mut node = node(&[]);
     let (told, mut chain) = watch::channel(Chain::default());
     let stop = CancellationToken::new();
     let configurations = node.installer.folders.configurations.clone();
     let binary = node.folder.path().join("binary");
-    let task = tokio::spawn(node.installer.keep(binary, told, stop.clone()));
+    let stopped = stop.clone();
+    let task = tokio::spawn(async move { node.installer.keep(&binary, &told, &stopped).await });
     chain.wait_for(|chain| *chain == Chain::NoNetwork).await.unwrap();
     let path = configurations.join("10-pods.conflist");
     fs::write(&path, LIST).unwrap();
