@@ -1,6 +1,21 @@
 //! The node agent: keeps the kernel of one node equal to what network policies say, and tells what it did.
+//!
+//! Data flow: watches ([`inputs`]) and interfaces ([`interfaces`], [`hold`]) → [`desired`], a function → [`apply`], in an
+//! order in which no packet is judged by half of it → [`kernel`].
 
+pub mod apply;
+pub mod contents;
+pub mod desired;
 pub mod flows;
 pub mod gate;
 pub mod hold;
+pub mod inputs;
+pub mod interfaces;
+pub mod keeper;
 pub mod kernel;
+pub mod places;
+
+/// Bytes in hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -184,7 +184,10 @@ impl Links {
     }
 
     /// Asks, and gives what comes to `take`: one message, or for a listing messages until the kernel says that they end.
-    fn ask(
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn ask(
         &mut self,
         message: RouteNetlinkMessage,
         flags: u16,

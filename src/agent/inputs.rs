@@ -1,0 +1,233 @@
+//! What an agent is told: Pods of its node, namespaces, policies, who has which address.
+//!
+//! Facts alone, as small as what is decided by them; they can be written to a file and read back ([`snapshot`]).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stockade_netpol::policy::{Peer, Peers, Policy};
+use stockade_netpol::read::api::{self, Faults};
+use stockade_node::identity_slice::{IdentitySliceSpec, NamedPort};
+
+pub mod claims;
+pub mod followed;
+pub mod snapshot;
+pub mod watched;
+
+/// Most addresses of one Pod: one of each family.
+pub const MAX_POD_ADDRESSES: usize = 2;
+
+/// Annotation of a namespace that says whether its policies are enforced. (That of a policy is read with the policy.)
+pub const ENFORCEMENT_ANNOTATION: &str = "stockade.dev/enforcement";
+
+/// Its value for policies that are only told of.
+const AUDIT: &str = "Audit";
+
+/// All that was told, as it is now.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Pods of the node, by UID.
+    pub pods: BTreeMap<String, PodFacts>,
+    /// By name.
+    pub namespaces: BTreeMap<String, NamespaceFacts>,
+    /// By [`PolicyObject::key`].
+    pub policies: BTreeMap<String, PolicyObject>,
+    /// By name of the slice.
+    pub slices: BTreeMap<String, SliceFacts>,
+    /// Blocks of addresses of Services, by name of what says so.
+    pub services: BTreeMap<String, Vec<String>>,
+    /// By name; none where no policy is about nodes.
+    pub nodes: BTreeMap<String, NodeFacts>,
+}
+
+/// One Pod of the node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodFacts {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Ports of its containers that have a name, sorted.
+    pub ports: Vec<NamedPort>,
+    /// Its addresses, at most [`MAX_POD_ADDRESSES`]; none before its network is set up.
+    pub addresses: Vec<IpAddr>,
+    /// Whether its traffic is the node's.
+    pub host_network: bool,
+    /// Whether it has succeeded or failed: its addresses may be another's.
+    pub finished: bool,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// When it was made, in seconds of the Unix epoch.
+    pub created: i64,
+}
+
+/// One namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceFacts {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Whether its NetworkPolicies are only told of.
+    pub audit: bool,
+}
+
+/// Who has which address, in one namespace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SliceFacts {
+    /// `metadata.resourceVersion`: of two that tell of one address, the later is right.
+    pub version: i64,
+    /// What it says.
+    pub spec: IdentitySliceSpec,
+}
+
+/// One node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A policy as the API server has it, and as it was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Value", into = "Value")]
+pub struct PolicyObject {
+    object: Value,
+    /// `NetworkPolicy` or `ClusterNetworkPolicy`.
+    pub kind: String,
+    /// Of a NetworkPolicy.
+    pub namespace: Option<String>,
+    /// `metadata.name`
+    pub name: String,
+    /// `metadata.generation`
+    pub generation: i64,
+    /// What it says; closed where it is not understood. None: it is not understood whom it is about.
+    pub policy: Option<Arc<Policy>>,
+    /// What was not understood.
+    pub faults: Faults,
+}
+
+// === impl PodFacts ===
+
+impl PodFacts {
+    /// Of an object; none where it has no name or UID.
+    pub fn read(pod: &Pod) -> Option<(String, Self)> {
+        let (meta, status) = (&pod.metadata, pod.status.as_ref());
+        let many = status.and_then(|s| s.pod_ips.as_ref()).into_iter().flatten().map(|ip| ip.ip.as_str());
+        let one = status.and_then(|s| s.pod_ip.as_deref());
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in many.chain(one).filter_map(|text| text.parse().ok()) {
+            if addresses.len() < MAX_POD_ADDRESSES && !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        let facts = Self {
+            namespace: meta.namespace.clone()?,
+            name: meta.name.clone()?,
+            labels: meta.labels.clone().unwrap_or_default(),
+            ports: pod.spec.as_ref().map(named_ports).unwrap_or_default(),
+            addresses,
+            host_network: pod.spec.as_ref().and_then(|s| s.host_network).unwrap_or_default(),
+            finished: status.and_then(|s| s.phase.as_deref()).is_some_and(|p| matches!(p, "Succeeded" | "Failed")),
+            terminating: meta.deletion_timestamp.is_some(),
+            created: meta.creation_timestamp.as_ref().map(|t| t.0.as_second()).unwrap_or_default(),
+        };
+        Some((meta.uid.clone()?, facts))
+    }
+
+    /// Whether its traffic is judged on an interface of its own.
+    pub fn is_judged(&self) -> bool {
+        !self.host_network && !self.finished
+    }
+}
+
+/// Ports that have a name, of containers and of init containers that stay beside them. Of two with one name and protocol
+/// the first is meant, as by Services.
+fn named_ports(spec: &PodSpec) -> Vec<NamedPort> {
+    let stays = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
+    let sidecars = spec.init_containers.iter().flatten().filter(stays);
+    let mut named = BTreeMap::new();
+    for port in spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten()) {
+        let (Some(name), Ok(number)) = (&port.name, u16::try_from(port.container_port)) else { continue };
+        let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
+        named.entry((name.clone(), protocol)).or_insert(number);
+    }
+    named.into_iter().map(|((name, protocol), port)| NamedPort { name, protocol, port }).collect()
+}
+
+// === impl NamespaceFacts ===
+
+impl NamespaceFacts {
+    /// Of labels and annotations.
+    pub fn new(labels: BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Self {
+        Self { labels, audit: annotations.get(ENFORCEMENT_ANNOTATION).is_some_and(|v| v == AUDIT) }
+    }
+}
+
+// === impl PolicyObject ===
+
+impl PolicyObject {
+    /// `NetworkPolicy/shop/web`, `ClusterNetworkPolicy//web`
+    pub fn key(&self) -> String {
+        format!("{}/{}/{}", self.kind, self.namespace.as_deref().unwrap_or(""), self.name)
+    }
+
+    /// Whether a rule of it is about nodes.
+    pub fn is_about_nodes(&self) -> bool {
+        let Some(policy) = &self.policy else { return false };
+        let mut rules = policy.ingress.iter().chain(&policy.egress).flatten();
+        rules.any(|rule| match &rule.peers {
+            Peers::AnyOf(peers) => peers.iter().any(|peer| matches!(peer, Peer::Nodes(_))),
+            Peers::Everyone => false,
+        })
+    }
+}
+
+impl From<Value> for PolicyObject {
+    fn from(mut object: Value) -> Self {
+        if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            meta.remove("managedFields");
+        }
+        let text = |path: &str| object.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let kind = text("/kind").unwrap_or_default();
+        let read = match kind.as_str() {
+            "ClusterNetworkPolicy" => api::cluster_network_policy(&object),
+            _ => api::network_policy(&object),
+        };
+        Self {
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name").unwrap_or_default(),
+            generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+            policy: read.policy.map(Arc::new),
+            faults: read.faults,
+            kind,
+            object,
+        }
+    }
+}
+
+impl From<PolicyObject> for Value {
+    fn from(policy: PolicyObject) -> Self {
+        policy.object
+    }
+}
+
+// === impl Inputs ===
+
+impl Inputs {
+    /// Whether what a policy says depends on nodes.
+    pub fn need_nodes(&self) -> bool {
+        self.policies.values().any(PolicyObject::is_about_nodes)
+    }
+
+    /// Whether a policy is only told of because its namespace says so.
+    pub fn is_audited_by_namespace(&self, policy: &PolicyObject) -> bool {
+        policy.namespace.as_ref().and_then(|n| self.namespaces.get(n)).is_some_and(|n| n.audit)
+    }
+}

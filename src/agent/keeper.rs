@@ -1,0 +1,96 @@
+//! Keeps the kernel equal to what is wanted: inputs and places in, writes out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use stockade_netpol::plan::Limits;
+
+use crate::apply::{Extent, GRACE, Held, Programs, Stale, Writer, stale};
+use crate::contents::Contents;
+use crate::desired::{Desired, Undecided, desired};
+use crate::inputs::Inputs;
+use crate::kernel::{KernelError, Tables};
+use crate::places::Places;
+
+/// One node's kernel, and what it is to hold.
+#[derive(Debug)]
+pub struct Keeper<K> {
+    kernel: Arc<K>,
+    limits: Limits,
+    held: Held,
+    desired: Desired,
+    /// What is removed, and when.
+    stale: Option<(Instant, Stale)>,
+}
+
+/// Why the kernel does not hold what is wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// It is not known what that would be; nothing was changed.
+    #[error("{0}")]
+    Undecided(#[from] Undecided),
+    /// The kernel refuses.
+    #[error("{0}")]
+    Kernel(#[from] KernelError),
+}
+
+// === impl Keeper ===
+
+impl<K: Tables + Programs> Keeper<K> {
+    /// Reads what the kernel holds. Nothing is changed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(kernel: Arc<K>, limits: Limits) -> Result<Self, KernelError> {
+        let held = Held::read(&*kernel)?;
+        Ok(Self { kernel, limits, held, desired: Desired::default(), stale: None })
+    }
+
+    /// Makes the kernel hold what inputs and places say.
+    ///
+    /// # Errors
+    /// Nothing is decided, or the kernel refuses: then what is written is as good as what was there, and a further call
+    /// goes on.
+    pub fn keep(&mut self, inputs: &Inputs, places: &Places, extent: Extent) -> Result<(), KeepError> {
+        let desired = desired(inputs, places, &self.held.contents, &self.limits)?;
+        Writer::new(&*self.kernel, &mut self.held).write(&desired.contents, extent)?;
+        self.desired = desired;
+        if extent == Extent::All && self.stale.is_none() {
+            let stale = stale(&self.held.contents, &self.desired.contents);
+            self.stale = (!stale.is_empty()).then(|| (Instant::now() + GRACE, stale));
+        }
+        Ok(())
+    }
+
+    /// When [`Keeper::remove_stale`] has something to do.
+    pub fn next_removal(&self) -> Option<Instant> {
+        self.stale.as_ref().map(|(due, _)| *due)
+    }
+
+    /// Removes what nothing has asked for since [`GRACE`].
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn remove_stale(&mut self) -> Result<(), KernelError> {
+        let Some((_, gone)) = self.stale.take_if(|(due, _)| *due <= Instant::now()) else { return Ok(()) };
+        Writer::new(&*self.kernel, &mut self.held).remove(&gone, &self.desired.contents)?;
+        let stale = stale(&self.held.contents, &self.desired.contents);
+        self.stale = (!stale.is_empty()).then(|| (Instant::now() + GRACE, stale));
+        Ok(())
+    }
+
+    /// What was decided last and written whole.
+    pub fn desired(&self) -> &Desired {
+        &self.desired
+    }
+
+    /// What the kernel holds, as it was written.
+    pub fn held(&self) -> &Contents {
+        &self.held.contents
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &Arc<K> {
+        &self.kernel
+    }
+}
