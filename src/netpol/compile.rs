@@ -141,6 +141,11 @@ impl Compiled {
         &self.census.state
     }
 
+    /// The same, looked through.
+    pub fn census(&self) -> &Census {
+        &self.census
+    }
+
     /// All policies with their numbers, in the order in which they are asked.
     pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &Policy)> {
         (0..).map(PolicyId).zip(self.policies.iter().map(|policy| &**policy))

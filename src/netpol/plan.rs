@@ -34,7 +34,7 @@ mod selected;
 mod table;
 
 pub use leaf::{Leaf, NO_RULE};
-pub use limits::{DoesNotFit, Limits, MAX_STEPS, What};
+pub use limits::{DoesNotFit, Limits, What};
 pub use numbers::{Collision, NOBODY, Numbers, OWN_NODE, identity_number};
 pub use port_sets::{OTHER_PROTOCOLS, PortKey, PortSetEntries, protocol_number};
 pub use table::{Prefix, RuleName, Ruling, Table, TableDirection};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::classes::{Classes, PartId};
 use super::content::TableContent;
 use super::leaf::Leaf;
-use super::limits::{DoesNotFit, Limits, MAX_STEPS, What};
+use super::limits::{DoesNotFit, Limits, What};
 use super::numbers::{Collision, Numbers};
 use super::port_sets::{self, PortSetEntries};
 use super::selected::Selected;
@@ -65,7 +65,7 @@ pub(super) struct Builder<'c> {
     own_ports: &'c [ContainerPort],
     parts: Vec<Part<'c>>,
     port_sets: BTreeMap<u64, PortSetEntries>,
-    /// What was done for each policy; see [`MAX_STEPS`].
+    /// What was done for each policy; see [`Limits::steps_per_table`].
     steps: BTreeMap<PolicyId, usize>,
     total_steps: usize,
     depends_on_addresses: bool,
@@ -241,7 +241,7 @@ impl<'c> Builder<'c> {
     pub(super) fn step(&mut self, policy: PolicyId, steps: usize) -> Result<(), DoesNotFit> {
         *self.steps.entry(policy).or_default() += steps;
         self.total_steps += steps;
-        self.bound(What::Steps, self.total_steps, MAX_STEPS)
+        self.bound(What::Steps, self.total_steps, self.limits.steps_per_table)
     }
 
     /// What a name means depends on who has which address.

@@ -2,10 +2,6 @@
 
 use std::fmt;
 
-/// Most pairs of a rule with a peer, a block or a range of ports that one table is made of: about a quarter of a second,
-/// and twenty times what 100 rules about 20,000 identities take.
-pub const MAX_STEPS: usize = 1 << 26;
-
 /// Bounds of a plan. Those of all tables together are the sizes of the kernel's maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -17,6 +13,8 @@ pub struct Limits {
     pub blocks_per_table: usize,
     /// Rules of one table, in both directions.
     pub rules_per_table: usize,
+    /// Pairs of a rule with a peer, a block or a range of ports that one table is made of: the time it takes.
+    pub steps_per_table: usize,
     /// Tables.
     pub tables: usize,
     /// Peers of all tables.
@@ -38,7 +36,7 @@ pub enum What {
     BlocksOfTable,
     /// See [`Limits::rules_per_table`].
     RulesOfTable,
-    /// See [`MAX_STEPS`].
+    /// See [`Limits::steps_per_table`].
     Steps,
     /// See [`Limits::tables`].
     Tables,
@@ -78,6 +76,8 @@ impl Default for Limits {
             blocks_per_table: 1 << 16,
             // A node keeps their names.
             rules_per_table: 1 << 16,
+            // About a quarter of a second; 100 rules about 20,000 identities take a thirtieth of them.
+            steps_per_table: 1 << 26,
             // Two for each of the 256 Pods that a node may have by the largest common setting, and as many again while
             // they are replaced.
             tables: 1 << 10,

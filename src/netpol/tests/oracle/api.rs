@@ -135,10 +135,10 @@ fn enforcement_is_asked_for_by_annotation_and_misspelt_it_is_enforced() {
 
 #[test]
 fn what_is_huge_is_read_or_closed_in_bounded_words() {
-    let faulty: Vec<Value> = (0..10_000).map(|i| json!({"from": [{"x".repeat(100): i}]})).collect();
+    let faulty: Vec<Value> = (0..2_000).map(|i| json!({"from": [{"x".repeat(100): i}]})).collect();
     let Read { policy, faults } = np(&json!({"podSelector": {}, "ingress": faulty}));
-    assert_eq!(closed(&policy.unwrap()), vec![(Action::Accept, true); 10_000]);
-    assert_eq!((faults.told.len(), faults.more), (MAX_FAULTS, 10_000 - MAX_FAULTS));
+    assert_eq!(closed(&policy.unwrap()), vec![(Action::Accept, true); 2_000]);
+    assert_eq!((faults.told.len(), faults.more), (MAX_FAULTS, 2_000 - MAX_FAULTS));
 
     let long = "x".repeat(5_000_000);
     let Read { faults, .. } = np(&json!({"podSelector": {"matchLabels": {&*long: long}}, &*long: long}));

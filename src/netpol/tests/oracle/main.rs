@@ -8,5 +8,6 @@ mod generate;
 mod hostile;
 mod naive;
 mod plan;
+mod planned;
 mod recipes;
 mod truth_tables;

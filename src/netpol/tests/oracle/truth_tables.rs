@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use stockade_netpol::addresses::Family;
 use stockade_netpol::compile::Compiled;
+use stockade_netpol::plan::Limits;
 use stockade_netpol::ports::Protocol;
 use stockade_netpol::read::ManifestReader;
 use stockade_netpol::state::PodId;
 use stockade_netpol::verdict::Endpoint;
 use stockade_policy::objects::load_documents;
+
+use crate::planned::Planned;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const NAMESPACES: [&str; 3] = ["x", "y", "z"];
@@ -33,12 +36,11 @@ fn every_table_of_the_end_to_end_suite_holds_for_both_families() {
             let mut cluster = Cluster { family, policies: BTreeMap::new(), labels: BTreeMap::new() };
             for step in test["steps"].as_array().unwrap() {
                 cluster.take(step);
-                let compiled = cluster.compiled();
+                let planned = Planned::of(cluster.compiled(), &Limits::default());
                 for table in step["tables"].as_array().unwrap() {
                     tables += 1;
-                    faults.extend(
-                        cluster.wrong(&compiled, table).into_iter().map(|f| format!("{name}, {family:?}: {f}")),
-                    );
+                    faults
+                        .extend(cluster.wrong(&planned, table).into_iter().map(|f| format!("{name}, {family:?}: {f}")));
                 }
             }
         }
@@ -116,8 +118,9 @@ impl Cluster {
         Compiled::new(read.policies, read.state).unwrap()
     }
 
-    /// Where one connection and all connections at once differ from what is expected.
-    fn wrong(&self, compiled: &Compiled, table: &Value) -> Vec<String> {
+    /// Where one connection, all connections at once, and the tables for kernels differ from what is expected.
+    fn wrong(&self, planned: &Planned, table: &Value) -> Vec<String> {
+        let compiled = &planned.compiled;
         let port = u16::try_from(table["port"].as_u64().unwrap()).unwrap();
         let named = |p: &Protocol| p.name() == table["protocol"].as_str().unwrap_or("TCP");
         let protocol = Protocol::ALL.into_iter().find(named).unwrap();
@@ -128,8 +131,11 @@ impl Cluster {
                 let end = |pod: PodId| Endpoint::Pod(pod, Some(self.family));
                 let verdict = compiled.verdict(end(from), end(to), protocol, port);
                 let at_once = compiled.allowed(end(from), end(to)).contains(protocol, port);
-                if (verdict.is_allowed(), at_once) != (expected, expected) {
-                    faults.push(format!("{a} to {b}, {protocol} {port}: expected {expected}: {verdict:?}, {at_once}"));
+                let by_tables = planned.allows(from, to, protocol, port);
+                if [verdict.is_allowed(), at_once, by_tables] != [expected; 3] {
+                    faults.push(format!(
+                        "{a} to {b}, {protocol} {port}: expected {expected}: {verdict:?}, {at_once}, {by_tables}"
+                    ));
                 }
             }
         }
