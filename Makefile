@@ -72,10 +72,10 @@ cluster-test: ## that cluster started, used and ended, twice in a row
 
 # What clusters pull; without a Docker engine, for people who have none and for the tests.
 PROFILE ?= release
-IMAGE := $(STOCKADE_CACHE)/stockade.tar
-image: toolchain ## the container image, as a tar in the cache; `make cluster` gives it to its nodes (PROFILE=dev for a quick one)
-	e2e/cluster/stockade-image $(PROFILE) >$(IMAGE).new
-	mv $(IMAGE).new $(IMAGE)
+image: toolchain ## the container images, as stockade.tar and agent.tar in the cache; e2e/cluster/load gives nodes one (PROFILE=dev for quick ones)
+	for image in stockade agent; do \
+	  e2e/cluster/$$image-image $(PROFILE) >$(STOCKADE_CACHE)/$$image.tar.new; \
+	  mv $(STOCKADE_CACHE)/$$image.tar.new $(STOCKADE_CACHE)/$$image.tar; done
 
 bench: toolchain ## speed and memory as ratios of one run, each beside its target
 	$(CARGO) build --release --locked -p stockade -p stockade-benches

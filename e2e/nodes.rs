@@ -44,7 +44,7 @@ pub fn possible() -> bool {
 }
 
 impl Nodes {
-    /// Starts it and gives the nodes the image of `make image`.
+    /// Starts it and gives the nodes the images of `make image`.
     ///
     /// # Panics
     /// When a cluster runs already: it is somebody's; and when it does not start.
@@ -53,8 +53,9 @@ impl Nodes {
         assert!(!folder.join("cluster").exists(), "a cluster is there already: make cluster-down ends it");
         let nodes = Self { folder };
         nodes.script("up", &[]);
-        let image = nodes.folder.join("stockade.tar");
-        nodes.script("load", &[image.to_str().unwrap()]);
+        for image in ["stockade.tar", "agent.tar"] {
+            nodes.script("load", &[nodes.folder.join(image).to_str().unwrap()]);
+        }
         nodes
     }
 

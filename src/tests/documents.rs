@@ -99,6 +99,30 @@ fn the_crates_know_what_the_architecture_says_they_know() {
     assert_eq!(checked, crates);
 }
 
+/// Packages that a program of this workspace is linked with, whatever they are for at build time.
+fn linked(package: &str) -> BTreeSet<String> {
+    let arguments = ["tree", "--offline", "--locked", "--edges=normal", "--prefix=none", "--format={lib}", "-p", package];
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn no_program_is_linked_with_what_only_another_needs() {
+    let (stockade, agent, cni) = (linked("stockade"), linked("stockade-agent"), linked("stockade-cni"));
+    let among = |linked: &BTreeSet<String>, names: &[&str]| -> Vec<String> {
+        names.iter().filter(|name| linked.contains(**name)).map(|name| (*name).to_owned()).collect()
+    };
+    assert_eq!(among(&stockade, &["libbpf_rs", "libbpf_sys", "stockade_agent", "stockade_cni"]), [""; 0]);
+    // What runs with capabilities on every node neither speaks to registries nor is spoken to by API servers.
+    let of_webhook = ["stockade_webhook", "stockade_images", "stockade_engine", "stockade_cluster", "reqwest", "axum"];
+    assert_eq!(among(&agent, &of_webhook), [""; 0]);
+    // What the container runtime starts for each Pod asks a socket, and no more.
+    assert_eq!(among(&cni, &["kube", "tokio", "rustls", "libbpf_rs"]), [""; 0]);
+    assert_eq!(among(&stockade, &of_webhook), of_webhook, "the names are right");
+    assert_eq!(among(&agent, &["libbpf_rs", "libbpf_sys"]), ["libbpf_rs", "libbpf_sys"]);
+}
+
 #[test]
 fn every_pack_lists_its_policies() {
     for pack in fs::read_dir(root().join("policies")).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
