@@ -101,7 +101,8 @@ fn the_crates_know_what_the_architecture_says_they_know() {
 
 /// Packages that a program of this workspace is linked with, whatever they are for at build time.
 fn linked(package: &str) -> BTreeSet<String> {
-    let arguments = ["tree", "--offline", "--locked", "--edges=normal", "--prefix=none", "--format={lib}", "-p", package];
+    let arguments =
+        ["tree", "--offline", "--locked", "--edges=normal", "--prefix=none", "--format={lib}", "-p", package];
     let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).filter(|name| !name.is_empty()).collect()
