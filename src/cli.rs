@@ -15,7 +15,9 @@ mod certs;
 mod net;
 
 pub(crate) use certs::{CertsAction, CertsArgs, CertsCluster, CertsDir};
-pub(crate) use net::{ConnectivityArgs, ExplainArgs, LintArgs, NetArgs, NetVerb, Picture};
+pub(crate) use net::{
+    ConnectivityArgs, ExplainArgs, LintArgs, NetArgs, NetVerb, Picture, Proposal, RecommendArgs, ReplayArgs,
+};
 
 /// One policy repository: checked in CI, enforced at the API server, held in the kernel.
 ///

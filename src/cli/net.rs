@@ -23,6 +23,10 @@ pub(crate) enum NetVerb {
     Explain(ExplainArgs),
     /// What policies probably do not mean. Exit code 1 with warnings; notes alone are clean.
     Lint(LintArgs),
+    /// Policies that recorded flows call for, beyond those among the manifests: YAML to be reviewed.
+    Recommend(RecommendArgs),
+    /// What policies would make of recorded flows. Exit code 1 when one that passed would be cut.
+    Replay(ReplayArgs),
 }
 
 /// Manifests that are judged.
@@ -77,6 +81,53 @@ pub(crate) struct LintArgs {
     /// What to judge.
     #[command(flatten)]
     pub(crate) source: NetSource,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+/// `stockade net recommend`
+#[derive(Debug, Args)]
+pub(crate) struct RecommendArgs {
+    /// Manifests: workloads whose names and ports are used, and policies whose rules are not repeated. Files, folders, or
+    /// - for standard input.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Recorded flows, a line of JSON each, as node agents write them; - for standard input. Repeatable.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub(crate) flows: Vec<PathBuf>,
+    /// Propose policies for this namespace only; repeatable. Default: all but kube-system and its like.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) only: Vec<String>,
+    /// Allow what was denied too, and what audited policies would deny.
+    #[arg(long)]
+    pub(crate) denied: bool,
+    /// Namespace of manifests that name none.
+    #[arg(long, short, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Proposal::Yaml)]
+    pub(crate) output: Proposal,
+}
+
+/// Output formats of recommend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Proposal {
+    /// The policies, with comments.
+    Yaml,
+    /// One JSON document.
+    Json,
+}
+
+/// `stockade net replay`
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// What to judge by.
+    #[command(flatten)]
+    pub(crate) source: NetSource,
+    /// Recorded flows, a line of JSON each, as node agents write them; - for standard input. Repeatable.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub(crate) flows: Vec<PathBuf>,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,

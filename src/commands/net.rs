@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use stockade_netpol::compile::Compiled;
-use stockade_netpol::read::ManifestReader;
+use stockade_netpol::read::{ManifestReader, Manifests};
 use stockade_policy::sources::manifest_files;
 
 use crate::cli::{NetArgs, NetVerb};
@@ -14,6 +14,9 @@ use crate::inputs::{Refused, read_text};
 mod connectivity;
 mod explain;
 mod lint;
+mod recommend;
+mod recorded;
+mod replay;
 
 /// Answers one question.
 ///
@@ -24,11 +27,22 @@ pub(crate) fn run(args: &NetArgs, quiet: bool) -> Result<Exit> {
         NetVerb::Connectivity(args) => connectivity::run(args, quiet),
         NetVerb::Explain(args) => explain::run(args, quiet),
         NetVerb::Lint(args) => lint::run(args, quiet),
+        NetVerb::Recommend(args) => recommend::run(args, quiet),
+        NetVerb::Replay(args) => replay::run(args, quiet),
     }
 }
 
-/// Reads manifests. Warnings go to stderr unless `quiet`.
+/// Reads manifests in which there is somebody to judge.
 fn compiled(paths: &[PathBuf], namespace: &str, quiet: bool) -> Result<Compiled> {
+    let read = manifests(paths, namespace, quiet)?;
+    if read.state.pods.is_empty() {
+        bail!("no Pods and no workloads among the manifests: there is nobody to reach anybody");
+    }
+    Ok(Compiled::new(read.policies, read.state)?)
+}
+
+/// Reads manifests. Warnings go to stderr unless `quiet`.
+fn manifests(paths: &[PathBuf], namespace: &str, quiet: bool) -> Result<Manifests> {
     let mut reader = ManifestReader::new(namespace);
     for file in manifest_files(paths).map_err(Refused)? {
         let (name, text) = read_text(&file)?;
@@ -43,8 +57,5 @@ fn compiled(paths: &[PathBuf], namespace: &str, quiet: bool) -> Result<Compiled>
             anstream::eprintln!("{diagnostic}");
         }
     }
-    if read.state.pods.is_empty() {
-        bail!("no Pods and no workloads among the manifests: there is nobody to reach anybody");
-    }
-    Ok(Compiled::new(read.policies, read.state)?)
+    Ok(read)
 }

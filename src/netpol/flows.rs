@@ -1,8 +1,9 @@
 //! Flows: who has talked to whom, as node agents record it.
 //!
 //! One line of JSON for connections, or dropped packets, that are alike: same ends, direction, verdict, protocol, port
-//! and deciding rule. A line is written by [`Flow::line`] and read by [`Flow::parse`], which believes nothing: texts are
-//! bounded and have no control characters, whoever wrote the line.
+//! and deciding rule. A line is written by [`Flow::line`] and read by [`Flow::parse`], which believes nothing: names are
+//! bounded and have the characters of names, whoever wrote the line. Where some are missing a line says how many
+//! ([`Line`]).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,10 +15,16 @@ use crate::policy::Direction;
 use crate::ports::Protocol;
 use crate::state::Labels;
 
+mod blocks;
+mod observed;
+pub mod recommend;
+pub mod replay;
 mod text;
 mod wire;
+mod world;
 
-pub use wire::{FlowFault, MAX_LINE_BYTES};
+pub use observed::{MAX_TALKS, Observed, Seen, TooManyTalks};
+pub use wire::{FlowFault, Line, MAX_LINE_BYTES};
 
 /// Most labels of one end that a line may have: Kubernetes has no bound but that of the whole object.
 pub const MAX_LABELS: usize = 256;

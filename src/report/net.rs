@@ -1,9 +1,12 @@
 //! The reports of `stockade net`.
 
 pub mod connectivity;
+pub mod decision;
 pub mod explain;
 pub mod lint;
 mod picture;
+pub mod recommend;
+pub mod replay;
 
 pub use picture::{MAX_PICTURED, dot, svg};
 

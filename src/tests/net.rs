@@ -246,3 +246,156 @@ fn a_fault_in_a_policy_is_shown_where_it_is_and_nothing_is_judged() {
     "#);
     assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true));
 }
+
+const FLOWS: &str = r#"{"first":"2026-03-01T10:00:00Z","last":"2026-03-01T10:05:00Z","count":12,"direction":"egress","verdict":"allowed","protocol":"TCP","port":5432,"from":{"namespace":"shop","pod":"web-1","labels":{"app":"web"}},"to":{"namespace":"shop","labels":{"app":"db"}},"node":"n1"}
+{"first":"2026-03-01T10:00:00Z","last":"2026-03-01T10:05:00Z","count":11,"direction":"ingress","verdict":"allowed","protocol":"TCP","port":5432,"from":{"namespace":"shop","labels":{"app":"web"}},"to":{"namespace":"shop","pod":"db-0","labels":{"app":"db"}},"node":"n2"}
+{"first":"2026-03-01T10:01:00Z","last":"2026-03-01T10:01:00Z","count":1,"direction":"ingress","verdict":"denied","protocol":"TCP","port":22,"from":{"address":"192.0.2.7"},"to":{"namespace":"shop","pod":"db-0","labels":{"app":"db"}},"rule":{"kind":"ClusterNetworkPolicy","policy":"no-ssh","direction":"ingress","index":0},"node":"n2"}
+{"missed":3}
+"#;
+
+fn net_with_flows(args: &str, flows: &str) -> String {
+    let dir = shop();
+    fs::write(dir.path().join("flows.jsonl"), flows).unwrap();
+    let args: Vec<&str> = iter::once("net").chain(args.split(' ')).collect();
+    shown(&stockade(&dir, &args))
+}
+
+#[test]
+fn recommend_proposes_what_flows_call_for_and_the_policies_do_not_have() {
+    insta::assert_snapshot!(net_with_flows("recommend --flows flows.jsonl pods.yaml", FLOWS), @r#"
+    exit 0
+    # shop/db: 12 from 2026-03-01T10:00:00Z to 2026-03-01T10:05:00Z
+    apiVersion: networking.k8s.io/v1
+    kind: NetworkPolicy
+    metadata: {name: db, namespace: shop}
+    spec:
+      podSelector: {matchLabels: {app: "db"}}
+      policyTypes: [Ingress, Egress]
+      ingress:
+        # shop/web: 12 from 2026-03-01T10:00:00Z to 2026-03-01T10:05:00Z
+        - from:
+            - podSelector: {matchLabels: {app: "web"}}
+          ports:
+            - {protocol: TCP, port: 5432}
+      # egress: nothing was seen that may pass
+    ---
+    # shop/web: 12 from 2026-03-01T10:00:00Z to 2026-03-01T10:05:00Z
+    apiVersion: networking.k8s.io/v1
+    kind: NetworkPolicy
+    metadata: {name: web, namespace: shop}
+    spec:
+      podSelector: {matchLabels: {app: "web"}}
+      policyTypes: [Ingress, Egress]
+      # ingress: nothing was seen that may pass
+      egress:
+        # shop/db: 12 from 2026-03-01T10:00:00Z to 2026-03-01T10:05:00Z
+        - to:
+            - podSelector: {matchLabels: {app: "db"}}
+          ports:
+            - {protocol: TCP, port: 5432}
+        # names: not seen, and needed by who connects to any
+        - to:
+            - podSelector: {matchLabels: {k8s-app: "kube-dns"}}
+              namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: "kube-system"}}
+          ports:
+            - {protocol: TCP, port: 53}
+            - {protocol: UDP, port: 53}
+
+    # left out:
+    #   192.0.2.7 -> shop/db TCP 22, 1 from 2026-03-01T10:01:00Z to 2026-03-01T10:01:00Z: it was denied
+
+    # 3 more connections and packets were seen that no line tells of
+    "#);
+    insta::assert_snapshot!(net_with_flows("recommend --flows flows.jsonl .", FLOWS), @r"
+    exit 0
+    # no policies: what was seen and may pass is allowed by rules already
+
+    # left out:
+    #   192.0.2.7 -> shop/db TCP 22, 1 from 2026-03-01T10:01:00Z to 2026-03-01T10:01:00Z: it was denied
+
+    # 3 more connections and packets were seen that no line tells of
+    ");
+    insta::assert_snapshot!(net_with_flows("recommend --flows flows.jsonl . -o json", FLOWS), @r#"
+    exit 0
+    {
+      "policies": [],
+      "left": [
+        {
+          "from": "192.0.2.7",
+          "to": "shop/db",
+          "protocol": "TCP",
+          "port": 22,
+          "first": "2026-03-01T10:01:00Z",
+          "last": "2026-03-01T10:01:00Z",
+          "count": 1,
+          "why": "it was denied"
+        }
+      ],
+      "missed": 3
+    }
+    "#);
+}
+
+#[test]
+fn replay_tells_what_policies_would_cut_by_which_rule_and_exits_with_1() {
+    insta::assert_snapshot!(net_with_flows("replay --flows flows.jsonl deny.yaml web.yaml", FLOWS), @r"
+    exit 1
+    cut     shop/web -> shop/db TCP 5432, 12 from 2026-03-01T10:00:00Z to 2026-03-01T10:05:00Z
+            NetworkPolicy shop/default-deny selects shop/db, and no rule accepts it
+
+    2 flows: 1 would be cut, 0 opened
+    3 more were seen that no line tells of
+    ");
+    insta::assert_snapshot!(net_with_flows("replay --flows flows.jsonl deny.yaml web.yaml -o json", FLOWS), @r#"
+    exit 1
+    {
+      "cut": [
+        {
+          "from": "shop/web",
+          "to": "shop/db",
+          "protocol": "TCP",
+          "port": 5432,
+          "first": "2026-03-01T10:00:00Z",
+          "last": "2026-03-01T10:05:00Z",
+          "count": 12,
+          "denied": [
+            {
+              "direction": "ingress",
+              "reason": "isolated",
+              "message": "NetworkPolicy shop/default-deny selects shop/db, and no rule accepts it"
+            }
+          ]
+        }
+      ],
+      "opened": [],
+      "unchanged": 1,
+      "unjudged": 0,
+      "missed": 3
+    }
+    "#);
+    insta::assert_snapshot!(net_with_flows("replay --flows flows.jsonl .", FLOWS), @r"
+    exit 0
+    2 flows: 0 would be cut, 0 opened
+    3 more were seen that no line tells of
+    ");
+    insta::assert_snapshot!(net_with_flows("replay --flows flows.jsonl pods.yaml", FLOWS), @r"
+    exit 0
+    opened  192.0.2.7 -> shop/db TCP 22, 1 from 2026-03-01T10:01:00Z to 2026-03-01T10:01:00Z
+
+    2 flows: 0 would be cut, 1 opened
+    3 more were seen that no line tells of
+    ");
+}
+
+#[test]
+fn a_line_that_is_no_flow_is_told_with_its_file_and_line() {
+    let cut_short = &FLOWS[..FLOWS.len() - 30];
+    insta::assert_snapshot!(net_with_flows("replay --flows flows.jsonl .", cut_short), @r"
+    exit 2
+    error: flows.jsonl:3: EOF while parsing an object at line 1 column 317
+    ");
+    insta::assert_snapshot!(net_with_flows("replay --flows flows.jsonl .", "{\"missed\":3}\n"), @r"
+    exit 2
+    error: the files of --flows tell of no flow that a policy could be about
+    ");
+}

@@ -53,8 +53,8 @@ fn what_no_agent_writes_is_refused_with_the_reason() {
     port: TCP, UDP and SCTP have one, other protocols none
     a protocol is TCP, UDP, SCTP or the number of another at line 1 column 148
     unknown variant `fine`, expected one of `allowed`, `denied`, `would-deny`, `spoofed`, `malformed` at line 1 column 130
-    a name is longer than any of Kubernetes, or has control characters
-    a name is longer than any of Kubernetes, or has control characters
+    a name is longer than any of Kubernetes, or has characters that none has
+    a name is longer than any of Kubernetes, or has characters that none has
     a Pod has a namespace at line 1 column 277
     an end is one of a Pod (namespace), the own node (ownNode) and an address at line 1 column 256
     from, to: a flow is judged at a Pod's end
@@ -62,4 +62,12 @@ fn what_no_agent_writes_is_refused_with_the_reason() {
     unknown field `host`, expected one of `first`, `last`, `count`, `bytes`, `direction`, `verdict`, `protocol`, `port`, `from`, `to`, `rule`, `node` at line 1 column 400
     longer than 65536 bytes
     ");
+}
+
+#[test]
+fn a_line_may_tell_how_many_are_missing() {
+    assert_eq!(Line::parse(&Line::missed(7)).unwrap(), Line::Missed(7));
+    assert!(matches!(Line::parse(LINE).unwrap(), Line::Flow(_)));
+    let fault = Line::parse("{\"missed\":1,\"\u{1b}[31m\":2}").unwrap_err().to_string();
+    assert!(!fault.contains('\u{1b}'), "{fault}");
 }

@@ -20,11 +20,30 @@ pub enum FlowFault {
     TooLong,
     /// Not the JSON of a flow.
     #[error("{0}")]
-    Json(#[from] serde_json::Error),
+    Json(String),
     /// A value that no agent writes.
     #[error("{0}")]
     Value(&'static str),
 }
+
+/// One line of a stream of flows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// A flow.
+    Flow(Box<Flow>),
+    /// So many connections and dropped packets are missing here: there was more than is told, or the reader was slow.
+    Missed(u64),
+}
+
+/// [`Line::Missed`] as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireMissed {
+    missed: u64,
+}
+
+/// Longest part of a fault of JSON that is shown: it repeats what the line says.
+const MAX_FAULT_CHARS: usize = 200;
 
 /// An end as it is written: one of `namespace`, `ownNode` and `address` alone.
 #[derive(Serialize, Deserialize)]
@@ -42,19 +61,49 @@ struct WireEnd {
     own_node: bool,
 }
 
+// === impl FlowFault ===
+
+impl FlowFault {
+    fn json(error: &serde_json::Error) -> Self {
+        let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        Self::Json(error.to_string().chars().map(plain).take(MAX_FAULT_CHARS).collect())
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// As [`Flow::parse`].
+    pub fn parse(line: &str) -> Result<Self, FlowFault> {
+        if line.starts_with("{\"missed\"") {
+            let read = serde_json::from_str(line).map_err(|error| FlowFault::json(&error));
+            return read.map(|WireMissed { missed }| Self::Missed(missed));
+        }
+        Flow::parse(line).map(|flow| Self::Flow(Box::new(flow)))
+    }
+
+    /// The line that tells what is missing.
+    pub fn missed(count: u64) -> String {
+        format!("{{\"missed\":{count}}}")
+    }
+}
+
 // === impl Flow ===
 
 impl Flow {
     /// Reads one line.
     ///
     /// # Errors
-    /// Anything that an agent does not write: other fields, texts that are too long or have control characters, a flow
-    /// that ends before it begins.
+    /// Anything that an agent does not write: other fields, names that are too long or have characters that no name has,
+    /// a flow that ends before it begins.
     pub fn parse(line: &str) -> Result<Self, FlowFault> {
         if line.len() > MAX_LINE_BYTES {
             return Err(FlowFault::TooLong);
         }
-        let flow: Self = serde_json::from_str(line)?;
+        let flow: Self = serde_json::from_str(line).map_err(|error| FlowFault::json(&error))?;
         flow.check()?;
         Ok(flow)
     }
@@ -65,7 +114,7 @@ impl Flow {
     /// What [`Self::parse`] would refuse.
     pub fn line(&self) -> Result<String, FlowFault> {
         self.check()?;
-        let line = serde_json::to_string(self)?;
+        let line = serde_json::to_string(self).map_err(|error| FlowFault::json(&error))?;
         if line.len() > MAX_LINE_BYTES { Err(FlowFault::TooLong) } else { Ok(line) }
     }
 
@@ -78,12 +127,13 @@ impl Flow {
         need(!matches!(self.near(), End::OwnNode | End::Address(_)), "from, to: a flow is judged at a Pod's end")?;
         let ends = [&self.from, &self.to].into_iter();
         need(ends.clone().all(labels_are_few), "labels: too many")?;
-        let mut texts = ends.flat_map(texts).chain(self.rule.iter().flat_map(|rule| {
-            let optional = rule.namespace.iter().chain(&rule.name).map(String::as_str);
-            optional.chain([rule.policy.as_str()])
-        }));
-        let good = texts.all(is_name) && is_name(&self.node);
-        need(good, "a name is longer than any of Kubernetes, or has control characters")?;
+        let rule = self.rule.iter();
+        let of_rule = rule.clone().flat_map(|rule| rule.namespace.iter().chain([&rule.policy])).map(String::as_str);
+        let mut names = ends.flat_map(texts).chain(of_rule).chain([self.node.as_str()]);
+        need(names.all(is_name), "a name is longer than any of Kubernetes, or has characters that none has")?;
+        let is_text = |text: &String| text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control);
+        let good = rule.flat_map(|rule| &rule.name).all(is_text);
+        need(good, "rule: the name is too long, or has control characters")?;
         let owned = |rule: &super::FlowRule| (rule.kind == PolicyKind::NetworkPolicy) == rule.namespace.is_some();
         need(self.rule.as_ref().is_none_or(owned), "rule: a NetworkPolicy has a namespace, no other kind has")
     }
@@ -106,8 +156,9 @@ fn texts(end: &End) -> Vec<&str> {
     }
 }
 
+/// Names of objects, keys and values of labels: nothing that means anything in YAML, or on a terminal.
 fn is_name(text: &str) -> bool {
-    text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control)
+    text.len() <= MAX_NAME_BYTES && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b))
 }
 
 // === impl End ===

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use stockade_netpol::compile::{Compiled, PolicyId, RuleId};
+use stockade_netpol::compile::Compiled;
 use stockade_netpol::explain::{Explanation, Missed, Remedy, Side, Why};
 use stockade_netpol::policy::Direction;
 use stockade_netpol::ports::Protocol;
-use stockade_netpol::verdict::Decision;
 
+use super::decision::{DecisionView, RuleView};
 use crate::Report;
 use crate::table::{BAD, FAINT, GOOD, shown, word};
 
@@ -38,38 +38,15 @@ pub struct SideView {
     pub direction: Direction,
     /// Whether it lets it pass.
     pub allowed: bool,
-    /// `accepted`, `denied`, `isolated`, `not-selected`, `no-pod`, `itself` or `own-node`.
-    pub reason: &'static str,
-    /// In words.
-    pub message: String,
-    /// The rule that decides.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<RuleView>,
+    /// What it says.
+    #[serde(flatten)]
+    pub decision: DecisionView,
     /// Rules that do not accept it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missed: Vec<MissedView>,
     /// What to write so that it is otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<RemedyView>,
-}
-
-/// A rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RuleView {
-    /// `NetworkPolicy shop/web`
-    pub policy: String,
-    /// `ingress` or `egress`
-    pub direction: Direction,
-    /// From 1.
-    pub number: u32,
-    /// Its name, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Path as the user gave it.
-    pub file: String,
-    /// From 1.
-    pub line: u32,
 }
 
 /// A rule that does not accept.
@@ -133,8 +110,8 @@ impl Report for ExplainReport {
             write!(out, "\n  ")?;
             word(out, style, verdict, 9)?;
             writeln!(out, "{direction} {end}")?;
-            writeln!(out, "           {}", shown(&side.message))?;
-            if let Some(rule) = &side.rule {
+            writeln!(out, "           {}", shown(&side.decision.message))?;
+            if let Some(rule) = &side.decision.rule {
                 writeln!(out, "           {FAINT}{}{FAINT:#}", rule.place())?;
             }
             for missed in &side.missed {
@@ -164,62 +141,15 @@ impl Report for ExplainReport {
 
 impl SideView {
     fn new(compiled: &Compiled, whose: &str, side: &Side) -> Self {
-        let policies = |ids: &[PolicyId]| {
-            let names: Vec<String> = ids.iter().map(|id| compiled.policy(*id).to_string()).collect();
-            names.join(" and ")
-        };
-        let ruled = |verb: &str, id: RuleId| {
-            let rule = RuleView::new(compiled, id);
-            let name = rule.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-            let message = format!("{} rule {}{name} of {} {verb} it", id.direction.rules(), rule.number, rule.policy);
-            (message, Some(rule))
-        };
-        let plain = |message: String| (message, None);
-        let (reason, (message, rule)) = match &side.decision {
-            Decision::Accepted(rule) => ("accepted", ruled("accepts", *rule)),
-            Decision::Denied(rule) => ("denied", ruled("denies", *rule)),
-            Decision::Isolated(ids) => {
-                let verb = if ids.len() == 1 { "selects" } else { "select" };
-                ("isolated", plain(format!("{} {verb} {whose}, and no rule accepts it", policies(ids))))
-            }
-            Decision::NotSelected => {
-                ("not-selected", plain(format!("no policy decides about {} of {whose}", side.direction.rules())))
-            }
-            Decision::NoPod => ("no-pod", plain(format!("{whose} is no Pod that policies are about"))),
-            Decision::Itself => ("itself", plain("a Pod always reaches itself".to_owned())),
-            Decision::OwnNode => ("own-node", plain("a Pod and its own node always reach each other".to_owned())),
-        };
         let remedy =
             side.remedy.as_ref().map(|Remedy { what, yaml }| RemedyView { what: what.clone(), yaml: yaml.clone() });
         Self {
             direction: side.direction,
             allowed: side.decision.is_allowed(),
-            reason,
-            message,
-            rule,
+            decision: DecisionView::new(compiled, whose, side.direction, &side.decision),
             missed: side.missed.iter().map(|missed| MissedView::new(compiled, missed)).collect(),
             remedy,
         }
-    }
-}
-
-// === impl RuleView ===
-
-impl RuleView {
-    fn new(compiled: &Compiled, id: RuleId) -> Self {
-        let rule = compiled.rule(id);
-        Self {
-            policy: compiled.policy(id.policy).to_string(),
-            direction: id.direction,
-            number: id.index + 1,
-            name: rule.name.as_ref().map(ToString::to_string),
-            file: rule.origin.file.to_string(),
-            line: rule.origin.line,
-        }
-    }
-
-    fn place(&self) -> String {
-        format!("{}:{}", shown(&self.file), self.line)
     }
 }
 
