@@ -9,7 +9,8 @@ use stockade_netpol::policy::Direction;
 
 use crate::kernel::{BlockKey, Endpoint, Head, HeadDirection, KernelError, PeerKey, PortsKey, Tables};
 
-/// The table of Pods whose policies are not known: nothing passes but what no table is asked about. No plan has it.
+/// The table of Pods whose policies are not known, and of the canary: nothing passes but what no table is asked about. It
+/// is always there, and no plan has it.
 pub const CLOSED: u64 = 1;
 
 /// All tables.
@@ -100,6 +101,28 @@ impl Contents {
         }
         let ports = other.ports.iter().filter(|(key, _)| sets.contains(&key.set));
         self.ports.extend(ports.map(|(key, leaf)| (*key, *leaf)));
+    }
+
+    /// The first table that does not hold what is wanted; what is there besides, and generations, do not matter. Of
+    /// endpoints, identities and Services nothing may be there besides.
+    pub fn lacks(&self, wanted: &Self) -> Option<&'static str> {
+        fn has<K: Ord, V: PartialEq>(held: &BTreeMap<K, V>, wanted: &BTreeMap<K, V>) -> bool {
+            wanted.iter().all(|(key, value)| held.get(key) == Some(value))
+        }
+        let without_generation = |endpoints: &BTreeMap<u32, Endpoint>| -> BTreeMap<u32, Endpoint> {
+            endpoints.iter().map(|(key, endpoint)| (*key, Endpoint { generation: 0, ..*endpoint })).collect()
+        };
+        let whole = [
+            ("ports", has(&self.ports, &wanted.ports)),
+            ("peers", has(&self.peers, &wanted.peers)),
+            ("blocks", has(&self.blocks, &wanted.blocks)),
+            ("tables", has(&self.tables, &wanted.tables)),
+            ("endpoints", without_generation(&self.endpoints) == without_generation(&wanted.endpoints)),
+            ("local addresses", self.local_addresses == wanted.local_addresses),
+            ("identities", self.identities == wanted.identities),
+            ("services", self.services == wanted.services),
+        ];
+        whole.into_iter().find(|(_, is_whole)| !is_whole).map(|(table, _)| table)
     }
 
     /// SHA-256 of what packets are judged by, in hexadecimal: tables, port sets, identities, and which table each

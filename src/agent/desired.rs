@@ -79,6 +79,7 @@ pub fn desired(inputs: &Inputs, places: &Places, held: &Contents, limits: &Limit
     let plan = plan::plan(&compiled, &numbers, &everybody.own, limits)?;
 
     let mut desired = Desired::default();
+    desired.contents.add_closed();
     let mut claims = Claims::default();
     for (address, pod, claim) in everybody.claims {
         claims.add(address, numbers.of_pod(pod), claim);
@@ -167,7 +168,6 @@ impl Desired {
     }
 
     fn close(&mut self, namespace: &str, name: &str) {
-        self.contents.add_closed();
         self.closed.push((namespace.to_owned(), name.to_owned()));
     }
 

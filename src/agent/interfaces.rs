@@ -66,17 +66,27 @@ fn is_of_node(address: IpAddr) -> bool {
     !address.is_loopback() && !of_link
 }
 
+/// A Pod that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The host's side of its interface.
+    pub interface: HostInterface,
+    /// A process of it.
+    pub process: u32,
+}
+
 /// The host's side of Pods' interfaces, by UID, through a process of each. A Pod that has no process yet, or whose
 /// interface has no other end here, is left out.
 ///
 /// # Errors
 /// The kernel does not tell; `/proc` cannot be read.
-pub fn of_pods(links: &mut Links, uids: &BTreeSet<String>) -> Result<BTreeMap<String, HostInterface>, InterfacesError> {
+pub fn of_pods(links: &mut Links, uids: &BTreeSet<String>) -> Result<BTreeMap<String, Found>, InterfacesError> {
     let mut found = BTreeMap::new();
     for (uid, process) in processes::of_pods(uids)? {
         match links.host_side(NetworkNamespace::Process(process), POD_INTERFACE) {
             Ok(link) => {
-                found.insert(uid, HostInterface { index: link.index, name: link.name });
+                let interface = HostInterface { index: link.index, name: link.name };
+                found.insert(uid, Found { interface, process });
             }
             Err(error) => tracing::debug!(uid, error = &error as &dyn std::error::Error, "no interface of a Pod"),
         }

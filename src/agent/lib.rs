@@ -3,17 +3,25 @@
 //! Data flow: watches ([`inputs`]) and interfaces ([`interfaces`], [`hold`]) → [`desired`], a function → [`apply`], in an
 //! order in which no packet is judged by half of it → [`kernel`].
 
+pub mod agent;
 pub mod apply;
+pub mod cli;
 pub mod contents;
 pub mod desired;
+pub mod enforcement;
 pub mod flows;
 pub mod gate;
+pub mod health;
 pub mod hold;
 pub mod inputs;
 pub mod interfaces;
 pub mod keeper;
 pub mod kernel;
+pub mod logging;
+pub mod metrics;
 pub mod places;
+pub mod run;
+pub mod waiting;
 
 /// Bytes in hexadecimal.
 fn hex(bytes: &[u8]) -> String {

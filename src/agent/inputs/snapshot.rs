@@ -77,6 +77,17 @@ pub fn read(folder: &Path) -> Result<Option<Inputs>, SnapshotError> {
     Ok(Some(serde_json::from_slice(json)?))
 }
 
+/// Removes the snapshot of a folder, if there is one.
+///
+/// # Errors
+/// The file system's.
+pub fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_file(folder.join(FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn digest(json: &[u8]) -> String {
     crate::hex(&Sha256::digest(json))
 }

@@ -1,0 +1,132 @@
+//! `stockade-agent run` and `remove`: the parts put together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use prometheus_client::registry::Registry;
+use stockade_netpol::plan::Limits;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{Agent, Parts, View};
+use crate::cli::{RemoveArguments, RunArguments};
+use crate::enforcement;
+use crate::gate::install::Chain;
+use crate::gate::metrics::StartMetrics;
+use crate::gate::{self, Gate};
+use crate::health::{self, Readiness};
+use crate::hold;
+use crate::inputs::snapshot;
+use crate::inputs::watched::Watched;
+use crate::keeper::Keeper;
+use crate::kernel::{Kernel, Options};
+use crate::metrics::AgentMetrics;
+
+/// Longest answer to whoever sets a Pod up; the plugin has its own, shorter patience.
+const HOLD_WITHIN: Duration = Duration::from_secs(120);
+
+/// Enforces until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A kernel that refuses, no way to the API server, an address or socket that is taken.
+pub async fn run(arguments: RunArguments) -> Result<()> {
+    let options = Options { established: arguments.established.into(), ..Options::default() };
+    let kernel = Arc::new(Kernel::open(&arguments.node.pins, &options).context("the kernel's side")?);
+    let keeper = Keeper::open(Arc::clone(&kernel), limits(&options)).context("reading what the kernel holds")?;
+    let client = stockade_watch::client::client(arguments.kubeconfig.as_deref()).await?;
+    let mut registry = Registry::default();
+    let metrics = AgentMetrics::register(&mut registry);
+    let starts = StartMetrics::register(&mut registry);
+    let (holder, held) = hold::channel(HOLD_WITHIN);
+    let parts = Parts {
+        keeper,
+        watched: Watched::start(client.clone(), &arguments.node_name),
+        held,
+        state: arguments.node.state.clone(),
+        unknown: arguments.unknown,
+        metrics,
+        starts: starts.clone(),
+    };
+    let (agent, view) = Agent::new(parts)?;
+
+    let stop = CancellationToken::new();
+    let listener = health::bind(arguments.listen_health).await.context("listening")?;
+    tracing::info!(http = %listener.local_addr()?, node = arguments.node_name, "enforcing");
+    let (ready, is_ready) = watch::channel(Err("what is enforced is as it was; nothing was told yet".to_owned()));
+    tokio::spawn(health::serve(listener, registry, is_ready));
+    tokio::spawn(tell_readiness(view.clone(), ready));
+    let gate = Gate::new(holder, starts);
+    let socket = gate::bind(&arguments.node.gate.socket).context("the start gate's socket")?;
+    let gate = tokio::spawn(gate.serve(socket, stop.clone()));
+    let (chain, chained) = watch::channel(Chain::default());
+    let installing = install(&arguments, chain, &stop)?;
+    let facts = enforcement::Writer::new(client, arguments.node_name.clone(), kernel, view, chained);
+    let telling = tokio::spawn(facts.write_for_ever());
+
+    tokio::spawn(stop_when_asked(stop.clone())?);
+    let ended = agent.run(stop.clone()).await;
+    stop.cancel();
+    telling.abort();
+    gate.await.context("the start gate")?;
+    if let Some(installing) = installing {
+        installing.await.context("the CNI plugin")?;
+    }
+    tracing::info!("stopped: what is enforced stays");
+    Ok(ended?)
+}
+
+/// Takes everything off the node.
+///
+/// # Errors
+/// What could not be removed.
+pub fn remove(arguments: &RemoveArguments) -> Result<()> {
+    if let Some(installer) = arguments.node.gate.installer()? {
+        installer.remove().context("the CNI plugin")?;
+    }
+    let kernel = Kernel::open(&arguments.node.pins, &Options::default()).context("the kernel's side")?;
+    kernel.remove().context("programs and tables")?;
+    snapshot::remove(&arguments.node.state).context("the last known inputs")?;
+    tracing::info!("nothing of Stockade is left in this node's kernel");
+    Ok(())
+}
+
+/// The bounds of plans, by the sizes of the kernel's maps; half of each, for the old and the new stand side by side.
+fn limits(options: &Options) -> Limits {
+    let bounds = Limits::default();
+    let half = |size: u32| size as usize / 2;
+    Limits {
+        tables: bounds.tables.min(half(options.sizes.tables)),
+        peers: bounds.peers.min(half(options.sizes.peers)),
+        blocks: bounds.blocks.min(half(options.sizes.blocks)),
+        ports: bounds.ports.min(half(options.sizes.ports)),
+        ..bounds
+    }
+}
+
+fn install(
+    arguments: &RunArguments,
+    chain: watch::Sender<Chain>,
+    stop: &CancellationToken,
+) -> Result<Option<tokio::task::JoinHandle<()>>> {
+    let Some(mut installer) = arguments.node.gate.installer()? else { return Ok(None) };
+    let (plugin, stop) = (arguments.node.gate.cni_plugin.clone(), stop.clone());
+    Ok(Some(tokio::spawn(async move { installer.keep(&plugin, &chain, &stop).await })))
+}
+
+async fn tell_readiness(mut view: watch::Receiver<View>, ready: watch::Sender<Readiness>) {
+    while view.changed().await.is_ok() {
+        let now = view.borrow().fault.clone().map_or(Ok(()), Err);
+        // What was told before does not matter.
+        drop(ready.send_replace(now));
+    }
+}
+
+fn stop_when_asked(stop: CancellationToken) -> Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        stop.cancel();
+    })
+}

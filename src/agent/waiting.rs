@@ -1,0 +1,98 @@
+//! Whoever waits for a Pod to be in the kernel.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::contents::Contents;
+use crate::hold::{GateError, PodName, PodRequest};
+use crate::inputs::Inputs;
+
+/// How long a Pod may be unknown to the watch of Pods before it is let go on closed: a kubelet that starts it has seen it
+/// by a watch of its own.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Those who wait.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    waiting: Vec<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    request: PodRequest,
+    since: Instant,
+    answer: oneshot::Sender<Result<(), GateError>>,
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// Adds one.
+    pub fn add(&mut self, request: PodRequest, answer: oneshot::Sender<Result<(), GateError>>) {
+        self.waiting.push(Waiter { request, since: Instant::now(), answer });
+    }
+
+    /// Answers those whose Pod is in the kernel, by what is known of it; forgets those who do not wait any more.
+    pub fn answer(&mut self, held: &Contents, inputs: &Inputs) {
+        for waiter in std::mem::take(&mut self.waiting) {
+            let is_known = is_known(&waiter.request.pod, inputs) || waiter.since.elapsed() >= KNOWN_WITHIN;
+            if is_known && is_held(&waiter.request, held) {
+                // Whoever asked may be gone.
+                drop(waiter.answer.send(Ok(())));
+            } else if !waiter.answer.is_closed() {
+                self.waiting.push(waiter);
+            }
+        }
+    }
+
+    /// When to look again, though nothing changes.
+    pub fn next(&self) -> Option<Instant> {
+        self.waiting.iter().map(|waiter| waiter.since + KNOWN_WITHIN).min()
+    }
+}
+
+/// Whether a Pod's endpoint is in the kernel with the addresses that it was given.
+pub fn is_held(request: &PodRequest, held: &Contents) -> bool {
+    let index = request.interface.index;
+    let is_here = |address: &std::net::IpAddr| held.local_addresses.get(&address.to_canonical()) == Some(&index);
+    held.endpoints.contains_key(&index) && request.addresses.iter().all(is_here)
+}
+
+fn is_known(pod: &PodName, inputs: &Inputs) -> bool {
+    inputs.pods.contains_key(&pod.uid)
+        || inputs.pods.values().any(|facts| facts.namespace == pod.namespace && facts.name == pod.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hold::HostInterface;
+    use crate::inputs::PodFacts;
+    use crate::kernel::Endpoint;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_answered_when_the_pod_is_held_and_known_or_unknown_for_long() {
+        let pod = PodName { namespace: "shop".to_owned(), name: "web".to_owned(), uid: "u".to_owned() };
+        let interface = HostInterface { index: 7, name: "veth7".to_owned() };
+        let request = PodRequest { pod, interface, addresses: vec!["10.0.0.7".parse().unwrap()] };
+        let (mut waiting, mut held, mut inputs) = (Waiting::default(), Contents::default(), Inputs::default());
+        let [(a, mut first), (b, mut second)] = [oneshot::channel(), oneshot::channel()];
+        waiting.add(request.clone(), a);
+        held.endpoints.insert(7, Endpoint::default());
+        waiting.answer(&held, &inputs);
+        assert!(first.try_recv().is_err());
+        held.local_addresses.insert(request.addresses[0], 7);
+        waiting.answer(&held, &inputs);
+        assert!(first.try_recv().is_err());
+        inputs.pods.insert("u".to_owned(), PodFacts::default());
+        waiting.answer(&held, &inputs);
+        assert_eq!(first.try_recv(), Ok(Ok(())));
+        waiting.add(request, b);
+        tokio::time::sleep_until(waiting.next().unwrap()).await;
+        waiting.answer(&held, &Inputs::default());
+        assert_eq!(second.try_recv(), Ok(Ok(())));
+        assert_eq!(waiting.next(), None);
+    }
+}
