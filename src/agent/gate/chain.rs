@@ -162,6 +162,8 @@ fn end(text: &str, part: &RawValue) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ENTRY: &str = r#"{"type":"stockade-cni","waitSeconds":10}"#;
@@ -223,6 +225,35 @@ mod tests {
         let single = r#"{"cniVersion": "0.3.1", "name": "n", "type": "ptp", "ipam": {"subnet": "10.0.0.0/24"}}"#;
         let expected = format!("{{\"cniVersion\":\"0.3.1\",\"name\":\"n\",\"plugins\":[{single},{ENTRY}]}}\n");
         assert_eq!(list_of(single, entry()).unwrap(), expected);
+    }
+
+    fn space() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["", " ", "\n", "\n    ", "\t"])
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_list_looks_like_the_entry_comes_last_and_goes_without_a_trace(
+            plugins in prop::collection::vec(("[a-z\u{e9}\\[\\]{},\"]{0,8}", space(), space()), 1..5),
+            around in [space(), space(), space()],
+        ) {
+            let plugins: Vec<String> = plugins
+                .into_iter()
+                .map(|(plugin, before, after)| {
+                    let plugin = serde_json::json!({ "type": plugin, "plugins": [{ "type": PLUGIN }] });
+                    format!("{before}{plugin}{after}")
+                })
+                .collect();
+            let [a, b, c] = around;
+            let list =
+                format!(r#"{a}{{"plugins"{b}:{c}[{}]{a},"name":"n","cniVersion":"0.3.1"}}{b}"#, plugins.join(","));
+            let added = add(&list, entry()).unwrap().unwrap();
+            let mut expected: Value = serde_json::from_str(&list).unwrap();
+            expected["plugins"].as_array_mut().unwrap().push(serde_json::from_str(ENTRY).unwrap());
+            prop_assert_eq!(serde_json::from_str::<Value>(&added).unwrap(), expected);
+            prop_assert_eq!(add(&added, entry()).unwrap(), None);
+            prop_assert_eq!(remove(&added).unwrap(), Some(list));
+        }
     }
 
     #[test]
