@@ -257,11 +257,11 @@ fn pod(
     }
 }
 
-fn pairs(labels: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn pairs(labels: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
-fn ports(named: &[NamedPort]) -> Vec<ContainerPort> {
+pub(crate) fn ports(named: &[NamedPort]) -> Vec<ContainerPort> {
     let protocol = |name: &str| Protocol::ALL.into_iter().find(|protocol| protocol.name() == name);
     let read = |port: &NamedPort| {
         let protocol = protocol(&port.protocol)?;

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::RuleName;
 use crate::policy::Direction;
 use crate::ports::Protocol;
 use crate::state::Labels;
@@ -224,6 +225,22 @@ impl Flow {
         match self.direction {
             Direction::Egress => &self.to,
             Direction::Ingress => &self.from,
+        }
+    }
+}
+
+// === impl FlowRule ===
+
+impl From<&RuleName> for FlowRule {
+    fn from(rule: &RuleName) -> Self {
+        let kind = if rule.namespace.is_some() { PolicyKind::NetworkPolicy } else { PolicyKind::ClusterNetworkPolicy };
+        Self {
+            kind,
+            namespace: rule.namespace.as_ref().map(ToString::to_string),
+            policy: rule.policy.to_string(),
+            direction: rule.direction,
+            index: rule.index,
+            name: rule.name.as_ref().map(ToString::to_string),
         }
     }
 }
