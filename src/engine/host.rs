@@ -13,6 +13,8 @@ use crate::facts::{ClusterFacts, Fact, Into, Kind, MAX_LISTED, NAMESPACE};
 use crate::network::{self, Direction, NotReadable};
 use crate::request::Members;
 
+mod connections;
+
 /// Once a request's arena holds this much, nothing more is read into it: an expression that reads in a loop ends here.
 pub const MAX_READ_BYTES: usize = 128 << 20;
 
@@ -43,7 +45,7 @@ impl<'f> FactsHost<'f> {
         Self { facts, request_namespace, network: Mutex::default() }
     }
 
-    fn get<'a>(&self, args: [&'a str; 4], scope: &Scope<'a>) -> Answer<'a> {
+    fn get<'a>(&self, args: [&str; 4], scope: &Scope<'a>) -> Answer<'a> {
         let [api_version, kind, namespace, name] = args;
         let kind_read = Kind { api_version, kind };
         let of_request = kind_read == NAMESPACE && namespace.is_empty() && name == self.request_namespace;
@@ -168,6 +170,9 @@ impl Host for FactsHost<'_> {
             (library::NETWORK_ALLOWS_ALL_EGRESS, &[policy]) => {
                 Ok(Bool(network::isolates(policy, Direction::Egress) && network::allows_all(policy, Direction::Egress)))
             }
+            (library::NETWORK_UNMET_NEEDS, &[pod]) => self.unmet_needs(pod, scope),
+            (library::NETWORK_ONE_SIDED, &[policy]) => self.one_sided(policy, scope),
+            (library::NETWORK_DOES_NOT_FIT, &[policy]) => Ok(Self::does_not_fit(policy, scope)),
             (_, &[Value::Opaque(Opaque::Host { type_name: library::ISOLATION, data })]) => {
                 data.get(function).ok_or(ErrorKind::NoSuchOverload)
             }

@@ -2,7 +2,7 @@
 //!
 //! Data flow: manifests → [`read::Manifests`] (policies and a [`state::State`] of Pods, namespaces and nodes) →
 //! [`compile::Compiled`] (selectors → identities → ports) → [`verdict`], [`connectivity`], [`explain`],
-//! [`lint`].
+//! [`lint`], [`needs`], and [`plan`] for the kernels of nodes.
 //!
 //! Sources: NetworkPolicy `networking.k8s.io/v1` as the API reference of Kubernetes 1.36 has it, and
 //! ClusterNetworkPolicy `policy.networking.k8s.io/v1alpha2` of the Network Policy API. What both leave open is chosen
@@ -15,6 +15,7 @@ pub mod explain;
 pub mod flows;
 mod identities;
 pub mod lint;
+pub mod needs;
 pub mod plan;
 pub mod policy;
 pub mod ports;

@@ -6,6 +6,7 @@ use stockade_policy::diagnostic::Severity;
 
 use crate::compile::Compiled;
 use crate::connectivity::TooMany;
+use crate::policy::Policy;
 
 mod openness;
 mod overlap;
@@ -87,7 +88,7 @@ impl Compiled {
     pub fn lint(&self) -> Result<Vec<Finding>, TooMany> {
         let mut findings = Vec::new();
         let pods = self.representatives()?;
-        sides::check(self, &pods, &mut findings)?;
+        sides::check(self, &pods, |_| true, &mut findings)?;
         overlap::check(self, &mut findings);
         protocols::check(self, &pods, &mut findings);
         selectors::check(self, &mut findings);
@@ -102,6 +103,17 @@ impl Compiled {
                 &b.message,
             ))
         });
+        Ok(findings)
+    }
+
+    /// Findings of [`Check::OneSided`] about one NetworkPolicy.
+    ///
+    /// # Errors
+    /// More than can be judged at once.
+    pub fn one_sided(&self, namespace: &str, name: &str) -> Result<Vec<Finding>, TooMany> {
+        let mut findings = Vec::new();
+        let is_meant = |policy: &Policy| policy.namespace.as_deref() == Some(namespace) && *policy.name == *name;
+        sides::check(self, &self.representatives()?, is_meant, &mut findings)?;
         Ok(findings)
     }
 }

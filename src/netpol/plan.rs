@@ -11,13 +11,15 @@
 //! by its namespace, labels and named ports.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use build::{Built, NotBuilt, build};
 use content::{Contents, TableContent};
 use selected::Selected;
 
-use crate::compile::Compiled;
-use crate::state::PodId;
+use crate::compile::{Compiled, MAX_MATCHES, TooMuch};
+use crate::policy::{Namespaces, Pods, Policy};
+use crate::state::{Pod, PodId, State};
 
 mod blocks;
 mod build;
@@ -90,6 +92,37 @@ pub fn plan(compiled: &Compiled, numbers: &Numbers, pods: &[PodId], limits: &Lim
         }
     }
     Ok(draft.plan)
+}
+
+/// Whether the tables of a Pod that one policy selects hold it, wherever nobody else is.
+///
+/// # Errors
+/// What does not fit.
+pub fn fits(policy: &Policy, limits: &Limits) -> Result<(), DoesNotFit> {
+    let namespace: Arc<str> = policy.namespace.clone().unwrap_or_else(|| "default".into());
+    let pod = Pod {
+        namespace: namespace.clone(),
+        name: "any".into(),
+        owner: None,
+        labels: Default::default(),
+        addresses: Vec::new(),
+        ports: Vec::new(),
+        host_network: false,
+        node: None,
+        finished: false,
+        origin: Default::default(),
+    };
+    let subject = Pods { namespaces: Namespaces::Named(namespace), pods: Default::default() };
+    let state = State { pods: vec![pod], ..State::default() };
+    let compiled = Compiled::new(vec![Policy { subject, ..policy.clone() }], state).map_err(|error| {
+        let TooMuch::Matches { selectors, identities } = error;
+        let count = selectors.saturating_mul(identities);
+        DoesNotFit { policy: policy.to_string(), what: What::Steps, count, bound: MAX_MATCHES }
+    })?;
+    // One identity and one table have nothing that they could be taken for.
+    let planned = Numbers::new(compiled.census()).and_then(|numbers| plan(&compiled, &numbers, &[PodId(0)], limits));
+    planned
+        .map_or(Ok(()), |mut plan| plan.pods.remove(&PodId(0)).unwrap_or_else(|| Ok(PodTables::default())).map(|_| ()))
 }
 
 /// Tables that stand or fall together: those of one Pod.

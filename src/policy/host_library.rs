@@ -13,6 +13,9 @@
 //! | `network.policies(pod)` | the NetworkPolicies that select this Pod in either direction, as objects |
 //! | `network.selects(policy, pod)` | whether this NetworkPolicy selects this Pod (same namespace, podSelector) |
 //! | `network.allowsAllIngress(policy)`, `network.allowsAllEgress(policy)` | whether this NetworkPolicy allows every peer on every port |
+//! | `network.unmetNeeds(pod)` | for each connection of the annotation `stockade.dev/requires` that NetworkPolicies deny, a sentence that says which |
+//! | `network.oneSided(policy)` | for each two Pods that this NetworkPolicy lets talk and another forbids it, a sentence that says what is missing where |
+//! | `network.doesNotFit(policy)` | a sentence when this NetworkPolicy alone is more than the kernel tables of a node hold |
 //!
 //! A read of something that has not synced yet is an error under failurePolicy, never "absent".
 
@@ -41,6 +44,12 @@ pub const NETWORK_SELECTS: &str = "network.selects";
 pub const NETWORK_ALLOWS_ALL_INGRESS: &str = "network.allowsAllIngress";
 /// Whether a NetworkPolicy allows all egress.
 pub const NETWORK_ALLOWS_ALL_EGRESS: &str = "network.allowsAllEgress";
+/// What a Pod says it needs and does not get.
+pub const NETWORK_UNMET_NEEDS: &str = "network.unmetNeeds";
+/// What one NetworkPolicy lets pass and another does not.
+pub const NETWORK_ONE_SIDED: &str = "network.oneSided";
+/// What of a NetworkPolicy is too much.
+pub const NETWORK_DOES_NOT_FIT: &str = "network.doesNotFit";
 /// Member of [`ISOLATION`].
 pub const ISOLATION_ISOLATED: &str = "isolated";
 /// Member of [`ISOLATION`].
@@ -70,6 +79,9 @@ pub fn host_functions() -> Vec<Function> {
         host(NETWORK_SELECTS, vec![Overload::global("network_selects", vec![Dyn, Dyn], Bool)]),
         host(NETWORK_ALLOWS_ALL_INGRESS, vec![Overload::global("network_allows_all_ingress", vec![Dyn], Bool)]),
         host(NETWORK_ALLOWS_ALL_EGRESS, vec![Overload::global("network_allows_all_egress", vec![Dyn], Bool)]),
+        host(NETWORK_UNMET_NEEDS, vec![Overload::global("network_unmet_needs", vec![Dyn], Type::list(String))]),
+        host(NETWORK_ONE_SIDED, vec![Overload::global("network_one_sided", vec![Dyn], Type::list(String))]),
+        host(NETWORK_DOES_NOT_FIT, vec![Overload::global("network_does_not_fit", vec![Dyn], Type::list(String))]),
         host(ISOLATION_ISOLATED, vec![Overload::member("isolation_isolated", vec![isolation()], Bool)]),
         host(ISOLATION_POLICIES, vec![Overload::member("isolation_policies", vec![isolation()], Type::list(String))]),
         host(ISOLATION_ALLOWS_ALL, vec![Overload::member("isolation_allows_all", vec![isolation()], Bool)]),

@@ -99,3 +99,76 @@ fn single_policies_answer_for_themselves() {
     assert_eq!(call(&cluster(), &[library::NETWORK_ALLOWS_ALL_EGRESS], std::slice::from_ref(&open)), Ok(json!(false)));
     assert!(selects(Json::Null).is_err());
 }
+
+/// What the functions say that judge connections.
+mod connections {
+    use super::*;
+
+    fn facts() -> FolderFacts {
+        let pod = |name: &str, namespace: &str| {
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+                "spec": {"containers": [{"name": "c", "ports": [{"name": "sql", "containerPort": 5432}]}]},
+                "status": {"podIP": "10.0.0.9"}})
+        };
+        FolderFacts::new([
+            pod("db", "data"),
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db", "namespace": "data"},
+                "spec": {"selector": {"app": "db"}, "ports": [{"port": 1, "targetPort": "sql"}, {"port": 2, "targetPort": 80}, {"port": 5432}]}}),
+            json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "db", "namespace": "data"},
+                "spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}, {"ports": [{"port": 5432}]}]}}),
+        ])
+        .unwrap()
+    }
+
+    fn needs(text: &str) -> Json {
+        json!({"kind": "Pod", "metadata": {"generateName": "web-", "namespace": "shop", "annotations": {"stockade.dev/requires": text}},
+            "spec": {"containers": []}})
+    }
+
+    #[test]
+    fn what_a_pod_needs_and_does_not_get_is_told_port_by_port_of_the_service() {
+        let ask = |text: &str| call(&facts(), &[library::NETWORK_UNMET_NEEDS], &[needs(text)]);
+        assert_eq!(ask("data/db:1 data/db:5432 data/db:3 data/db:1/UDP data/none:1"), Ok(json!([])));
+        assert_eq!(
+            ask("data/db:2"),
+            Ok(json!(["data/db:2: no ingress rule of NetworkPolicy data/db lets it in to data/db"]))
+        );
+        let unreadable = ask("db").unwrap();
+        assert!(unreadable[0].as_str().unwrap().starts_with("stockade.dev/requires: \"db\" must be written as"));
+        assert!(call(&Unsynced, &[library::NETWORK_UNMET_NEEDS], &[needs("data/db:1")]).is_err());
+        assert_eq!(call(&Unsynced, &[library::NETWORK_UNMET_NEEDS], &[needs(" ")]), Ok(json!([])));
+    }
+
+    #[test]
+    fn a_rule_that_the_other_end_forbids_is_told_with_what_is_missing() {
+        let web = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "data", "labels": {"app": "web"}},
+            "spec": {"containers": []}});
+        let out = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "web", "namespace": "data"},
+            "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"],
+                "egress": [{"to": [{"podSelector": {"matchLabels": {"app": "db"}}}], "ports": [{"port": 80}]}]}});
+        let closed = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "db", "namespace": "data"},
+            "spec": {"podSelector": {"matchLabels": {"app": "db"}}}});
+        let db = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "db", "namespace": "data", "labels": {"app": "db"}}, "spec": {}});
+        let facts = FolderFacts::new([web, db, closed]).unwrap();
+        assert_eq!(
+            call(&facts, &[library::NETWORK_ONE_SIDED], &[out]),
+            Ok(json!([
+                "data/web may send TCP 80 to data/db, which does not let it in: add to spec.ingress of NetworkPolicy data/db"
+            ]))
+        );
+        let unsynced = call(&Unsynced, &[library::NETWORK_ONE_SIDED], &[network_policy("a", &json!({}))]);
+        assert!(unsynced.unwrap_err().contains("not yet synced"));
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_with_its_bound() {
+        let ports: Vec<Json> = (0..5_000).map(|i| json!({"port": i * 2 + 1})).collect();
+        let large = network_policy("large", &json!({"podSelector": {}, "ingress": [{"ports": ports}]}));
+        assert_eq!(
+            call(&Unsynced, &[library::NETWORK_DOES_NOT_FIT], &[large]),
+            Ok(json!([
+                "NetworkPolicy shop/large does not fit: 5000 entries of ports for one peer, and at most 4096 do"
+            ]))
+        );
+    }
+}

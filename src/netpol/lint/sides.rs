@@ -3,14 +3,20 @@
 use super::{Check, Finding, MAX_FINDINGS};
 use crate::compile::Compiled;
 use crate::connectivity::{MAX_PAIRS, TooMany};
-use crate::policy::{Direction, Peers, Ports, Tier};
+use crate::policy::{Direction, Peers, Policy, Ports, Tier};
 use crate::ports::{Connections, Protocol};
 use crate::state::PodId;
 use crate::verdict::{Decision, Endpoint};
 
-pub(super) fn check(compiled: &Compiled, pods: &[PodId], findings: &mut Vec<Finding>) -> Result<(), TooMany> {
+/// Rules of the NetworkPolicies that are asked about.
+pub(super) fn check(
+    compiled: &Compiled,
+    pods: &[PodId],
+    is_asked: impl Fn(&Policy) -> bool,
+    findings: &mut Vec<Finding>,
+) -> Result<(), TooMany> {
     let mut pairs = 0_usize;
-    for (id, policy) in compiled.policies().filter(|(_, policy)| policy.tier == Tier::Network) {
+    for (id, policy) in compiled.policies().filter(|(_, policy)| policy.tier == Tier::Network && is_asked(policy)) {
         let near: Vec<PodId> = pods.iter().copied().filter(|pod| compiled.selects(&policy.subject, *pod)).collect();
         for direction in Direction::ALL {
             for (rule, compiled_rule) in compiled.rules_of(id, direction) {

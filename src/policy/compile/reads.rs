@@ -7,10 +7,11 @@ use stockade_cel::source::Span;
 
 use crate::compiled::{KindRead, ParamKind};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
-use crate::host_library::{CLUSTER_GET, CLUSTER_LIST};
+use crate::host_library::{CLUSTER_GET, CLUSTER_LIST, NETWORK_DOES_NOT_FIT, NETWORK_ONE_SIDED, NETWORK_UNMET_NEEDS};
 use crate::source::{MutationSource, PolicySource, Text, ValidationSource};
 
-/// What any expression reads, sorted, each once. The functions of `network` read NetworkPolicies. A call whose kind is no
+/// What any expression reads, sorted, each once. The functions of `network` read NetworkPolicies, and
+/// some of them those whom these are about. A call whose kind is no
 /// constant is warned of: nobody can watch the cluster for it.
 pub(super) fn of_policy(source: &PolicySource, diagnostics: &mut Diagnostics) -> Vec<KindRead> {
     if !source.flavour.is_own() {
@@ -123,26 +124,40 @@ fn walk(expr: &Expr, reads: &mut Vec<Read>) {
     }
 }
 
-fn read_by(span: Span, target: Option<&Expr>, function: &str, args: &[Expr]) -> Option<Read> {
-    let ExprKind::Ident(library) = &target?.kind else { return None };
-    if library == "network" {
-        let kind = ParamKind { api_version: "networking.k8s.io/v1".to_owned(), kind: "NetworkPolicy".to_owned() };
-        return Some(Read::Known(KindRead { kind, namespace: None, name: None }));
-    }
+fn read_by(span: Span, target: Option<&Expr>, function: &str, args: &[Expr]) -> Vec<Read> {
+    let Some(ExprKind::Ident(library)) = target.map(|target| &target.kind) else { return Vec::new() };
     let called = format!("{library}.{function}");
+    if library == "network" {
+        let read = |(api_version, kind): &(&str, &str)| {
+            let kind = ParamKind { api_version: (*api_version).to_owned(), kind: (*kind).to_owned() };
+            Read::Known(KindRead { kind, namespace: None, name: None })
+        };
+        return kinds_of_network(&called).iter().map(read).collect();
+    }
     if called != CLUSTER_GET && called != CLUSTER_LIST {
-        return None;
+        return Vec::new();
     }
     let constant = |i: usize| match args.get(i).map(|a| &a.kind) {
         Some(ExprKind::Literal(Literal::String(text))) => Some(text.clone()),
         _ => None,
     };
-    Some(match (constant(0), constant(1)) {
+    vec![match (constant(0), constant(1)) {
         (Some(api_version), Some(kind)) => {
             // The fourth argument is the name; a list has none.
             let (namespace, name) = (constant(2).filter(|text| !text.is_empty()), constant(3));
             Read::Known(KindRead { kind: ParamKind { api_version, kind }, namespace, name })
         }
         _ => Read::Unknown(span),
-    })
+    }]
+}
+
+/// What a function of the library `network` reads.
+fn kinds_of_network(function: &str) -> &'static [(&'static str, &'static str)] {
+    const POLICIES: (&str, &str) = ("networking.k8s.io/v1", "NetworkPolicy");
+    match function {
+        NETWORK_UNMET_NEEDS => &[POLICIES, ("v1", "Pod"), ("v1", "Service"), ("v1", "Namespace")],
+        NETWORK_ONE_SIDED => &[POLICIES, ("v1", "Pod"), ("v1", "Namespace")],
+        NETWORK_DOES_NOT_FIT => &[],
+        _ => &[POLICIES],
+    }
 }

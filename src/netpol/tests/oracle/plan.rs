@@ -17,7 +17,7 @@ use crate::generate::{policies, state};
 use crate::planned::{Peer, Planned, expected};
 
 /// Ports that are asked about; rules speak of 1 to 6, and of all.
-const PORTS: [u16; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, u16::MAX];
+const PORTS: [u16; 7] = [0, 1, 2, 4, 6, 7, u16::MAX];
 
 /// Protocols without ports.
 const ICMP: u8 = 1;
@@ -289,7 +289,7 @@ fn policies_that_select_nobody_here_are_not_needed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn tables_say_what_the_oracle_says_and_which_rule_decides(policies in policies(), state in state()) {
