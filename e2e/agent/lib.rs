@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+pub mod bpffs;
+pub mod frames;
 pub mod guest;
 pub mod netns;
 pub mod runtime;

@@ -1,8 +1,11 @@
 //! Network namespaces that a test makes: hosts and Pods of its own, so that nothing touches this machine's network.
 
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::thread::LinkNameSpaceType;
 
 /// A network namespace; removed with all its interfaces when this is dropped.
 #[derive(Debug)]
@@ -59,6 +62,20 @@ impl Drop for Netns {
     fn drop(&mut self) {
         drop(Command::new("ip").args(["netns", "delete", &self.name]).output());
     }
+}
+
+/// Runs something in a new network namespace, in a thread of its own.
+///
+/// # Panics
+/// When it does, or without root.
+pub fn in_new<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    let netns = Netns::new();
+    let entered = || {
+        let file = std::fs::File::open(netns.path()).unwrap();
+        rustix::thread::move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        run()
+    };
+    std::thread::scope(|scope| scope.spawn(entered).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// What a command says.

@@ -72,6 +72,9 @@ pub enum Translated {
     },
 }
 
+/// Bits of an endpoint's key in its trie: all of the interface's index.
+const INTERFACE_BITS: [u8; 4] = u32::BITS.to_ne_bytes();
+
 // === impl Kernel ===
 
 impl Kernel {
@@ -88,20 +91,19 @@ impl Kernel {
         if !links.has_translation()? {
             settings.set_services(false)?;
         }
-        let changes = Some(&settings).cloned();
         Ok(Self {
             links,
             counters: objects.map("counters")?,
             budget: objects.map("budget")?,
             events: objects.map("events")?,
-            endpoints: Typed::new(objects.map("endpoints")?, changes.clone()),
-            local_addresses: Typed::new(objects.map("local_addresses")?, None),
-            identities: Typed::new(objects.map("identities")?, changes),
-            tables: Typed::new(objects.map("tables")?, None),
-            peers: Typed::new(objects.map("peers")?, None),
-            blocks: Typed::new(objects.map("blocks")?, None),
-            ports: Typed::new(objects.map("ports")?, None),
-            services: Typed::new(objects.map("services")?, None),
+            endpoints: Typed::new(objects.map("endpoints")?).behind(&INTERFACE_BITS).telling(&settings),
+            local_addresses: Typed::new(objects.map("local_addresses")?),
+            identities: Typed::new(objects.map("identities")?).telling(&settings),
+            tables: Typed::new(objects.map("tables")?),
+            peers: Typed::new(objects.map("peers")?),
+            blocks: Typed::new(objects.map("blocks")?),
+            ports: Typed::new(objects.map("ports")?),
+            services: Typed::new(objects.map("services")?),
             objects,
             settings,
         })

@@ -25,6 +25,8 @@ pub(super) struct Typed<K, V> {
     map: Map,
     /// Where a change is about open connections too: they are looked at again after it.
     changes: Option<Arc<Settings>>,
+    /// What lies before a key in the map.
+    before: &'static [u8],
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -108,8 +110,18 @@ impl Map {
 // === impl Typed ===
 
 impl<K, V> Typed<K, V> {
-    pub(super) fn new(map: Map, changes: Option<Arc<Settings>>) -> Self {
-        Self { map, changes, types: PhantomData }
+    pub(super) fn new(map: Map) -> Self {
+        Self { map, changes: None, before: &[], types: PhantomData }
+    }
+
+    /// Has open connections looked at again after each change.
+    pub(super) fn telling(self, changes: &Arc<Settings>) -> Self {
+        Self { changes: Some(Arc::clone(changes)), ..self }
+    }
+
+    /// In a map whose keys begin with these bytes, all of them.
+    pub(super) fn behind(self, before: &'static [u8]) -> Self {
+        Self { before, ..self }
     }
 
     fn changed(&self) -> Result<(), KernelError> {
@@ -117,15 +129,21 @@ impl<K, V> Typed<K, V> {
     }
 }
 
+impl<K: Wire, V> Typed<K, V> {
+    fn key(&self, key: &K) -> Vec<u8> {
+        [self.before, &key.encode()].concat()
+    }
+}
+
 impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
     fn all(&self) -> Result<BTreeMap<K, V>, KernelError> {
-        let decode = |(key, value): Entry| K::decode(&key).zip(V::decode(&value));
+        let decode = |(key, value): Entry| key.strip_prefix(self.before).and_then(K::decode).zip(V::decode(&value));
         let entries = self.map.read_all()?.into_iter();
         entries.map(|entry| decode(entry).ok_or_else(|| self.map.unreadable())).collect()
     }
 
     fn get(&self, key: &K) -> Result<Option<V>, KernelError> {
-        let value = self.map.get(&key.encode())?;
+        let value = self.map.get(&self.key(key))?;
         value.map(|value| V::decode(&value).ok_or_else(|| self.map.unreadable())).transpose()
     }
 
@@ -133,7 +151,7 @@ impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
         if entries.is_empty() {
             return Ok(());
         }
-        let written = entries.iter().try_for_each(|(key, value)| self.map.put(&key.encode(), &value.encode()));
+        let written = entries.iter().try_for_each(|(key, value)| self.map.put(&self.key(key), &value.encode()));
         self.changed().and(written)
     }
 
@@ -141,7 +159,7 @@ impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
         if keys.is_empty() {
             return Ok(());
         }
-        let removed = keys.iter().try_for_each(|key| self.map.delete(&key.encode()));
+        let removed = keys.iter().try_for_each(|key| self.map.delete(&self.key(key)));
         self.changed().and(removed)
     }
 }

@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::btf::Btf;
-use libbpf_rs::{MapCore, MapHandle, Object, ObjectBuilder, OpenObject, ProgramAttachType, ProgramHandle, ProgramMut};
+use libbpf_rs::{
+    MapCore, MapHandle, Object, ObjectBuilder, OpenObject, PrintLevel, ProgramAttachType, ProgramHandle, ProgramMut,
+};
 use sha2::{Digest, Sha256};
 
 use super::error::KernelError;
@@ -52,6 +54,8 @@ pub(super) struct Objects {
 impl Objects {
     pub(super) fn open(folder: &Path, options: &Options) -> Result<Self, KernelError> {
         let refused = || KernelError::refused("opening the programs");
+        // The library's words are the verifier's, among them why an older kernel refuses what it does not know.
+        libbpf_rs::set_print(Some((PrintLevel::Warn, |_, text| tracing::debug!(text = text.trim_end(), "libbpf"))));
         let mut open = ObjectBuilder::default().open_memory(DATAPATH).map_err(refused())?;
         let btf = Btf::from_raw("datapath", DATAPATH).map_err(refused())?;
         layout::check(&btf.ok_or_else(|| refused()(missing("BTF")))?)?;

@@ -1,0 +1,19 @@
+//! The programs of the datapath in this machine's kernel, by packets made by hand (`BPF_PROG_TEST_RUN`): what passes,
+//! what is counted and what is told.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "datapath/connections.rs"]
+mod connections;
+#[path = "datapath/exempt.rs"]
+mod exempt;
+#[path = "datapath/host.rs"]
+mod host;
+#[path = "datapath/malformed.rs"]
+mod malformed;
+#[path = "datapath/policies.rs"]
+mod policies;
+#[path = "datapath/services.rs"]
+mod services;
+#[path = "datapath/telling.rs"]
+mod telling;

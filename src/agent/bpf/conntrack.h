@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Connections, each of one endpoint. An entry lets both directions pass, so it is believed no longer than the protocol
+ * needs; what comes later is judged as if it began. */
+#ifndef CONNTRACK_H
+#define CONNTRACK_H
+
+#include "maps.h"
+#include "packet.h"
+
+/* RFC 5382 section 5: an established connection may be silent for two hours and four minutes. */
+#define TCP_ESTABLISHED_SECONDS 7440
+/* The same: one that is opened or closed, for four minutes. */
+#define TCP_TRANSITORY_SECONDS 240
+/* RFC 4787 section 4.3 recommends five minutes. */
+#define UDP_SECONDS 300
+/* RFC 9260 section 15: a heartbeat every 30 s, given up after five that were lost. */
+#define SCTP_SECONDS 300
+/* RFC 5508 section 3.2: at least a minute. */
+#define ECHO_SECONDS 60
+/* Protocols of which nothing is known, as the kernel's own tracking has it (nf_conntrack_generic_timeout). */
+#define OTHER_SECONDS 600
+
+/* How old `seen` may become before it is written again: other CPUs read the same line. */
+#define SEEN_NS SECOND
+
+static __always_inline void key_of(struct flow_key *key, const struct packet *p, __u32 ifindex, __u32 direction)
+{
+	key->ifindex = ifindex;
+	key->protocol = p->protocol;
+	if (direction == EGRESS) {
+		key->local = p->source;
+		key->remote = p->destination;
+		key->local_port = p->source_port;
+		key->remote_port = p->destination_port;
+	} else {
+		key->local = p->destination;
+		key->remote = p->source;
+		key->local_port = p->destination_port;
+		key->remote_port = p->source_port;
+	}
+}
+
+static __always_inline __u64 lifetime(const struct flow *flow, __u32 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return (flow->flags & (FLOW_REPLIED | FLOW_CLOSING)) == FLOW_REPLIED ? TCP_ESTABLISHED_SECONDS :
+										       TCP_TRANSITORY_SECONDS;
+	case IPPROTO_UDP:
+		return UDP_SECONDS;
+	case IPPROTO_SCTP:
+		return SCTP_SECONDS;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return ECHO_SECONDS;
+	default:
+		return OTHER_SECONDS;
+	}
+}
+
+/* The connection of a packet; none if it is not known, too old, or asked for anew: by the other side, or when the one
+ * before has ended. */
+static __always_inline struct flow *known(const struct flow_key *key, const struct packet *p, __u32 direction, __u64 now)
+{
+	struct flow *flow = bpf_map_lookup_elem(&conntrack, key);
+
+	/* The clock that is read is the same for all CPUs, but an entry may be younger than this packet's time. */
+	if (!flow || (now > flow->seen && now - flow->seen > lifetime(flow, key->protocol) * SECOND))
+		return 0;
+	if ((p->flags & PACKET_OPENS) &&
+	    ((flow->flags & FLOW_CLOSING) || !!(flow->flags & FLOW_EGRESS) != (direction == EGRESS)))
+		return 0;
+	return flow;
+}
+
+/* A packet of a connection passes. */
+static __always_inline void touch(struct flow *flow, const struct packet *p, __u32 direction, __u64 now)
+{
+	__u32 flags = flow->flags;
+
+	if (!!(flags & FLOW_EGRESS) != (direction == EGRESS))
+		flags |= FLOW_REPLIED;
+	if (p->flags & PACKET_CLOSES)
+		flags |= FLOW_CLOSING;
+	if (flags != flow->flags)
+		flow->flags = flags;
+	if (now - flow->seen > SEEN_NS)
+		flow->seen = now;
+}
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Counting packets: exactly, each CPU for itself. */
+#ifndef COUNT_H
+#define COUNT_H
+
+#include "maps.h"
+
+static __always_inline void count(__u32 ifindex, __u32 direction, __u32 outcome)
+{
+	struct counters *counted = bpf_map_lookup_elem(&counters, &ifindex);
+
+	if (!counted) {
+		static const struct counters none;
+
+		bpf_map_update_elem(&counters, &ifindex, &none, BPF_NOEXIST);
+		counted = bpf_map_lookup_elem(&counters, &ifindex);
+	}
+	if (counted && direction < DIRECTIONS && outcome < OUTCOMES)
+		counted->packets[direction][outcome]++;
+}
+
+#endif
