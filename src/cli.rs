@@ -16,7 +16,8 @@ mod net;
 
 pub(crate) use certs::{CertsAction, CertsArgs, CertsCluster, CertsDir};
 pub(crate) use net::{
-    ConnectivityArgs, ExplainArgs, LintArgs, NetArgs, NetVerb, Picture, Proposal, RecommendArgs, ReplayArgs,
+    ConnectivityArgs, ExplainArgs, LintArgs, NetArgs, NetStatusArgs, NetVerb, Picture, Proposal, RecommendArgs,
+    ReplayArgs,
 };
 
 /// One policy repository: checked in CI, enforced at the API server, held in the kernel.
@@ -56,7 +57,8 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// Let requests pass, loudly, when no replica of the webhook has been ready for long; and back.
     Failsafe(FailsafeArgs),
-    /// Stop the replicas of a cluster and remove their registration, before they themselves are removed.
+    /// Take everything off the nodes of a cluster, stop the replicas and remove their registration, before they themselves
+    /// are removed.
     Uninstall(UninstallArgs),
     /// Write the files by which an API server asks the webhook from its first request on.
     Static(StaticArgs),
@@ -364,7 +366,7 @@ pub(crate) struct UninstallArgs {
     /// Then remove the kinds as well, and with them every policy, exception and group.
     #[arg(long)]
     pub(crate) kinds: bool,
-    /// Longest wait, in seconds, until they are gone.
+    /// Longest wait, in seconds, for each step: nodes to be cleared, agents to end, the registration to be gone.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) within: u64,
 }

@@ -27,6 +27,20 @@ pub(crate) enum NetVerb {
     Recommend(RecommendArgs),
     /// What policies would make of recorded flows. Exit code 1 when one that passed would be cut.
     Replay(ReplayArgs),
+    /// On how many nodes of a cluster each policy is really in force, as their kernels say. Exit code 1 when a node is not
+    /// ready, or a policy not in force where it selects Pods.
+    Status(NetStatusArgs),
+}
+
+/// `stockade net status`
+#[derive(Debug, Args)]
+pub(crate) struct NetStatusArgs {
+    /// How to reach the API server; default: the Pod's service account, $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
 }
 
 /// Manifests that are judged.

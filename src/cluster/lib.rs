@@ -7,6 +7,7 @@ pub mod access;
 pub mod audit;
 mod authorizer;
 pub mod certificates;
+pub mod enforcement;
 pub mod events;
 pub mod facts;
 pub mod failsafe;

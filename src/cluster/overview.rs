@@ -1,6 +1,7 @@
 //! How an installation does, seen from outside of its replicas: who is there, what the API server asks them, and what is
 //! waived.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
 
 use crate::access::Access;
+use crate::enforcement::{Enforcement, EnforcementError};
 use crate::kinds::policy_exception::PolicyException;
 use crate::registration::NAME;
 use crate::replicas::{self, Replica, Times};
@@ -30,6 +32,9 @@ pub struct Overview {
     pub validating: Option<usize>,
     /// Webhooks of the mutating configuration; none when it is not there.
     pub mutating: Option<usize>,
+    /// Nodes with an agent, by name, and why each is not ready; none when this user may not see them, or there are none of
+    /// their kind.
+    pub nodes: Option<BTreeMap<String, Option<String>>>,
     /// Exceptions, those that are not in use first; none when this user may not see them, or there are none of their kind.
     pub exceptions: Option<Vec<Waiver>>,
 }
@@ -98,8 +103,18 @@ async fn look(access: &Access) -> Result<Overview, kube::Error> {
         replicas: Vec::new(),
         validating: validating.map(|c| count(c.webhooks.map(|w| w.len()))),
         mutating: mutating.map(|c| count(c.webhooks.map(|w| w.len()))),
+        nodes: nodes(access).await?,
         exceptions: exceptions(access).await?,
     })
+}
+
+async fn nodes(access: &Access) -> Result<Option<BTreeMap<String, Option<String>>>, kube::Error> {
+    match Enforcement::look_at_nodes(&access.client).await {
+        Ok(nodes) => Ok(Some(nodes.into_iter().map(|(name, state)| (name, state.not_ready)).collect())),
+        Err(EnforcementError::NotServed) => Ok(None),
+        Err(EnforcementError::Refused { source: kube::Error::Api(status), .. }) if status.code == 403 => Ok(None),
+        Err(EnforcementError::Refused { source, .. }) => Err(source),
+    }
 }
 
 async fn exceptions(access: &Access) -> Result<Option<Vec<Waiver>>, kube::Error> {
@@ -134,7 +149,8 @@ mod tests {
     fn all_is_well_when_one_replica_is_ready_and_asked() {
         let replica = |ready| Replica { identity: "a".to_owned(), ready, observed: Observed::default() };
         let is_well = |replicas: &[Replica], validating| {
-            Overview { replicas: replicas.to_vec(), validating, mutating: None, exceptions: None }.is_well()
+            Overview { replicas: replicas.to_vec(), validating, mutating: None, nodes: None, exceptions: None }
+                .is_well()
         };
         assert!(is_well(&[replica(false), replica(true)], Some(2)));
         assert!(!is_well(&[replica(false)], Some(2)) && !is_well(&[], Some(2)));

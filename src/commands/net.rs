@@ -1,4 +1,4 @@
-//! `stockade net`: what network policies mean, from manifests alone.
+//! `stockade net`: what network policies mean, from manifests alone; and where they are in force.
 
 use std::path::PathBuf;
 
@@ -17,6 +17,7 @@ mod lint;
 mod recommend;
 mod recorded;
 mod replay;
+mod status;
 
 /// Answers one question.
 ///
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &NetArgs, quiet: bool) -> Result<Exit> {
         NetVerb::Lint(args) => lint::run(args, quiet),
         NetVerb::Recommend(args) => recommend::run(args, quiet),
         NetVerb::Replay(args) => replay::run(args, quiet),
+        NetVerb::Status(args) => status::run(args),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `stockade status`: whether somebody judges what enters a cluster, and what is waived.
+//! `stockade status`: whether somebody judges what enters a cluster, where network policies are in force, and what is
+//! waived.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -22,8 +23,19 @@ struct Status {
     replicas: Vec<Shown>,
     validating_webhooks: Option<usize>,
     mutating_webhooks: Option<usize>,
+    /// Nodes with an agent; none when they cannot be listed.
+    nodes: Option<Vec<Node>>,
     /// None when they cannot be listed.
     exceptions: Option<Vec<Waived>>,
+}
+
+/// A node with an agent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    name: String,
+    /// Why its kernel is not proved to hold what network policies ask for.
+    not_ready: Option<String>,
 }
 
 /// A PolicyException.
@@ -65,7 +77,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
 impl From<Overview> for Status {
     fn from(overview: Overview) -> Self {
         let well = overview.is_well();
-        let Overview { replicas, validating, mutating, exceptions } = overview;
+        let Overview { replicas, validating, mutating, nodes, exceptions } = overview;
         let now = Timestamp::now();
         let waived = |w: Waiver| Waived {
             name: w.name,
@@ -80,6 +92,7 @@ impl From<Overview> for Status {
             replicas: replicas.into_iter().map(shown).collect(),
             validating_webhooks: validating,
             mutating_webhooks: mutating,
+            nodes: nodes.map(|all| all.into_iter().map(|(name, not_ready)| Node { name, not_ready }).collect()),
             exceptions: exceptions.map(|all| all.into_iter().map(waived).collect()),
         }
     }
@@ -98,6 +111,10 @@ impl Report for Status {
                 Some(count) => writeln!(out, "{count} {kind} webhooks registered")?,
                 None => writeln!(out, "no {kind} webhooks registered")?,
             }
+        }
+        if let Some(nodes) = self.nodes.as_ref().filter(|nodes| !nodes.is_empty()) {
+            let ready = nodes.iter().filter(|node| node.not_ready.is_none()).count();
+            writeln!(out, "{ready} of {} nodes enforce network policies", nodes.len())?;
         }
         for Waived { name, in_use, expires, expired } in self.exceptions.iter().flatten() {
             let used = match (expired, in_use) {

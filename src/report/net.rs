@@ -7,6 +7,7 @@ pub mod lint;
 mod picture;
 pub mod recommend;
 pub mod replay;
+pub mod status;
 
 pub use picture::{MAX_PICTURED, dot, svg};
 
