@@ -66,8 +66,9 @@ impl Contents {
                 head.directions[direction as usize] = HeadDirection {
                     judged: said.judged,
                     isolated: said.isolated,
-                    blocks: !said.blocks.is_empty(),
+                    blocks: said.has_blocks,
                     everyone: said.everyone.unwrap_or_default(),
+                    every_pod: said.every_pod.unwrap_or_default(),
                 };
                 let key = |identity| PeerKey { table: *id, identity, direction };
                 self.peers.extend(said.peers.iter().map(|(identity, set)| (key(*identity), *set)));
@@ -88,7 +89,7 @@ impl Contents {
     pub fn add_tables_of(&mut self, other: &Self, ids: &BTreeSet<u64>) {
         let mut sets = BTreeSet::new();
         for (id, head) in other.tables.iter().filter(|(id, _)| ids.contains(id)) {
-            sets.extend(head.directions.iter().map(|direction| direction.everyone));
+            sets.extend(head.directions.iter().flat_map(|direction| [direction.everyone, direction.every_pod]));
             self.tables.entry(*id).or_insert(*head);
         }
         for (key, set) in other.peers.iter().filter(|(key, _)| ids.contains(&key.table)) {

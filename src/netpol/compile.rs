@@ -254,7 +254,8 @@ impl Compiled {
             }
         }
         let addresses = AddressSet::union([&AddressSet::of_blocks(blocks), &AddressSet::of_addresses(nodes)]);
-        CompiledPeers::AnyOf { identities: union(&sets), addresses, domains }
+        let every_pod = peers.iter().any(|peer| matches!(peer, Peer::Pods(pods) if pods.means_all()));
+        CompiledPeers::AnyOf { identities: union(&sets), every_pod, addresses, domains }
     }
 
     fn build_tables(&self) -> Vec<[Table; 2]> {

@@ -225,6 +225,15 @@ impl fmt::Display for Policy {
     }
 }
 
+// === impl Pods ===
+
+impl Pods {
+    /// Whether every Pod of every namespace is meant.
+    pub fn means_all(&self) -> bool {
+        self.pods.is_empty() && matches!(&self.namespaces, Namespaces::Matching(labels) if labels.is_empty())
+    }
+}
+
 // === impl DomainName ===
 
 impl DomainName {

@@ -61,7 +61,8 @@ struct endpoint {
 #define DIRECTION_BLOCKS 4   /* there are entries in blocks */
 
 struct direction {
-	__u64 everyone; /* port set of the rules about everyone; 0: none */
+	__u64 everyone;	 /* port set of the rules about everyone; 0: none */
+	__u64 every_pod; /* the same about every Pod */
 	__u32 flags;
 	__u32 unused;
 };

@@ -87,6 +87,8 @@ static __noinline int ask(__u64 table, const struct question *q, struct verdict 
 		return 0;
 	}
 	add_rules(&rules, direction->everyone, q);
+	if (q->identity > IDENTITY_NODE)
+		add_rules(&rules, direction->every_pod, q);
 	struct peer_key peer = { .table = table, .identity = q->identity, .direction = q->direction };
 	set = bpf_map_lookup_elem(&peers, &peer);
 	if (set)

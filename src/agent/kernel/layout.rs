@@ -56,7 +56,7 @@ shared! {
         v4: [u8; 16],
         v6: [u8; 16],
     }
-    struct RawDirection "direction" { everyone: u64, flags: u32, unused: u32, }
+    struct RawDirection "direction" { everyone: u64, every_pod: u64, flags: u32, unused: u32, }
     struct RawHead "head" { directions: [RawDirection; 2], digest: [u8; 32], }
     struct RawPeerKey "peer_key" { table: u64, identity: u64, direction: u32, unused: u32, }
     struct RawBlockKey "block_key" { prefix: u32, table: [u8; 8], direction: u32, address: [u8; 16], }

@@ -95,6 +95,8 @@ pub struct HeadDirection {
     pub blocks: bool,
     /// Port set of the rules about everyone; 0: none.
     pub everyone: u64,
+    /// Port set of the rules about every Pod, whoever it is; 0: none.
+    pub every_pod: u64,
 }
 
 /// What a table says about an identity.

@@ -118,7 +118,7 @@ impl Wire for Head {
             let flags = flag(d.judged, DIRECTION_JUDGED)
                 | flag(d.isolated, DIRECTION_ISOLATED)
                 | flag(d.blocks, DIRECTION_BLOCKS);
-            RawDirection { everyone: d.everyone, flags, unused: 0 }
+            RawDirection { everyone: d.everyone, every_pod: d.every_pod, flags, unused: 0 }
         };
         RawHead { directions: self.directions.map(direction), digest: self.digest }.as_bytes().to_vec()
     }
@@ -130,6 +130,7 @@ impl Wire for Head {
             isolated: d.flags & DIRECTION_ISOLATED != 0,
             blocks: d.flags & DIRECTION_BLOCKS != 0,
             everyone: d.everyone,
+            every_pod: d.every_pod,
         };
         Some(Self { directions: raw.directions.map(direction), digest: raw.digest })
     }

@@ -27,7 +27,13 @@ pub(crate) type PortName = (Option<Protocol>, Arc<str>);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum CompiledPeers {
     Everyone,
-    AnyOf { identities: Arc<IdentitySet>, addresses: AddressSet, domains: Vec<DomainName> },
+    AnyOf {
+        identities: Arc<IdentitySet>,
+        /// Whether every Pod is meant, whoever comes: all of them are among the identities.
+        every_pod: bool,
+        addresses: AddressSet,
+        domains: Vec<DomainName>,
+    },
 }
 
 /// The far end of a connection, as rules see it.
@@ -51,7 +57,7 @@ impl CompiledRule {
     pub(crate) fn is_about(&self, far: &Far<'_>) -> bool {
         match &self.peers {
             CompiledPeers::Everyone => true,
-            CompiledPeers::AnyOf { identities, addresses, domains } => {
+            CompiledPeers::AnyOf { identities, addresses, domains, .. } => {
                 far.identity.is_some_and(|id| identities.contains(id))
                     || far.address.is_some_and(|address| addresses.contains(address))
                     || domains.iter().any(|domain| far.names.iter().any(|name| domain.matches(name)))
@@ -123,8 +129,8 @@ impl CompiledPeers {
             (Self::Everyone, _) => true,
             (_, Self::Everyone) => false,
             (
-                Self::AnyOf { identities: i, addresses: a, domains: d },
-                Self::AnyOf { identities, addresses, domains },
+                Self::AnyOf { identities: i, addresses: a, domains: d, .. },
+                Self::AnyOf { identities, addresses, domains, .. },
             ) => {
                 let nobody = identities.is_empty() && addresses.is_empty() && domains.is_empty();
                 !nobody && i.holds(identities) && a.holds(addresses) && domains.iter().all(|name| d.contains(name))
@@ -133,6 +139,11 @@ impl CompiledPeers {
     }
 
     pub(super) fn nobody() -> Self {
-        Self::AnyOf { identities: Arc::default(), addresses: AddressSet::default(), domains: Vec::new() }
+        Self::AnyOf {
+            identities: Arc::default(),
+            every_pod: false,
+            addresses: AddressSet::default(),
+            domains: Vec::new(),
+        }
     }
 }

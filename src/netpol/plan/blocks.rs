@@ -123,6 +123,12 @@ fn add_written(blocks: &mut Vec<Block>, rule: &Rule, state: &State) {
     }
 }
 
+/// Whether a rule is about addresses, whoever has them.
+pub(super) fn is_by_address(rule: &Rule) -> bool {
+    let is_address = |peer: &Peer| matches!(peer, Peer::Block(..) | Peer::Nodes(_));
+    matches!(&rule.peers, Peers::AnyOf(peers) if peers.iter().any(is_address))
+}
+
 fn mapped(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(_) => MAPPED.0 + number(address),

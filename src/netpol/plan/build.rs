@@ -169,16 +169,25 @@ impl<'c> Builder<'c> {
 
     fn direction(&mut self, direction: Direction, rules: &[OrderedRule<'c>]) -> Result<TableDirection, NotBuilt> {
         Ok(TableDirection {
-            everyone: self.everyone(direction, rules)?,
+            everyone: self.port_set_of(direction, rules, |peers| *peers == CompiledPeers::Everyone)?,
+            every_pod: self
+                .port_set_of(direction, rules, |peers| matches!(peers, CompiledPeers::AnyOf { every_pod: true, .. }))?,
+            has_blocks: rules.iter().any(|rule| blocks::is_by_address(rule.written)),
             peers: peers::plan(self, direction, rules)?,
             blocks: blocks::plan(self, direction, rules)?,
             ..TableDirection::default()
         })
     }
 
-    fn everyone(&mut self, direction: Direction, rules: &[OrderedRule<'c>]) -> Result<Option<u64>, NotBuilt> {
+    /// What the rules about some peers say, as far as it is the same for all of these.
+    fn port_set_of(
+        &mut self,
+        direction: Direction,
+        rules: &[OrderedRule<'c>],
+        is_meant: impl Fn(&CompiledPeers) -> bool,
+    ) -> Result<Option<u64>, NotBuilt> {
         let mut parts = Vec::new();
-        for rule in rules.iter().filter(|rule| rule.rule.peers == CompiledPeers::Everyone) {
+        for rule in rules.iter().filter(|rule| is_meant(&rule.rule.peers)) {
             parts.extend(self.part(rule, self.near(direction)));
         }
         self.port_set(&parts)

@@ -20,9 +20,11 @@ pub(super) fn plan<'c>(
         classes.next_rule();
         let by_name = direction == Direction::Egress && !rule.rule.named.is_empty();
         match &rule.rule.peers {
-            CompiledPeers::Everyone if by_name => add_everyone_by_name(builder, &mut classes, rule)?,
-            // Identities are among everyone.
-            CompiledPeers::Everyone => {}
+            CompiledPeers::Everyone | CompiledPeers::AnyOf { every_pod: true, .. } if by_name => {
+                add_all_by_name(builder, &mut classes, rule)?;
+            }
+            // Said in one place for all of them.
+            CompiledPeers::Everyone | CompiledPeers::AnyOf { every_pod: true, .. } => {}
             CompiledPeers::AnyOf { identities, .. } if by_name => add_by_name(builder, &mut classes, rule, identities)?,
             CompiledPeers::AnyOf { identities, .. } => {
                 let Some(part) = builder.part(rule, builder.near(direction)) else { continue };
@@ -69,8 +71,8 @@ fn add_by_name<'c>(
     builder.step(rule.policy, met)
 }
 
-/// The same of a rule about everyone; what it says by number is said of everyone already.
-fn add_everyone_by_name<'c>(
+/// The same of a rule about all; what it says by number is said in one place.
+fn add_all_by_name<'c>(
     builder: &mut Builder<'c>,
     classes: &mut Classes,
     rule: &OrderedRule<'c>,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::leaf::Leaf;
+use super::numbers::{NOBODY, OWN_NODE};
 use super::port_sets::{PortSetEntries, look_up};
 use crate::policy::Direction;
 
@@ -31,11 +32,15 @@ pub struct TableDirection {
     pub isolated: bool,
     /// Port set of the rules about everyone.
     pub everyone: Option<u64>,
-    /// Port sets of the rules about an identity, by its number.
+    /// Port set of the rules about every Pod, whoever comes: the peer of any identity that is known.
+    pub every_pod: Option<u64>,
+    /// Port sets of the other rules about an identity, by its number.
     pub peers: BTreeMap<u64, u64>,
     /// Port sets of the rules about an address: that of the longest prefix which the address is in holds all of them.
     /// 0 stands for no rule, where a larger block is cut out.
     pub blocks: BTreeMap<Prefix, u64>,
+    /// Whether any rule is about addresses. As all that is not by identity or address, it is the same for the same id.
+    pub has_blocks: bool,
 }
 
 /// A block of addresses. IPv4 is written as in `::ffff:0:0/96`, its length counted from there.
@@ -89,7 +94,8 @@ impl Table {
         if !table.judged {
             return Ruling { allowed: true, rule: None };
         }
-        let sources = [table.everyone, table.peers.get(&identity).copied(), table.block(address)];
+        let every_pod = table.every_pod.filter(|_| ![NOBODY, OWN_NODE].contains(&identity));
+        let sources = [table.everyone, every_pod, table.peers.get(&identity).copied(), table.block(address)];
         let sets = sources.into_iter().flatten().filter_map(|id| port_sets.get(&id));
         let leaf = sets.map(|set| look_up(set, protocol, port)).fold(Leaf::NONE, Leaf::min);
         let (allowed, ordinal) = leaf.verdict(table.isolated);

@@ -116,6 +116,7 @@ impl Host {
             let direction = rule.direction;
             match rule.whom {
                 Whom::Everyone => head.directions[direction as usize].everyone = set,
+                Whom::EveryPod => head.directions[direction as usize].every_pod = set,
                 Whom::Identity(identity) => {
                     self.kernel.peers().set(&[(PeerKey { table, identity, direction }, set)]).unwrap();
                 }
@@ -195,6 +196,7 @@ pub(crate) struct Rule {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Whom {
     Everyone,
+    EveryPod,
     Identity(u64),
     Block(IpAddr, u8),
 }

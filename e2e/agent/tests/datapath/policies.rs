@@ -152,6 +152,19 @@ fn tiers_are_asked_in_their_order_over_all_sources() {
 }
 
 #[test]
+fn a_rule_about_every_pod_is_about_whoever_has_an_identity() {
+    let host = Host::isolated(&[
+        accept(Ingress, Whom::EveryPod, vec![port(TCP, 80)]),
+        accept(Ingress, Whom::Identity(PEER), vec![port(TCP, 81)]),
+    ]);
+    for a in FAMILIES {
+        for (from, port, passes) in [(a.peer, 80, true), (a.peer, 81, true), (a.other, 80, false)] {
+            assert_eq!(host.passes(Ingress, &Packet::tcp((from, 1), (a.pod, port), SYN)), passes, "{from} {port}");
+        }
+    }
+}
+
+#[test]
 fn an_endpoint_whose_table_is_not_there_passes_nothing() {
     let host = Host::new();
     host.endpoint(Endpoint { table: 99, ..endpoint() });

@@ -29,7 +29,11 @@ fn selector() -> impl Strategy<Value = LabelSelector> {
 
 fn pods(own: &'static str) -> impl Strategy<Value = Pods> {
     let namespaces = prop_oneof![Just(Namespaces::Named(own.into())), selector().prop_map(Namespaces::Matching),];
-    (namespaces, selector()).prop_map(|(namespaces, pods)| Pods { namespaces, pods })
+    let all = Pods { namespaces: Namespaces::Matching(LabelSelector::default()), pods: LabelSelector::default() };
+    prop_oneof![
+        1 => Just(all),
+        4 => (namespaces, selector()).prop_map(|(namespaces, pods)| Pods { namespaces, pods }),
+    ]
 }
 
 fn cidr() -> impl Strategy<Value = Cidr> {

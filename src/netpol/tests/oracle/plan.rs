@@ -180,6 +180,18 @@ fn who_comes_is_another_peer_of_the_same_table() {
 }
 
 #[test]
+fn a_rule_about_every_pod_names_none_and_is_about_whoever_is_known() {
+    let spec = json!({"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": {}}], "ports": [{"port": 1}]}]});
+    let planned =
+        planned(&[policy("np", &spec), pod("a", &json!({}), "10.0.0.1"), pod("b", &json!({"app": "b"}), "10.0.0.2")]);
+    let table = &planned.plan.tables[&planned.table(PodId(0)).unwrap()];
+    assert!(table.directions.iter().all(|direction| direction.peers.is_empty()));
+    let stranger = Peer { identity: 99, ..outside("1.2.3.4") };
+    let asked = [planned.peer(PodId(1)), stranger, outside("10.0.0.2")];
+    assert_eq!(asked.map(|peer| comes_in(&planned, 0, &peer, 6, 1)), [true, true, false]);
+}
+
+#[test]
 fn what_does_not_fit_is_told_of_its_pods_and_leaves_the_others_their_tables() {
     let blocks: Vec<Value> = (0..20).map(|i| json!({"ipBlock": {"cidr": format!("10.{i}.0.0/16")}})).collect();
     let selects = |name: &str, rules: Value| {
