@@ -16,8 +16,8 @@ mod net;
 
 pub(crate) use certs::{CertsAction, CertsArgs, CertsCluster, CertsDir};
 pub(crate) use net::{
-    ConnectivityArgs, ExplainArgs, LintArgs, NetArgs, NetStatusArgs, NetVerb, Picture, Proposal, RecommendArgs,
-    ReplayArgs,
+    ConnectivityArgs, ExplainArgs, FlowsArgs, LintArgs, Listing, NetArgs, NetStatusArgs, NetVerb, Picture, Proposal,
+    RecommendArgs, ReplayArgs,
 };
 
 /// One policy repository: checked in CI, enforced at the API server, held in the kernel.

@@ -67,6 +67,10 @@ pub struct View {
     pub fault: Option<String>,
     /// Whether packets to Services are judged by whom they reach, or why not; none before it was tried.
     pub translated: Option<Translated>,
+    /// What it was decided by: what was told,
+    pub inputs: Arc<Inputs>,
+    /// and where Pods of the node are.
+    pub places: Arc<Places>,
 }
 
 /// One node's agent.
@@ -305,7 +309,8 @@ impl Agent {
                 self.parts.metrics.kept(took, self.parts.keeper.held(), &desired);
                 let fault = (extent == Extent::NewPods).then(|| "the API server is away".to_owned());
                 let translated = self.translate(extent);
-                self.view.send_replace(View { desired: Some(desired), fault, translated });
+                let (inputs, places) = (Arc::clone(&self.inputs), Arc::new(self.places.clone()));
+                self.view.send_replace(View { desired: Some(desired), fault, translated, inputs, places });
             }
             Err(error) => {
                 self.not_before = Instant::now() + AGAIN;

@@ -47,9 +47,26 @@ pub struct RunArguments {
     /// Address of the plain HTTP listener (/livez, /readyz, /metrics).
     #[arg(long, value_name = "ADDR", default_value = "[::]:9964")]
     pub listen_health: SocketAddr,
+    /// What it shows of flows.
+    #[command(flatten)]
+    pub flows: FlowArguments,
     /// Log format.
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
     pub log: LogFormat,
+}
+
+/// How flows are shown.
+#[derive(Debug, Args)]
+pub struct FlowArguments {
+    /// Write flows to a file, a line of JSON each; - for standard output.
+    #[arg(long, value_name = "FILE")]
+    pub flows: Option<PathBuf>,
+    /// Address of the listener that streams flows over TLS (/flows) to whoever has a certificate.
+    #[arg(long, value_name = "ADDR", requires = "flows_tls")]
+    pub listen_flows: Option<SocketAddr>,
+    /// Folder with its tls.crt and tls.key, and with ca.crt, which signs the certificates of clients.
+    #[arg(long, value_name = "DIR", requires = "listen_flows")]
+    pub flows_tls: Option<PathBuf>,
 }
 
 /// `stockade-agent remove`

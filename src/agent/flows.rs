@@ -20,14 +20,16 @@ mod live;
 mod metrics;
 mod names;
 mod pod_events;
+mod serve;
 mod talks;
 mod teller;
 
 pub use journal::Journal;
 pub use live::{Heard, Live, MAX_BUFFERED, Told};
 pub use metrics::FlowMetrics;
-pub use names::{Known, KnownNames};
+pub use names::KnownNames;
 pub use pod_events::PodEvents;
+pub use serve::{MAX_CLIENTS, Streams, TlsError};
 pub use talks::{MAX_LINES, MAX_TALKS, Talks, Window};
 pub use teller::Teller;
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::{Agent, Parts, View};
 use crate::cli::{RemoveArguments, RunArguments};
 use crate::enforcement;
+use crate::flows::{self, FlowMetrics, Journal, KnownNames, Live, PodEvents, Streams, Teller};
 use crate::gate::install::Chain;
 use crate::gate::metrics::StartMetrics;
 use crate::gate::{self, Gate};
@@ -39,6 +40,7 @@ pub async fn run(arguments: RunArguments) -> Result<()> {
     let mut registry = Registry::default();
     let metrics = AgentMetrics::register(&mut registry);
     let starts = StartMetrics::register(&mut registry);
+    let flow_metrics = FlowMetrics::register(&mut registry);
     let (holder, held) = hold::channel(HOLD_WITHIN);
     let parts = Parts {
         keeper,
@@ -62,6 +64,7 @@ pub async fn run(arguments: RunArguments) -> Result<()> {
     let gate = tokio::spawn(gate.serve(socket, stop.clone()));
     let (chain, chained) = watch::channel(Chain::default());
     let installing = install(&arguments, chain, &stop)?;
+    show_flows(&arguments, &client, &kernel, &view, flow_metrics, &stop).await.context("flows")?;
     let facts = enforcement::Writer::new(client, arguments.node_name.clone(), kernel, view, chained);
     let telling = tokio::spawn(facts.write_for_ever());
 
@@ -103,6 +106,37 @@ fn limits(options: &Options) -> Limits {
         ports: bounds.ports.min(half(options.sizes.ports)),
         ..bounds
     }
+}
+
+/// Shows flows as they are asked for, from a thread of their own. What cannot be shown does not keep from enforcing.
+async fn show_flows(
+    arguments: &RunArguments,
+    client: &kube::Client,
+    kernel: &Arc<Kernel>,
+    view: &watch::Receiver<View>,
+    metrics: FlowMetrics,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let node = arguments.node_name.clone();
+    let (events, write) = PodEvents::new(client.clone(), &node, metrics.clone(), stop.clone());
+    tokio::spawn(write);
+    let live = Live::default();
+    if let (Some(address), Some(tls)) = (arguments.flows.listen_flows, arguments.flows.flows_tls.clone()) {
+        let streams = Streams { tls, live: live.clone() };
+        streams.check()?;
+        tokio::spawn(streams.serve(health::bind(address).await?));
+    }
+    let journal = arguments.flows.flows.as_deref().map(Journal::open).transpose()?;
+    let names = Arc::new(KnownNames::new(view.clone()));
+    let teller = Teller { names, node, metrics, journal, live, events: Some(events) };
+    let (kernel, stop) = (Arc::clone(kernel), stop.clone());
+    let watch = move || {
+        if let Err(error) = flows::watch(&kernel, teller, &stop) {
+            tracing::error!(error = &error as &dyn std::error::Error, "flows are not shown any more");
+        }
+    };
+    std::thread::Builder::new().name("flows".to_owned()).spawn(watch)?;
+    Ok(())
 }
 
 fn install(

@@ -1,8 +1,10 @@
 //! Arguments of `stockade net`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use stockade_netpol::flows::Outcome;
 
 use super::Format;
 
@@ -23,6 +25,8 @@ pub(crate) enum NetVerb {
     Explain(ExplainArgs),
     /// What policies probably do not mean. Exit code 1 with warnings; notes alone are clean.
     Lint(LintArgs),
+    /// Who talks to whom now, streamed from the node agents of a cluster.
+    Flows(FlowsArgs),
     /// Policies that recorded flows call for, beyond those among the manifests: YAML to be reviewed.
     Recommend(RecommendArgs),
     /// What policies would make of recorded flows. Exit code 1 when one that passed would be cut.
@@ -98,6 +102,80 @@ pub(crate) struct LintArgs {
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
+}
+
+/// `stockade net flows`
+#[derive(Debug, Args)]
+pub(crate) struct FlowsArgs {
+    /// Folder with tls.crt and tls.key, which the agents trust, and with ca.crt, which signs theirs.
+    #[arg(long, value_name = "DIR", default_value = "certs")]
+    pub(crate) certs: PathBuf,
+    /// Address of an agent, IP:PORT; repeatable. Default: all agents, by their Pods.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) address: Vec<SocketAddr>,
+    /// How to reach the API server that knows the Pods; default: $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE", conflicts_with = "address")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Namespace of the agents.
+    #[arg(long, value_name = "NAMESPACE", default_value = "stockade-system")]
+    pub(crate) agents_namespace: String,
+    /// Port at which agents stream flows.
+    #[arg(long, value_name = "PORT", default_value_t = 9465)]
+    pub(crate) port: u16,
+    /// Name in the agents' certificates.
+    #[arg(long, value_name = "NAME", default_value = "stockade-agent")]
+    pub(crate) server_name: String,
+    /// Only flows from or to Pods of this namespace.
+    #[arg(long, short)]
+    pub(crate) namespace: Option<String>,
+    /// Only flows of this Pod.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pod: Option<String>,
+    /// Only what became of it.
+    #[arg(long, value_enum)]
+    pub(crate) verdict: Option<Verdict>,
+    /// Begin with what was seen in the last seconds, as far as agents remember.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) since: Option<u32>,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value_t = Listing::Table)]
+    pub(crate) output: Listing,
+}
+
+/// What became of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verdict {
+    /// It passed.
+    Allowed,
+    /// Policies do not allow it.
+    Denied,
+    /// It passed; policies that are audited would deny it.
+    WouldDeny,
+    /// Sent with an address that is not the Pod's.
+    Spoofed,
+    /// It could not be judged.
+    Malformed,
+}
+
+/// Output formats of flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listing {
+    /// A line for people each.
+    Table,
+    /// A line of JSON each, as recommend and replay read them.
+    Json,
+}
+
+impl From<Verdict> for Outcome {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Allowed => Self::Allowed,
+            Verdict::Denied => Self::Denied,
+            Verdict::WouldDeny => Self::WouldDeny,
+            Verdict::Spoofed => Self::Spoofed,
+            Verdict::Malformed => Self::Malformed,
+        }
+    }
 }
 
 /// `stockade net recommend`

@@ -4,6 +4,7 @@
 //! API server does so as leader ([`replicas`]), so that three replicas write once.
 
 pub mod access;
+pub mod agents;
 pub mod audit;
 mod authorizer;
 pub mod certificates;

@@ -1,4 +1,5 @@
-//! `stockade net`: what network policies mean, from manifests alone; and where they are in force.
+//! `stockade net`: what network policies mean, from manifests and recorded flows; where they are in force, and who talks
+//! to whom now.
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use crate::inputs::{Refused, read_text};
 
 mod connectivity;
 mod explain;
+mod flows;
 mod lint;
 mod recommend;
 mod recorded;
@@ -28,6 +30,7 @@ pub(crate) fn run(args: &NetArgs, quiet: bool) -> Result<Exit> {
         NetVerb::Connectivity(args) => connectivity::run(args, quiet),
         NetVerb::Explain(args) => explain::run(args, quiet),
         NetVerb::Lint(args) => lint::run(args, quiet),
+        NetVerb::Flows(args) => flows::run(args),
         NetVerb::Recommend(args) => recommend::run(args, quiet),
         NetVerb::Replay(args) => replay::run(args, quiet),
         NetVerb::Status(args) => status::run(args),

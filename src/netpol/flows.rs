@@ -17,6 +17,7 @@ use crate::ports::Protocol;
 use crate::state::Labels;
 
 mod blocks;
+mod filter;
 mod observed;
 pub mod recommend;
 pub mod replay;
@@ -24,6 +25,7 @@ mod text;
 mod wire;
 mod world;
 
+pub use filter::{Filter, NoFilter};
 pub use observed::{MAX_TALKS, Observed, Seen, TooManyTalks};
 pub use wire::{FlowFault, Line, MAX_LINE_BYTES};
 

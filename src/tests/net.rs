@@ -7,6 +7,8 @@ use tempfile::TempDir;
 
 use super::{folder, shown, stockade};
 
+mod flows;
+
 const PODS: &str = "\
 apiVersion: apps/v1
 kind: Deployment

@@ -68,10 +68,11 @@ impl Live {
         drop(self.sender.send(Heard::Missed(count)));
     }
 
-    /// Begins to listen, with the last [`MAX_BUFFERED`] flows first.
-    pub fn listen(&self) -> Listener {
+    /// Begins to listen; if asked so, with the last [`MAX_BUFFERED`] flows first.
+    pub fn listen(&self, also_before: bool) -> Listener {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        Listener { before: recent.clone(), receiver: self.sender.subscribe() }
+        let before = if also_before { recent.clone() } else { VecDeque::new() };
+        Listener { before, receiver: self.sender.subscribe() }
     }
 }
 
@@ -100,7 +101,7 @@ mod tests {
     async fn a_listener_hears_the_last_flows_and_each_new_one_once() {
         let live = Live::default();
         live.tell(told(1));
-        let mut listener = live.listen();
+        let mut listener = live.listen(true);
         live.tell(told(2));
         live.missed(3);
         for expected in [Heard::Flow(Arc::new(told(1))), Heard::Flow(Arc::new(told(2))), Heard::Missed(3)] {
@@ -113,10 +114,10 @@ mod tests {
     #[tokio::test]
     async fn a_slow_listener_loses_the_oldest_and_hears_how_many() {
         let live = Live::default();
-        let mut listener = live.listen();
+        let mut listener = live.listen(false);
         (0..MAX_BUFFERED as u64 + 5).for_each(|count| live.tell(told(count + 1)));
         assert_eq!(listener.next().await, Some(Heard::Missed(5)));
         assert_eq!(listener.next().await, Some(Heard::Flow(Arc::new(told(6)))));
-        assert_eq!(live.listen().before.len(), MAX_BUFFERED);
+        assert_eq!(live.listen(true).before.len(), MAX_BUFFERED);
     }
 }

@@ -1,36 +1,25 @@
 //! Names from what the agent is told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use stockade_netpol::plan::{RuleName, identity_number};
 use stockade_netpol::state::Labels;
 use tokio::sync::watch;
 
 use super::{IdentityNames, Names, PodNames};
+use crate::agent::View;
 use crate::desired::{pairs, ports};
 use crate::inputs::Inputs;
-use crate::places::Places;
 
 /// Most identities that are remembered; then all are looked up anew.
 const MAX_REMEMBERED: usize = 4_096;
 
-/// What names are taken from.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// What was told.
-    pub inputs: Arc<Inputs>,
-    /// Where Pods of the node are.
-    pub places: Arc<Places>,
-    /// Rules of each table.
-    pub rules: Arc<BTreeMap<u64, Arc<[RuleName]>>>,
-}
-
 /// Looks names up in what is known at the moment.
 #[derive(Debug)]
 pub struct KnownNames {
-    known: watch::Receiver<Known>,
+    view: watch::Receiver<View>,
     /// A number is made of what it names, so what was found once stays true.
     remembered: Mutex<HashMap<u64, IdentityNames>>,
 }
@@ -38,18 +27,18 @@ pub struct KnownNames {
 // === impl KnownNames ===
 
 impl KnownNames {
-    /// Of whoever tells what is known.
-    pub fn new(known: watch::Receiver<Known>) -> Self {
-        Self { known, remembered: Mutex::default() }
+    /// Of what an agent shows.
+    pub fn new(view: watch::Receiver<View>) -> Self {
+        Self { view, remembered: Mutex::default() }
     }
 }
 
 impl Names for KnownNames {
     fn pod(&self, interface: u32) -> Option<PodNames> {
-        let known = self.known.borrow().clone();
-        let place = known.places.iter().find(|place| place.interface.index == interface)?;
+        let view = self.view.borrow();
+        let place = view.places.iter().find(|place| place.interface.index == interface)?;
         let pod = &place.pod;
-        let facts = known.inputs.pods.get(&pod.uid);
+        let facts = view.inputs.pods.get(&pod.uid);
         let labels = facts.map(|facts| Labels::new(pairs(&facts.labels))).unwrap_or_default();
         let (namespace, name) = (pod.namespace.as_str().into(), pod.name.as_str().into());
         Some(PodNames { namespace, name, uid: pod.uid.as_str().into(), labels })
@@ -60,7 +49,7 @@ impl Names for KnownNames {
         if let Some(names) = remembered.get(&number) {
             return Some(names.clone());
         }
-        let names = self.known.borrow().identity(number, address)?;
+        let names = identity(&self.view.borrow().inputs, number, address)?;
         if remembered.len() >= MAX_REMEMBERED {
             remembered.clear();
         }
@@ -69,26 +58,81 @@ impl Names for KnownNames {
     }
 
     fn rule(&self, table: u64, ordinal: u32) -> Option<RuleName> {
-        self.known.borrow().rules.get(&table)?.get(ordinal as usize).cloned()
+        self.view.borrow().desired.as_ref()?.rules.get(&table)?.get(ordinal as usize).cloned()
     }
 }
 
-// === impl Known ===
+/// Of whoever has an address, those with the number.
+fn identity(inputs: &Inputs, number: u64, address: IpAddr) -> Option<IdentityNames> {
+    let own = inputs.pods.values().filter(|pod| pod.addresses.contains(&address));
+    let own = own.map(|pod| (pod.namespace.as_str(), &pod.labels, &pod.ports));
+    let text = address.to_string();
+    let slices = inputs.slices.values().map(|slice| &slice.spec);
+    let others = slices.flat_map(|slice| slice.identities.iter().map(|of| (slice.namespace.as_str(), of)));
+    let others = others.filter(|(_, of)| of.addresses.contains(&text));
+    let others = others.map(|(namespace, of)| (namespace, &of.labels, &of.ports));
+    own.chain(others).find_map(|(namespace, labels, named)| {
+        let labels = Labels::new(pairs(labels));
+        let is_it = identity_number(namespace, &labels, &ports(named)) == number;
+        is_it.then(|| IdentityNames { namespace: namespace.into(), labels })
+    })
+}
 
-impl Known {
-    /// Of whoever has an address, those with the number.
-    fn identity(&self, number: u64, address: IpAddr) -> Option<IdentityNames> {
-        let own = self.inputs.pods.values().filter(|pod| pod.addresses.contains(&address));
-        let own = own.map(|pod| (pod.namespace.as_str(), &pod.labels, &pod.ports));
-        let text = address.to_string();
-        let slices = self.inputs.slices.values().map(|slice| &slice.spec);
-        let others = slices.flat_map(|slice| slice.identities.iter().map(|of| (slice.namespace.as_str(), of)));
-        let others = others.filter(|(_, of)| of.addresses.contains(&text));
-        let others = others.map(|(namespace, of)| (namespace, &of.labels, &of.ports));
-        own.chain(others).find_map(|(namespace, labels, named)| {
-            let labels = Labels::new(pairs(labels));
-            let is_it = identity_number(namespace, &labels, &ports(named)) == number;
-            is_it.then(|| IdentityNames { namespace: namespace.into(), labels })
-        })
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stockade_node::identity_slice::{Identity, IdentitySliceSpec};
+
+    use super::*;
+    use crate::desired::Desired;
+    use crate::hold::{HostInterface, PodName, PodRequest};
+    use crate::inputs::{PodFacts, SliceFacts};
+    use crate::places::Places;
+
+    fn db() -> Identity {
+        let labels = [("app".to_owned(), "db".to_owned())].into();
+        Identity { labels, ports: Vec::new(), addresses: vec!["10.0.0.9".to_owned()] }
+    }
+
+    fn view() -> View {
+        let mut inputs = Inputs::default();
+        let labels = [("app".to_owned(), "web".to_owned())].into();
+        inputs.pods.insert("u".to_owned(), PodFacts { labels, ..PodFacts::default() });
+        let spec = IdentitySliceSpec { namespace: "shop".to_owned(), identities: vec![db()] };
+        inputs.slices.insert("shop.0".to_owned(), SliceFacts { version: 1, spec });
+        let mut places = Places::default();
+        let pod = PodName { namespace: "shop".to_owned(), name: "web-1".to_owned(), uid: "u".to_owned() };
+        let interface = HostInterface { index: 7, name: "veth7".to_owned() };
+        places.put(PodRequest { pod, interface, addresses: Vec::new() });
+        let rule = |index| RuleName {
+            namespace: Some("shop".into()),
+            policy: "web".into(),
+            direction: stockade_netpol::policy::Direction::Egress,
+            index,
+            name: None,
+        };
+        let desired = Desired { rules: [(5, [rule(0), rule(1)].into())].into(), ..Desired::default() };
+        View { desired: Some(desired.into()), inputs: inputs.into(), places: places.into(), ..View::default() }
+    }
+
+    #[test]
+    fn interfaces_numbers_and_rules_are_named_by_what_the_agent_knows() {
+        let (tell, told) = watch::channel(view());
+        let names = KnownNames::new(told);
+        let pod = names.pod(7).unwrap();
+        assert_eq!((&*pod.namespace, &*pod.name, &*pod.uid), ("shop", "web-1", "u"));
+        assert_eq!((pod.labels, names.pod(8)), (Labels::new([("app", "web")]), None));
+        assert_eq!(names.rule(5, 1).map(|rule| rule.index), Some(1));
+        assert_eq!((names.rule(5, 2), names.rule(6, 0)), (None, None));
+
+        let number = identity_number("shop", &Labels::new([("app", "db")]), &[]);
+        let address = [10, 0, 0, 9].into();
+        let db = IdentityNames { namespace: "shop".into(), labels: Labels::new([("app", "db")]) };
+        assert_eq!(names.identity(number + 1, address), None);
+        assert_eq!(names.identity(number, address), Some(db.clone()));
+        // It is remembered when nobody has it any more: the kernel may still tell of it.
+        tell.send_replace(View { inputs: Arc::default(), ..view() });
+        assert_eq!(names.identity(number, address), Some(db));
     }
 }

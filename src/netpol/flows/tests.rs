@@ -1,6 +1,6 @@
 use super::*;
 
-const LINE: &str = r#"{"first":"2026-03-01T10:00:00.000Z","last":"2026-03-01T10:05:00.250Z","count":12,"bytes":720,"direction":"egress","verdict":"allowed","protocol":"TCP","port":5432,"from":{"namespace":"shop","pod":"web-1","labels":{"app":"web"},"address":"10.1.0.7"},"to":{"namespace":"shop","labels":{"app":"db"}},"rule":{"kind":"NetworkPolicy","namespace":"shop","policy":"web","direction":"egress","index":0},"node":"n1"}"#;
+pub(super) const LINE: &str = r#"{"first":"2026-03-01T10:00:00.000Z","last":"2026-03-01T10:05:00.250Z","count":12,"bytes":720,"direction":"egress","verdict":"allowed","protocol":"TCP","port":5432,"from":{"namespace":"shop","pod":"web-1","labels":{"app":"web"},"address":"10.1.0.7"},"to":{"namespace":"shop","labels":{"app":"db"}},"rule":{"kind":"NetworkPolicy","namespace":"shop","policy":"web","direction":"egress","index":0},"node":"n1"}"#;
 
 #[test]
 fn a_flow_is_a_line_and_the_line_is_the_flow() {

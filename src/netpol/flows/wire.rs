@@ -157,7 +157,7 @@ fn texts(end: &End) -> Vec<&str> {
 }
 
 /// Names of objects, keys and values of labels: nothing that means anything in YAML, or on a terminal.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b))
 }
 
