@@ -9,7 +9,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stockade_netpol::policy::{Peer, Peers, Policy};
+use stockade_netpol::policy::{ENFORCEMENT, Peer, Peers, Policy};
 use stockade_netpol::read::api::{self, Faults};
 use stockade_node::identity_slice::{IdentitySliceSpec, NamedPort};
 
@@ -21,10 +21,7 @@ pub mod watched;
 /// Most addresses of one Pod: one of each family.
 pub const MAX_POD_ADDRESSES: usize = 2;
 
-/// Annotation of a namespace that says whether its policies are enforced. (That of a policy is read with the policy.)
-pub const ENFORCEMENT_ANNOTATION: &str = "stockade.dev/enforcement";
-
-/// Its value for policies that are only told of.
+/// The value of [`ENFORCEMENT`] for policies that are only told of.
 const AUDIT: &str = "Audit";
 
 /// All that was told, as it is now.
@@ -166,7 +163,7 @@ fn named_ports(spec: &PodSpec) -> Vec<NamedPort> {
 impl NamespaceFacts {
     /// Of labels and annotations.
     pub fn new(labels: BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Self {
-        Self { labels, audit: annotations.get(ENFORCEMENT_ANNOTATION).is_some_and(|v| v == AUDIT) }
+        Self { labels, audit: annotations.get(ENFORCEMENT).is_some_and(|v| v == AUDIT) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stockade_netpol::compile::Compiled;
-use stockade_netpol::plan::Plan;
+use stockade_netpol::plan::{Plan, RuleName};
 use stockade_netpol::policy::Policy;
 use stockade_netpol::read::api::Faults;
 use stockade_netpol::state::PodId;
@@ -61,8 +61,11 @@ pub(super) fn in_force(inputs: &Inputs, compiled: &Compiled, own: &[PodId], plan
                 }
                 match selected.find_map(|pod| plan.pods.get(pod)?.as_ref().err()) {
                     Some(does_not_fit) => PolicyState::Refused(does_not_fit.to_string()),
-                    None if object.faults == Faults::default() => PolicyState::Planned,
-                    None => PolicyState::Closed(shown(&object.faults)),
+                    None if object.faults != Faults::default() => PolicyState::Closed(shown(&object.faults)),
+                    None => match plan.not_enforced.iter().find(|rule| is_of(rule, policy)) {
+                        Some(rule) => PolicyState::Closed(format!("{rule} accepts nothing by its domain names")),
+                        None => PolicyState::Planned,
+                    },
                 }
             }
         };
@@ -75,6 +78,10 @@ pub(super) fn in_force(inputs: &Inputs, compiled: &Compiled, own: &[PodId], plan
         });
     }
     found
+}
+
+fn is_of(rule: &RuleName, policy: &Policy) -> bool {
+    (&rule.namespace, &rule.policy) == (&policy.namespace, &policy.name)
 }
 
 fn shown(faults: &Faults) -> String {

@@ -117,6 +117,20 @@ fn what_does_not_fit_leaves_a_pod_what_it_has_and_closes_a_new_one() {
 }
 
 #[test]
+fn a_policy_with_names_that_tables_cannot_tell_is_told_as_closed() {
+    let (mut inputs, places) = node(&[("a", "web", "10.0.0.1")]);
+    let policy = PolicyObject::from(json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": { "name": "names" },
+        "spec": { "tier": "Admin", "priority": 1, "subject": { "namespaces": {} },
+            "egress": [{ "action": "Accept", "to": [{ "domainNames": ["*.example.com"] }] }] },
+    }));
+    inputs.policies.insert(policy.key(), policy);
+    let told = "ClusterNetworkPolicy names egress[0] accepts nothing by its domain names";
+    let states: Vec<_> = decide(&inputs, &places).policies.into_iter().map(|policy| policy.state).collect();
+    assert_eq!(states, [PolicyState::Closed(told.to_owned())]);
+}
+
+#[test]
 fn an_address_is_whose_it_was_given_to_last() {
     let (mut inputs, places) = node(&[("a", "web", "10.0.0.1"), ("b", "db", "10.0.0.1")]);
     inputs.pods.get_mut("b").unwrap().terminating = true;
