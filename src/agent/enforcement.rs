@@ -15,6 +15,8 @@ use crate::agent::View;
 use crate::gate::install::Chain;
 use crate::kernel::Kernel;
 
+pub mod removal;
+
 mod canary;
 mod capabilities;
 mod status;

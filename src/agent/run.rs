@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use prometheus_client::registry::Registry;
 use stockade_netpol::plan::Limits;
+use stockade_node::node_enforcement::Desired as Wanted;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Parts, View};
-use crate::cli::{RemoveArguments, RunArguments};
-use crate::enforcement;
+use crate::cli::{NodeArguments, RemoveArguments, RunArguments};
+use crate::enforcement::{self, removal};
 use crate::flows::{self, FlowMetrics, Journal, KnownNames, Live, PodEvents, Streams, Teller};
 use crate::gate::install::Chain;
 use crate::gate::metrics::StartMetrics;
@@ -53,7 +54,8 @@ pub async fn run(arguments: RunArguments) -> Result<()> {
     };
     let (agent, view) = Agent::new(parts)?;
 
-    let stop = CancellationToken::new();
+    let asked = CancellationToken::new();
+    let stop = asked.child_token();
     let listener = health::bind(arguments.listen_health).await.context("listening")?;
     tracing::info!(http = %listener.local_addr()?, node = arguments.node_name, "enforcing");
     let (ready, is_ready) = watch::channel(Err("what is enforced is as it was; nothing was told yet".to_owned()));
@@ -65,19 +67,32 @@ pub async fn run(arguments: RunArguments) -> Result<()> {
     let (chain, chained) = watch::channel(Chain::default());
     let installing = install(&arguments, chain, &stop)?;
     show_flows(&arguments, &client, &kernel, &view, flow_metrics, &stop).await.context("flows")?;
-    let facts = enforcement::Writer::new(client, arguments.node_name.clone(), kernel, view, chained);
+    let facts = enforcement::Writer::new(client.clone(), arguments.node_name.clone(), kernel, view, chained);
     let telling = tokio::spawn(facts.write_for_ever());
 
-    tokio::spawn(stop_when_asked(stop.clone())?);
-    let ended = agent.run(stop.clone()).await;
+    tokio::spawn(stop_when_asked(asked.clone())?);
+    let removal = tokio::select! {
+        ended = agent.run(stop.clone()) => ended.map(|()| None)?,
+        generation = removal::wanted(client.clone(), &arguments.node_name, Wanted::Removed) => Some(generation),
+    };
     stop.cancel();
     telling.abort();
+    // That it was cut short is what was asked for. Nobody has the kernel any more.
+    drop(telling.await);
     gate.await.context("the start gate")?;
     if let Some(installing) = installing {
         installing.await.context("the CNI plugin")?;
     }
-    tracing::info!("stopped: what is enforced stays");
-    Ok(ended?)
+    let Some(generation) = removal else {
+        tracing::info!("stopped: what is enforced stays");
+        return Ok(());
+    };
+    take_off(&arguments.node)?;
+    removal::tell(client.clone(), &arguments.node_name, generation).await.context("telling that all is removed")?;
+    // Whoever starts this process again has it enforce again.
+    let enforced = removal::wanted(client, &arguments.node_name, Wanted::Enforced);
+    asked.run_until_cancelled(enforced).await;
+    Ok(())
 }
 
 /// Takes everything off the node.
@@ -85,12 +100,18 @@ pub async fn run(arguments: RunArguments) -> Result<()> {
 /// # Errors
 /// What could not be removed.
 pub fn remove(arguments: &RemoveArguments) -> Result<()> {
-    if let Some(installer) = arguments.node.gate.installer()? {
+    take_off(&arguments.node)
+}
+
+/// First whatever would hold a Pod, for there will be nobody to let it go.
+fn take_off(node: &NodeArguments) -> Result<()> {
+    if let Some(installer) = node.gate.installer()? {
         installer.remove().context("the CNI plugin")?;
     }
-    let kernel = Kernel::open(&arguments.node.pins, &Options::default()).context("the kernel's side")?;
+    gate::unbind(&node.gate.socket).context("the start gate's socket")?;
+    let kernel = Kernel::open(&node.pins, &Options::default()).context("the kernel's side")?;
     kernel.remove().context("programs and tables")?;
-    snapshot::remove(&arguments.node.state).context("the last known inputs")?;
+    snapshot::remove(&node.state).context("the last known inputs")?;
     tracing::info!("nothing of Stockade is left in this node's kernel");
     Ok(())
 }
