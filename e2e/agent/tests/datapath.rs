@@ -7,6 +7,8 @@
 mod connections;
 #[path = "datapath/exempt.rs"]
 mod exempt;
+#[path = "datapath/flows.rs"]
+mod flows;
 #[path = "datapath/host.rs"]
 mod host;
 #[path = "datapath/malformed.rs"]
