@@ -260,7 +260,7 @@ impl Agent {
     fn look_at_interfaces(&mut self) -> Result<(), AgentError> {
         let names = interfaces::names(&mut self.links)?;
         let addresses = interfaces::node_addresses(&mut self.links)?;
-        let are_gone = self.places.keep(&names);
+        let are_gone = self.places.see(names);
         if are_gone || addresses != self.places.node_addresses {
             self.places.node_addresses = addresses;
             self.is_dirty = true;
@@ -276,7 +276,8 @@ impl Agent {
         let placeless = inputs.pods.iter().filter(|(uid, pod)| {
             pod.is_judged() && !pod.addresses.is_empty() && self.places.of(uid, &pod.namespace, &pod.name).is_none()
         });
-        let uids: BTreeSet<String> = placeless.map(|(uid, _)| uid.clone()).collect();
+        let mut uids: BTreeSet<String> = placeless.map(|(uid, _)| uid.clone()).collect();
+        uids.retain(|uid| !self.find_in_kernel(uid, &inputs));
         if uids.is_empty() {
             return Ok(());
         }
@@ -295,6 +296,19 @@ impl Agent {
             self.is_dirty = true;
         }
         Ok(())
+    }
+
+    /// Finds a Pod that an agent before this one had put into the kernel, by its addresses; whether it is there.
+    fn find_in_kernel(&mut self, uid: &str, inputs: &Inputs) -> bool {
+        let Some(facts) = inputs.pods.get(uid) else { return false };
+        let held = &self.parts.keeper.held().local_addresses;
+        let index = facts.addresses.iter().find_map(|address| held.get(&address.to_canonical()));
+        let Some(interface) = index.and_then(|index| self.places.interface(*index)) else { return false };
+        let is_taken = self.places.iter().any(|place| place.interface == interface);
+        let pod = PodName { namespace: facts.namespace.clone(), name: facts.name.clone(), uid: uid.to_owned() };
+        let found = !is_taken && self.places.put(PodRequest { pod, interface, addresses: Vec::new() });
+        self.is_dirty |= found;
+        found
     }
 
     fn keep(&mut self, extent: Extent) {

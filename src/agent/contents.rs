@@ -13,6 +13,9 @@ use crate::kernel::{BlockKey, Endpoint, Head, HeadDirection, KernelError, PeerKe
 /// is always there, and no plan has it.
 pub const CLOSED: u64 = 1;
 
+/// The endpoint of the canary, which no Pod has: that of the loopback interface, on which no program hangs.
+pub const CANARY: u32 = 1;
+
 /// All tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
@@ -37,17 +40,19 @@ pub struct Contents {
 // === impl Contents ===
 
 impl Contents {
-    /// Everything, read back.
+    /// Everything, read back; but for the canary.
     ///
     /// # Errors
     /// The kernel's.
     pub fn read(tables: &dyn Tables) -> Result<Self, KernelError> {
+        let mut endpoints = tables.endpoints().all()?;
+        endpoints.remove(&CANARY);
         Ok(Self {
             ports: tables.ports().all()?,
             peers: tables.peers().all()?,
             blocks: tables.blocks().all()?,
             tables: tables.tables().all()?,
-            endpoints: tables.endpoints().all()?,
+            endpoints,
             local_addresses: tables.local_addresses().all()?,
             identities: tables.identities().all()?,
             services: tables.services().all()?,

@@ -92,6 +92,7 @@ pub fn desired(inputs: &Inputs, places: &Places, held: &Contents, limits: &Limit
     desired.contents.services = inputs.services.values().flatten().filter_map(|block| prefix(block)).collect();
     desired.add_endpoints(inputs, &locals, &everybody.own, &plan, &numbers, held);
     desired.add_unknown(inputs, places);
+    desired.add_leftovers(places, held);
     desired.policies = policies::in_force(inputs, &compiled, &everybody.own, &plan);
     desired.rules = plan.tables.into_iter().map(|(id, table)| (id, table.rules.into())).collect();
     Ok(desired)
@@ -164,6 +165,15 @@ impl Desired {
             self.close(&pod.namespace, &pod.name);
             let endpoint = Endpoint { table: CLOSED, ..Endpoint::default() };
             self.add_endpoint(&place.interface, endpoint, &place.addresses, None);
+        }
+    }
+
+    /// Interfaces that were Pods', and are there though no Pod is known to have them (any more): closed, whoever has them,
+    /// until they are gone.
+    fn add_leftovers(&mut self, places: &Places, held: &Contents) {
+        for index in held.endpoints.keys().filter(|index| places.has_interface(**index)) {
+            let closed = Endpoint { table: CLOSED, ..Endpoint::default() };
+            self.contents.endpoints.entry(*index).or_insert(closed);
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Place {
 pub struct Places {
     /// By UID, or by namespace and name where the UID was not told.
     places: BTreeMap<String, Place>,
+    /// All interfaces of the node, as they were last seen: names by number.
+    interfaces: BTreeMap<u32, String>,
     /// Addresses of the node, on any of its interfaces.
     pub node_addresses: BTreeSet<IpAddr>,
 }
@@ -57,11 +59,22 @@ impl Places {
         self.places.remove(&key(pod)).is_some()
     }
 
-    /// Keeps those whose interface is still there under its name; whether any is gone.
-    pub fn keep(&mut self, interfaces: &BTreeMap<u32, String>) -> bool {
-        let before = self.places.len();
+    /// Whether the node has an interface.
+    pub fn has_interface(&self, index: u32) -> bool {
+        self.interfaces.contains_key(&index)
+    }
+
+    /// An interface by its number.
+    pub fn interface(&self, index: u32) -> Option<HostInterface> {
+        self.interfaces.get(&index).map(|name| HostInterface { index, name: name.clone() })
+    }
+
+    /// These are the node's interfaces now. Whether any is gone: Pods that were there have none then.
+    pub fn see(&mut self, interfaces: BTreeMap<u32, String>) -> bool {
         self.places.retain(|_, place| interfaces.get(&place.interface.index) == Some(&place.interface.name));
-        self.places.len() != before
+        let are_gone = self.interfaces.keys().any(|index| !interfaces.contains_key(index));
+        self.interfaces = interfaces;
+        are_gone
     }
 }
 

@@ -163,7 +163,7 @@ fn address(n: u8) -> IpAddr {
 /// Contents in which everything that is pointed to is there: endpoints with one of four tables or none, which say
 /// something of some of three identities, which three addresses have.
 fn contents() -> impl Strategy<Value = Contents> {
-    let endpoints = prop::collection::btree_map(1_u32..4, prop::option::of(100_u64..104), 0..4);
+    let endpoints = prop::collection::btree_map(2_u32..5, prop::option::of(100_u64..104), 0..4);
     let said = prop::collection::btree_set((100_u64..104, 5_u64..8), 0..10);
     let identities = prop::collection::btree_map(0_u8..3, 5_u64..8, 0..4);
     (endpoints, said, identities).prop_map(|(endpoints, said, identities)| {
@@ -270,8 +270,8 @@ proptest! {
 /// One Pod with a table that lets one identity in, which one address has.
 fn one_pod() -> Contents {
     let mut contents = Contents::default();
-    contents.endpoints.insert(1, Endpoint { identity: 5, table: 100, ..Endpoint::default() });
-    contents.local_addresses.insert(address(101), 1);
+    contents.endpoints.insert(3, Endpoint { identity: 5, table: 100, ..Endpoint::default() });
+    contents.local_addresses.insert(address(101), 3);
     contents.tables.insert(100, head_of(100));
     contents.ports.extend(ports_of(11));
     contents.ports.extend(ports_of(21));
@@ -285,7 +285,7 @@ fn open_connections_are_judged_again_when_what_they_are_judged_by_changes_and_on
     let kernel = Memory::new();
     let mut held = Held::read(&kernel).unwrap();
     let mut wanted = one_pod();
-    let generation = |kernel: &Memory| kernel.endpoints.get(&1).unwrap().unwrap().generation;
+    let generation = |kernel: &Memory| kernel.endpoints.get(&3).unwrap().unwrap().generation;
     let mut after = |wanted: &Contents| {
         write(&kernel, &mut held, wanted).unwrap();
         generation(&kernel)
@@ -301,7 +301,7 @@ fn open_connections_are_judged_again_when_what_they_are_judged_by_changes_and_on
     assert_eq!(after(&wanted), 2);
     assert_eq!(kernel.peers.get(&peer(100, 6)).unwrap(), None);
     // Another table.
-    wanted.endpoints.get_mut(&1).unwrap().table = 0;
+    wanted.endpoints.get_mut(&3).unwrap().table = 0;
     assert_eq!(after(&wanted), 3);
     // An agent that does not know what the one before it had finished.
     let mut held = Held::read(&kernel).unwrap();
@@ -314,7 +314,7 @@ fn what_is_stale_stays_for_a_while_and_is_kept_when_it_is_wanted_again() {
     let kernel = Memory::new();
     let mut held = Held::read(&kernel).unwrap();
     let (first, mut second) = (one_pod(), one_pod());
-    second.endpoints.get_mut(&1).unwrap().table = 0;
+    second.endpoints.get_mut(&3).unwrap().table = 0;
     second.tables.clear();
     second.peers.clear();
     second.ports.clear();
@@ -339,7 +339,7 @@ fn with_old_inputs_new_pods_get_their_tables_and_nothing_else_changes() {
     write(&kernel, &mut held, &one_pod()).unwrap();
     let before = Contents::read(&kernel).unwrap();
     let mut old = Contents::default();
-    old.endpoints.insert(1, Endpoint { identity: 5, table: 0, ..Endpoint::default() });
+    old.endpoints.insert(3, Endpoint { identity: 5, table: 0, ..Endpoint::default() });
     old.endpoints.insert(2, Endpoint { identity: 6, table: 102, ..Endpoint::default() });
     old.local_addresses.insert(address(102), 2);
     old.tables.insert(102, head_of(102));
@@ -355,5 +355,5 @@ fn with_old_inputs_new_pods_get_their_tables_and_nothing_else_changes() {
     expected.ports.extend(ports_of(10));
     expected.identities.insert(address(102), 6);
     assert_eq!(Contents::read(&kernel).unwrap(), expected);
-    assert_eq!(kernel.attached().unwrap(), BTreeMap::from([(1, true), (2, true)]));
+    assert_eq!(kernel.attached().unwrap(), BTreeMap::from([(2, true), (3, true)]));
 }

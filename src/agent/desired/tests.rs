@@ -151,3 +151,20 @@ fn an_address_is_whose_it_was_given_to_last() {
     assert_eq!(desired.contested, [address("10.0.0.1")]);
     assert_eq!(desired.contents.local_addresses, BTreeMap::new());
 }
+
+#[test]
+fn an_interface_that_was_a_pods_is_closed_until_it_is_gone() {
+    let (mut inputs, mut places) = node(&[("a", "web", "10.0.0.1")]);
+    let names = BTreeMap::from([(1, "veth1".to_owned())]);
+    places.see(names);
+    let held = decide(&inputs, &places).contents;
+    inputs.pods.clear();
+    let request = PodName { namespace: "shop".to_owned(), name: "web-a".to_owned(), uid: "a".to_owned() };
+    assert!(places.forget(&request));
+    let after = |places: &Places| desired(&inputs, places, &held, &Limits::default()).unwrap().contents;
+    let closed = Endpoint { table: CLOSED, ..Endpoint::default() };
+    assert_eq!(after(&places).endpoints, BTreeMap::from([(1, closed)]));
+    assert_eq!(after(&places).local_addresses, BTreeMap::new());
+    assert!(places.see(BTreeMap::new()));
+    assert_eq!(after(&places).endpoints, BTreeMap::new());
+}

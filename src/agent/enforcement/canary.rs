@@ -7,11 +7,9 @@
 
 use std::net::Ipv4Addr;
 
-use crate::contents::CLOSED;
+use crate::contents::{CANARY, CLOSED};
 use crate::kernel::{Endpoint, Hook, Kernel, KernelError, Tables, Trial};
 
-/// The loopback interface, on which no program hangs.
-const INTERFACE: u32 = 1;
 /// Addresses for documentation (RFC 5737), which nobody has.
 const POD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// See [`POD`].
@@ -23,7 +21,7 @@ const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// The kernel's.
 pub(super) fn attempt(kernel: &Kernel) -> Result<Option<&'static str>, KernelError> {
     let tried = judge(kernel);
-    kernel.endpoints().remove(&[INTERFACE])?;
+    kernel.endpoints().remove(&[CANARY])?;
     let (closed, open) = tried?;
     Ok(match (closed, open) {
         (false, true) => None,
@@ -36,9 +34,9 @@ pub(super) fn attempt(kernel: &Kernel) -> Result<Option<&'static str>, KernelErr
 fn judge(kernel: &Kernel) -> Result<(bool, bool), KernelError> {
     let passes = |table, port| {
         let endpoint = Endpoint { table, v4: Some(POD), ..Endpoint::default() };
-        kernel.endpoints().set(&[(INTERFACE, endpoint)])?;
+        kernel.endpoints().set(&[(CANARY, endpoint)])?;
         let frame = syn(port);
-        Ok(kernel.run(&Trial { hook: Hook::ToPod(INTERFACE), frame: &frame, times: 1 })?.passes)
+        Ok(kernel.run(&Trial { hook: Hook::ToPod(CANARY), frame: &frame, times: 1 })?.passes)
     };
     // Ports differ, so that neither is of a connection that the other opened.
     Ok((passes(CLOSED, 1)?, passes(0, 2)?))
