@@ -122,7 +122,14 @@ impl Objects {
 
     pub(super) fn remove(self) -> Result<(), KernelError> {
         self.forget_others()?;
-        remove_folder(&self.maps)
+        remove_folder(&self.maps)?;
+        match fs::remove_dir(&self.folder) {
+            // What others put there is theirs.
+            Err(source) if source.kind() != io::ErrorKind::DirectoryNotEmpty => {
+                Err(KernelError::Folder { folder: self.folder, source })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
