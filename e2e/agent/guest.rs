@@ -12,13 +12,15 @@ pub struct Said {
     pub ok: bool,
 }
 
-/// Runs a program of this machine in the guest, as root; a quarter of an hour at most.
+/// Runs a program of this machine in the guest, as root; a quarter of an hour at most. Another one that it starts is
+/// brought along.
 ///
 /// # Errors
 /// The guest cannot be made or started here.
-pub fn run(program: &Path, arguments: &[&str]) -> std::io::Result<Said> {
+pub fn run(program: &Path, starts: &Path, arguments: &[&str]) -> std::io::Result<Said> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("guest/run");
-    let ran = Command::new(script).arg(program).args(arguments).stdin(Stdio::null()).output()?;
+    let mut command = Command::new(script);
+    let ran = command.arg("--with").arg(starts).arg(program).args(arguments).stdin(Stdio::null()).output()?;
     let text = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     Ok(Said { text, ok: ran.status.success() })
 }

@@ -8,6 +8,8 @@ mod cluster;
 mod faults;
 #[path = "matrix/load.rs"]
 mod load;
+#[path = "matrix/older_kernel.rs"]
+mod older_kernel;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,17 @@
+//! The same on kernel 6.1, which has no tcx and no programs behind address translation.
+
+use std::path::Path;
+
+use stockade_e2e_agent::guest;
+
+use crate::STAND_IN;
+
+#[test]
+fn truth_tables_hold_and_agents_may_be_killed_on_kernel_6_1_by_clsact() {
+    let program = std::env::current_exe().unwrap();
+    let tests = ["every_truth_table_holds_on_routes", "agents_that_are_killed_at_any_moment"];
+    let arguments = [&tests[..], &["--test-threads=1"]].concat();
+    let said = guest::run(&program, Path::new(STAND_IN), &arguments).unwrap();
+    assert!(said.text.contains("guest: kernel 6.1."), "{}", said.text);
+    assert!(said.ok && said.text.contains("test result: ok. 2 passed; 0 failed"), "{}", said.text);
+}
