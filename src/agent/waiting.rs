@@ -47,9 +47,10 @@ impl Waiting {
         }
     }
 
-    /// When to look again, though nothing changes.
+    /// When to look again, though nothing changes. Who has waited for longer waits for what is told.
     pub fn next(&self) -> Option<Instant> {
-        self.waiting.iter().map(|waiter| waiter.since + KNOWN_WITHIN).min()
+        let now = Instant::now();
+        self.waiting.iter().map(|waiter| waiter.since + KNOWN_WITHIN).filter(|at| *at > now).min()
     }
 }
 
