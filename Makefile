@@ -50,7 +50,8 @@ e2e: toolchain ## against a real kube-apiserver, and a real cluster of two nodes
 	$(CARGO) build --locked
 	$(CARGO) test --locked -p stockade-e2e -- --nocapture
 
-e2e-agent: toolchain bpf-tools ## the node agent on this machine's kernel: programs, network namespaces (root)
+e2e-agent: toolchain bpf-tools ## the node agent on this machine's kernel, on an emulated 6.1, and on the two nodes (root)
+	e2e/cluster/requirements
 	e2e/tools/build cluster
 	$(MAKE) image PROFILE=dev
 	$(CARGO) build --locked -p stockade-agent -p stockade-cni

@@ -12,7 +12,7 @@ pub struct Said {
     pub ok: bool,
 }
 
-/// Runs a program of this machine in the guest, as root; a quarter of an hour at most. Another one that it starts is
+/// Runs a program of this machine in the guest, as root; half an hour at most. Another one that it starts is
 /// brought along.
 ///
 /// # Errors

@@ -31,7 +31,7 @@ fn the_agent_has_the_capabilities_and_folders_that_it_needs_and_no_more() {
     assert_eq!(containers, 1);
     let expected = json!({
         "privileged": false, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
-        "capabilities": { "drop": ["ALL"], "add": ["BPF", "PERFMON", "NET_ADMIN", "SYS_RESOURCE"] },
+        "capabilities": { "drop": ["ALL"], "add": ["BPF", "PERFMON", "NET_ADMIN"] },
     });
     assert_eq!(container["securityContext"], expected);
     let folders = ["/sys/fs/bpf", "/var/lib/stockade", "/run/stockade", "/opt/cni/bin", "/etc/cni/net.d"];
