@@ -92,6 +92,13 @@ fn tell(cluster: &Cluster, namespace: &str, name: &str, phase: &str, addresses: 
     cluster.client.merge(&format!("/api/v1/namespaces/{namespace}/pods/{name}/status"), &status).expect_ok();
 }
 
+/// Waits until who is made from now on is younger than a Pod: the API server tells of whole seconds.
+fn ages(cluster: &Cluster, namespace: &str, name: &str) {
+    let pod = cluster.client.get(&format!("/api/v1/namespaces/{namespace}/pods/{name}")).expect_ok();
+    let created: jiff::Timestamp = text(&pod, "/metadata/creationTimestamp").parse().unwrap();
+    eventually(|| jiff::Timestamp::now().as_second(), |now| *now > created.as_second());
+}
+
 fn delete(cluster: &Cluster, namespace: &str, name: &str) {
     cluster.client.delete(&format!("/api/v1/namespaces/{namespace}/pods/{name}?gracePeriodSeconds=0")).expect_ok();
 }
@@ -154,7 +161,8 @@ fn what_pods_do_is_in_slices_exactly() {
     delete(cluster, "does-b", "four");
     expect(cluster, "does-", &[("does-a.0", &["db: 10.1.0.2 10.1.0.3"])]);
 
-    // Within one moment an address is given to another.
+    // An address is given to another, who is younger.
+    ages(cluster, "does-a", "three");
     pod(cluster, "does-b", "five", "web", &["10.1.0.3"]);
     expect(cluster, "does-", &[("does-a.0", &["db: 10.1.0.2"]), ("does-b.0", &["web: 10.1.0.3"])]);
     delete(cluster, "does-b", "five");
