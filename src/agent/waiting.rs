@@ -23,6 +23,8 @@ pub struct Waiting {
 struct Waiter {
     request: PodRequest,
     since: Instant,
+    /// It was looked at after [`KNOWN_WITHIN`]: from then on only what is told can help.
+    is_late: bool,
     answer: oneshot::Sender<Result<(), GateError>>,
 }
 
@@ -31,13 +33,14 @@ struct Waiter {
 impl Waiting {
     /// Adds one.
     pub fn add(&mut self, request: PodRequest, answer: oneshot::Sender<Result<(), GateError>>) {
-        self.waiting.push(Waiter { request, since: Instant::now(), answer });
+        self.waiting.push(Waiter { request, since: Instant::now(), is_late: false, answer });
     }
 
     /// Answers those whose Pod is in the kernel, by what is known of it; forgets those who do not wait any more.
     pub fn answer(&mut self, held: &Contents, inputs: &Inputs) {
-        for waiter in std::mem::take(&mut self.waiting) {
-            let is_known = is_known(&waiter.request.pod, inputs) || waiter.since.elapsed() >= KNOWN_WITHIN;
+        for mut waiter in std::mem::take(&mut self.waiting) {
+            waiter.is_late = waiter.since.elapsed() >= KNOWN_WITHIN;
+            let is_known = waiter.is_late || is_known(&waiter.request.pod, inputs);
             if is_known && is_held(&waiter.request, held) {
                 // Whoever asked may be gone.
                 drop(waiter.answer.send(Ok(())));
@@ -47,10 +50,9 @@ impl Waiting {
         }
     }
 
-    /// When to look again, though nothing changes. Who has waited for longer waits for what is told.
+    /// When to look again, though nothing changes.
     pub fn next(&self) -> Option<Instant> {
-        let now = Instant::now();
-        self.waiting.iter().map(|waiter| waiter.since + KNOWN_WITHIN).filter(|at| *at > now).min()
+        self.waiting.iter().filter(|waiter| !waiter.is_late).map(|waiter| waiter.since + KNOWN_WITHIN).min()
     }
 }
 
@@ -72,6 +74,20 @@ mod tests {
     use crate::hold::HostInterface;
     use crate::inputs::PodFacts;
     use crate::kernel::Endpoint;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_late_is_looked_at_once_when_that_begins_and_then_when_something_changes() {
+        let pod = PodName { namespace: "shop".to_owned(), name: "web".to_owned(), uid: "u".to_owned() };
+        let interface = HostInterface { index: 7, name: "veth7".to_owned() };
+        let (mut waiting, start) = (Waiting::default(), Instant::now());
+        let (answer, _waits) = oneshot::channel();
+        waiting.add(PodRequest { pod, interface, addresses: Vec::new() }, answer);
+        waiting.answer(&Contents::default(), &Inputs::default());
+        tokio::time::sleep(KNOWN_WITHIN * 2).await;
+        assert_eq!(waiting.next(), Some(start + KNOWN_WITHIN), "nobody has looked since");
+        waiting.answer(&Contents::default(), &Inputs::default());
+        assert_eq!(waiting.next(), None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_is_answered_when_the_pod_is_held_and_known_or_unknown_for_long() {
