@@ -319,7 +319,7 @@ impl Agent {
             Ok(()) => {
                 self.is_dirty = false;
                 self.not_before = Instant::now() + took.min(MAX_PAUSE);
-                let desired = Arc::new(self.parts.keeper.desired().clone());
+                let desired = Arc::clone(self.parts.keeper.desired());
                 self.parts.metrics.kept(took, self.parts.keeper.held(), &desired);
                 let fault = (extent == Extent::NewPods).then(|| "the API server is away".to_owned());
                 let translated = self.translate(extent);

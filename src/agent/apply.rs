@@ -91,6 +91,14 @@ impl Programs for Kernel {
     }
 }
 
+/// What became of programs when endpoints were switched.
+struct Switched {
+    /// Interfaces that had programs before, as [`Programs::attached`] tells.
+    before: BTreeMap<u32, bool>,
+    /// The last refusal to hang them on an interface: it may be gone already, which is no reason to keep others waiting.
+    refused: Result<(), KernelError>,
+}
+
 // === impl Held ===
 
 impl Held {
@@ -137,11 +145,11 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         keep_only(kernel.peers(), &mut self.held.peers, is_said)?;
         let is_said = |key: &_| wanted.blocks.contains_key(key);
         keep_only(kernel.blocks(), &mut self.held.blocks, |key| is_said(key) || !tables.contains_key(&key.table))?;
-        let attached = self.switch(wanted)?;
+        let Switched { before, refused } = self.switch(wanted)?;
         self.touched.clear();
         put(kernel.identities(), &mut self.held.identities, &wanted.identities)?;
         keep_only(kernel.identities(), &mut self.held.identities, |a| wanted.identities.contains_key(a))?;
-        for interface in kernel.attached()?.into_keys().filter(|i| !wanted.endpoints.contains_key(i)) {
+        for interface in before.into_keys().filter(|i| !wanted.endpoints.contains_key(i)) {
             kernel.detach(interface)?;
         }
         let stays = |interface: &u32| wanted.endpoints.contains_key(interface);
@@ -150,7 +158,7 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         })?;
         self.written.retain(stays);
         keep_only(kernel.endpoints(), &mut self.held.endpoints, stays)?;
-        attached
+        refused
     }
 
     fn write_new_pods(&mut self, wanted: &Contents) -> Result<(), KernelError> {
@@ -164,9 +172,9 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         let mut added = Contents::default();
         added.add_tables_of(wanted, &tables);
         self.write_tables(&added)?;
-        let attached = self.switch(&new)?;
+        let Switched { refused, .. } = self.switch(&new)?;
         put(self.kernel.identities(), &mut self.held.identities, &new.identities)?;
-        attached
+        refused
     }
 
     fn write_tables(&mut self, wanted: &Contents) -> Result<(), KernelError> {
@@ -177,9 +185,8 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         put(kernel.tables(), &mut self.held.tables, &wanted.tables)
     }
 
-    /// Endpoints, each with another generation where it is judged by something else, and their programs. Inside is the
-    /// last refusal to hang these on an interface: it may be gone already, which is no reason to keep others waiting.
-    fn switch(&mut self, wanted: &Contents) -> Result<Result<(), KernelError>, KernelError> {
+    /// Endpoints, each with another generation where it is judged by something else, and their programs.
+    fn switch(&mut self, wanted: &Contents) -> Result<Switched, KernelError> {
         let mut endpoints = wanted.endpoints.clone();
         for (interface, endpoint) in &mut endpoints {
             let Some(held) = self.held.endpoints.get(interface) else {
@@ -193,9 +200,9 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         }
         put(self.kernel.local_addresses(), &mut self.held.local_addresses, &wanted.local_addresses)?;
         put(self.kernel.endpoints(), &mut self.held.endpoints, &endpoints)?;
-        let (attached, mut refused) = (self.kernel.attached()?, Ok(()));
+        let (before, mut refused) = (self.kernel.attached()?, Ok(()));
         for interface in endpoints.into_keys() {
-            if attached.get(&interface) == Some(&true) && self.written.contains(&interface) {
+            if before.get(&interface) == Some(&true) && self.written.contains(&interface) {
                 continue;
             }
             match self.kernel.attach(interface) {
@@ -205,7 +212,7 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
                 Err(error) => refused = Err(error),
             }
         }
-        Ok(refused)
+        Ok(Switched { before, refused })
     }
 
     /// Tables that stay and say something else of identities that somebody has, or of addresses. (Who gets another

@@ -218,11 +218,6 @@ impl From<PolicyObject> for Value {
 // === impl Inputs ===
 
 impl Inputs {
-    /// Whether what a policy says depends on nodes.
-    pub fn need_nodes(&self) -> bool {
-        self.policies.values().any(PolicyObject::is_about_nodes)
-    }
-
     /// Whether a policy is only told of because its namespace says so.
     pub fn is_audited_by_namespace(&self, policy: &PolicyObject) -> bool {
         policy.namespace.as_ref().and_then(|n| self.namespaces.get(n)).is_some_and(|n| n.audit)

@@ -18,7 +18,8 @@ pub struct Keeper<K> {
     kernel: Arc<K>,
     limits: Limits,
     held: Held,
-    desired: Desired,
+    /// Shared with whoever looks on.
+    desired: Arc<Desired>,
     /// What is removed, and when.
     stale: Option<(Instant, Stale)>,
 }
@@ -43,7 +44,7 @@ impl<K: Tables + Programs> Keeper<K> {
     /// The kernel's.
     pub fn open(kernel: Arc<K>, limits: Limits) -> Result<Self, KernelError> {
         let held = Held::read(&*kernel)?;
-        Ok(Self { kernel, limits, held, desired: Desired::default(), stale: None })
+        Ok(Self { kernel, limits, held, desired: Arc::default(), stale: None })
     }
 
     /// Makes the kernel hold what inputs and places say.
@@ -54,7 +55,7 @@ impl<K: Tables + Programs> Keeper<K> {
     pub fn keep(&mut self, inputs: &Inputs, places: &Places, extent: Extent) -> Result<(), KeepError> {
         let desired = desired(inputs, places, &self.held.contents, &self.limits)?;
         Writer::new(&*self.kernel, &mut self.held).write(&desired.contents, extent)?;
-        self.desired = desired;
+        self.desired = Arc::new(desired);
         if extent == Extent::All && self.stale.is_none() {
             let stale = stale(&self.held.contents, &self.desired.contents);
             self.stale = (!stale.is_empty()).then(|| (Instant::now() + GRACE, stale));
@@ -80,7 +81,7 @@ impl<K: Tables + Programs> Keeper<K> {
     }
 
     /// What was decided last and written whole.
-    pub fn desired(&self) -> &Desired {
+    pub fn desired(&self) -> &Arc<Desired> {
         &self.desired
     }
 

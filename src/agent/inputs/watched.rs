@@ -261,8 +261,7 @@ fn map<K, V>(event: Event<K>, read: impl FnOnce(K) -> Option<(String, V)>) -> Op
     })
 }
 
-fn read_policy(mut object: DynamicObject, api_version: &str, kind: &str) -> Option<(String, PolicyObject)> {
-    object.metadata.managed_fields = None;
+fn read_policy(object: DynamicObject, api_version: &str, kind: &str) -> Option<(String, PolicyObject)> {
     let mut value: Value = serde_json::to_value(object).ok()?;
     // Objects of a list do not say what they are.
     let members = value.as_object_mut()?;
