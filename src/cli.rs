@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use stockade_cluster::registration::{Address, Settings};
 use stockade_engine::Essentials;
 use stockade_policy::compiled;
+use stockade_process::logging::LogFormat;
 
 use crate::pod_security::Level;
 
@@ -186,17 +187,6 @@ pub(crate) enum Reports {
     Openreports,
     /// wgpolicyk8s.io/v1alpha2 PolicyReport and ClusterPolicyReport.
     Wgpolicyk8s,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
 }
 
 /// `stockade check`

@@ -6,7 +6,6 @@ pub(crate) mod folders;
 pub(crate) mod holds;
 pub(crate) mod in_force;
 pub(crate) mod leases;
-pub(crate) mod logging;
 pub(crate) mod policy_metrics;
 pub(crate) mod reviewer;
 mod waivers;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stockade_process::logging::LogFormat;
 
 use crate::gate::arguments::Arguments as GateArguments;
 use crate::kernel::Established;
@@ -110,17 +111,6 @@ pub enum Unknown {
     LastKnown,
     /// Nothing passes to or from it.
     Deny,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    Auto,
-    /// JSON.
-    Json,
-    /// Text.
-    Text,
 }
 
 impl From<OpenConnections> for Established {

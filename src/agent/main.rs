@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use stockade_agent::cli::{Cli, Verb};
-use stockade_agent::{logging, run};
+use stockade_agent::run;
+use stockade_process::logging;
 
 /// Threads: one has the kernel, the other the watches.
 const THREADS: usize = 2;

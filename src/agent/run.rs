@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result};
 use prometheus_client::registry::Registry;
 use stockade_netpol::plan::Limits;
 use stockade_node::node_enforcement::Desired as Wanted;
+use stockade_process::operations::{Operations, Readiness};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +20,6 @@ use crate::flows::{self, FlowMetrics, Journal, KnownNames, Live, PodEvents, Stre
 use crate::gate::install::Chain;
 use crate::gate::metrics::StartMetrics;
 use crate::gate::{self, Gate};
-use crate::health::{self, Readiness};
 use crate::hold;
 use crate::inputs::snapshot;
 use crate::inputs::watched::Watched;
@@ -56,10 +57,10 @@ pub async fn run(arguments: RunArguments) -> Result<()> {
 
     let asked = CancellationToken::new();
     let stop = asked.child_token();
-    let listener = health::bind(arguments.listen_health).await.context("listening")?;
+    let listener = TcpListener::bind(arguments.listen_health).await.context("listening")?;
     tracing::info!(http = %listener.local_addr()?, node = arguments.node_name, "enforcing");
     let (ready, is_ready) = watch::channel(Err("what is enforced is as it was; nothing was told yet".to_owned()));
-    tokio::spawn(health::serve(listener, registry, is_ready));
+    tokio::spawn(Operations { registry, ready: Some(is_ready) }.serve(listener));
     tokio::spawn(tell_readiness(view.clone(), ready));
     let gate = Gate::new(holder, starts);
     let socket = gate::bind(&arguments.node.gate.socket).context("the start gate's socket")?;
@@ -145,7 +146,7 @@ async fn show_flows(
     if let (Some(address), Some(tls)) = (arguments.flows.listen_flows, arguments.flows.flows_tls.clone()) {
         let streams = Streams { tls, live: live.clone() };
         streams.check()?;
-        tokio::spawn(streams.serve(health::bind(address).await?));
+        tokio::spawn(streams.serve(TcpListener::bind(address).await?));
     }
     let journal = arguments.flows.flows.as_deref().map(Journal::open).transpose()?;
     let names = Arc::new(KnownNames::new(view.clone()));

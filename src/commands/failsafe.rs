@@ -6,12 +6,13 @@ use anyhow::{Context, Result};
 use prometheus_client::registry::Registry;
 use stockade_cluster::access::{Access, Options};
 use stockade_cluster::failsafe::{self, FailSafeMetrics};
+use stockade_process::logging;
+use stockade_process::operations::Operations;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::FailsafeArgs;
 use crate::exit::Exit;
-use crate::serve::logging;
 
 /// Watches until SIGTERM or SIGINT.
 ///
@@ -30,15 +31,13 @@ async fn watch(args: &FailsafeArgs) -> Result<()> {
     let mut registry = Registry::default();
     let metrics = FailSafeMetrics::register(&mut registry);
     let listener = TcpListener::bind(args.listen_health).await.context("listening")?;
+    tracing::info!(http = %listener.local_addr()?, "serving metrics");
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        served = stockade_webhook::serve_plain(listener, registry) => {
-            let Err(error) = served;
-            Err(error).context("serving metrics")
-        }
+        never = Operations { registry, ready: None }.serve(listener) => match never {},
         () = failsafe::run(&access, Duration::from_secs(args.after), metrics) => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use prometheus_client::registry::Registry;
 use stockade_engine::exceptions::OWN_NAMESPACE;
 use stockade_images::gather::NoCluster;
+use stockade_process::logging;
 use stockade_webhook::{Builder, Certificates, Folder, Limits, Metrics, MintOptions, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
@@ -14,12 +15,12 @@ use tokio::task::{JoinError, JoinSet};
 use crate::cli::ServeArgs;
 use crate::exit::Exit;
 use crate::images_seen::remembered;
+use crate::serve::cluster;
 use crate::serve::cluster::Parts;
 use crate::serve::folders::Folders;
 use crate::serve::in_force::InForce;
 use crate::serve::policy_metrics::PolicyMetrics;
 use crate::serve::reviewer::PolicyReviewer;
-use crate::serve::{cluster, logging};
 
 /// Serves until SIGTERM or SIGINT, then drains.
 ///

@@ -14,8 +14,7 @@ use axum::routing::{get, post};
 use futures_util::future::Either;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use prometheus_client::encoding::text;
-use prometheus_client::registry::Registry;
+use stockade_process::operations;
 use tokio::time::Instant;
 use tower::Service;
 use tracing::Instrument as _;
@@ -62,14 +61,6 @@ pub(crate) fn operations(shared: &Arc<Shared>) -> Router {
         .route("/metrics", get(metrics))
         .fallback(unknown_operations_path)
         .with_state(Arc::clone(shared))
-}
-
-/// The endpoints of a process that answers no reviews.
-pub(crate) fn plain(registry: Arc<Registry>) -> Router {
-    Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/metrics", get(async move || encoded(&registry)))
-        .fallback(unknown_plain_path)
 }
 
 async fn admit(shared: Arc<Shared>, verb: Verb, request: Request<Body>) -> Response<Body> {
@@ -246,10 +237,6 @@ async fn unknown_operations_path() -> Response<Body> {
     problem(StatusCode::NOT_FOUND, message)
 }
 
-async fn unknown_plain_path() -> Response<Body> {
-    problem(StatusCode::NOT_FOUND, "no such path: this port answers GET /livez and /metrics")
-}
-
 async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
     let readiness = shared.reviewer.readiness();
     let not_ready = match shared.lifecycle.phase() {
@@ -268,18 +255,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response<Body> {
-    encoded(&shared.registry)
-}
-
-fn encoded(registry: &Registry) -> Response<Body> {
-    let mut out = String::with_capacity(16 << 10);
-    if text::encode(&mut out, registry).is_err() {
-        return problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written");
-    }
-    let mut response = Response::new(Body::from(out));
-    let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, openmetrics);
-    response
+    operations::metrics(&shared.registry).map(Body::from)
 }
 
 // === impl AdmissionService ===

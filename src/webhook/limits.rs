@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use stockade_process::plain::{HEADER_TIMEOUT, MAX_HEADER_BYTES, MAX_HEADERS, MAX_PLAIN_CONNECTIONS};
+
 /// Largest object that the API server itself takes (apiserver `MaxRequestBodyBytes`).
 pub const MAX_OBJECT_BYTES: usize = 3 << 20;
 
@@ -34,23 +36,11 @@ pub const MAX_LOOKING_OF_ONE: usize = MAX_LOOKING / 2;
 /// Open TLS connections. An API server needs one over HTTP/2 and one per concurrent request over HTTP/1.1.
 pub const MAX_CONNECTIONS: usize = 1024;
 
-/// Open connections of the plain port: probes and scrapes.
-pub const MAX_PLAIN_CONNECTIONS: usize = 64;
-
 /// Streams of one HTTP/2 connection; more than [`MAX_IN_FLIGHT`] could not be served.
 pub const MAX_STREAMS: u32 = MAX_IN_FLIGHT as u32;
 
-/// Request line and headers. The API server sends about 300 bytes.
-pub const MAX_HEADER_BYTES: usize = 16 << 10;
-
-/// Header fields of one request.
-pub const MAX_HEADERS: usize = 64;
-
 /// From accept to finished TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// From the first byte of a request to the end of its headers.
-pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// From the end of the headers to the end of the body; the request's own deadline may be earlier.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);

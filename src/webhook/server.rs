@@ -18,7 +18,6 @@ use crate::certs::{Certificates, Folder, MintOptions, unix_now};
 use crate::connection::{self, Protocol};
 use crate::handlers::{self, AdmissionService};
 use crate::handshake;
-use crate::limits::MAX_PLAIN_CONNECTIONS;
 use crate::metrics::{Metrics, Shed};
 use crate::reviewer::Reviewer;
 use crate::shared::{Lifecycle, Limits, Shared};
@@ -256,7 +255,9 @@ fn spawn_plain(
 async fn plain(listener: TcpListener, shared: Arc<Shared>, until: tokio_util::sync::CancellationToken) {
     let router = handlers::operations(&shared);
     let accept = |(stream, _): (TcpStream, SocketAddr)| {
-        let Some(open) = Open::take(&shared.metrics.plain_connections, MAX_PLAIN_CONNECTIONS) else { return };
+        let Some(open) = Open::take(&shared.metrics.plain_connections, crate::limits::MAX_PLAIN_CONNECTIONS) else {
+            return;
+        };
         let (shared, router) = (Arc::clone(&shared), router.clone());
         spawn_until(&until, async move {
             let _open = open;

@@ -14,17 +14,17 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use stockade_netpol::flows::{Filter, Line};
+use stockade_process::plain::{Door, HEADER_TIMEOUT, http1};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -33,16 +33,12 @@ use super::{Heard, Live};
 
 /// Most clients at a time: people who look, and what collects flows.
 pub const MAX_CLIENTS: usize = 8;
-/// Longest time for a handshake, and for a request's headers.
+/// Longest time for a handshake.
 const BEGIN_WITHIN: Duration = Duration::from_secs(5);
-/// Bytes of a request's headers.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Pause after which a line is written that tells of none.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Longest stream. Whoever wants more asks again, since when it ended.
 const MAX_STREAM: Duration = Duration::from_secs(3600);
-/// After an accept that failed, which then is for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Who may listen, and to what.
 #[derive(Debug, Clone)]
@@ -88,13 +84,9 @@ impl Streams {
 
     /// Lets clients listen, for ever.
     pub async fn serve(self, listener: TcpListener) -> Infallible {
-        let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+        let door = Door::new(listener, MAX_CLIENTS);
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let (stream, place) = door.next().await;
             let acceptor = match acceptor(&self.tls) {
                 Ok(acceptor) => acceptor,
                 Err(error) => {
@@ -104,7 +96,7 @@ impl Streams {
             };
             // The whole of a connection is bounded: who stops reading keeps no place for ever.
             let connection = connection(stream, acceptor, self.live.clone(), place);
-            tokio::spawn(timeout(MAX_STREAM + 2 * BEGIN_WITHIN, connection));
+            tokio::spawn(timeout(MAX_STREAM + BEGIN_WITHIN + HEADER_TIMEOUT, connection));
         }
     }
 }
@@ -136,9 +128,7 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, live: Live, place:
         let answer = answer(&request, &live);
         async { Ok::<_, Infallible>(answer) }
     });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(BEGIN_WITHIN).keep_alive(false).max_buf_size(MAX_HEADER_BYTES);
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+    if let Err(error) = http1().serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(error = &error as &dyn std::error::Error, "stream of flows ended");
     }
     drop(place);

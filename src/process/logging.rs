@@ -2,10 +2,21 @@
 
 use std::io::IsTerminal;
 
-use crate::cli::LogFormat;
+use clap::ValueEnum;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
 
 /// Installs the subscriber: standard error, text on a terminal, JSON elsewhere.
-pub(crate) fn init(format: LogFormat) {
+pub fn init(format: LogFormat) {
     let json = match format {
         LogFormat::Json => true,
         LogFormat::Text => false,
