@@ -94,7 +94,7 @@ pub fn desired(inputs: &Inputs, places: &Places, held: &Contents, limits: &Limit
     desired.add_unknown(inputs, places);
     desired.add_leftovers(places, held);
     desired.policies = policies::in_force(inputs, &compiled, &everybody.own, &plan);
-    desired.rules = plan.tables.into_iter().map(|(id, table)| (id, table.rules.into())).collect();
+    desired.rules = plan.tables.into_iter().map(|(id, table)| (id, Arc::clone(&table.rules))).collect();
     Ok(desired)
 }
 

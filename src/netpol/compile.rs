@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::addresses::AddressSet;
-use crate::identities::{Identities, IdentityId, IdentitySet};
+use crate::identities::{Identities, IdentityId, IdentitySet, LabelIndex};
 use crate::policy::{Action, Direction, Peer, Peers, Pods, Policy, Ports, Rule, Tier};
 use crate::state::{PodId, State};
 
@@ -36,6 +36,13 @@ pub struct Compiled {
     rules: Vec<[Vec<CompiledRule>; 2]>,
     /// By identity and direction.
     tables: Vec<[Table; 2]>,
+}
+
+/// Whom selectors mean in one census, kept from one set of policies to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Matched {
+    known: HashMap<Pods, Arc<IdentitySet>>,
+    index: Option<LabelIndex>,
 }
 
 /// Which policy of a [`Compiled`].
@@ -125,11 +132,20 @@ impl Compiled {
     ///
     /// # Errors
     /// More than can be judged at once.
-    pub fn over(mut policies: Vec<Arc<Policy>>, census: Arc<Census>) -> Result<Self, TooMuch> {
+    pub fn over(policies: Vec<Arc<Policy>>, census: Arc<Census>) -> Result<Self, TooMuch> {
+        Self::matched_by(policies, census, &mut Matched::default())
+    }
+
+    /// The same, where some selectors were matched with this census before.
+    pub(crate) fn matched_by(
+        mut policies: Vec<Arc<Policy>>,
+        census: Arc<Census>,
+        matched: &mut Matched,
+    ) -> Result<Self, TooMuch> {
         policies.sort_by(|a, b| {
             (a.tier, a.priority, &a.namespace, &a.name).cmp(&(b.tier, b.priority, &b.namespace, &b.name))
         });
-        let selectors = match_all(&policies, &census)?;
+        let selectors = matched.match_all(&policies, &census)?;
         let mut compiled = Self { census, policies, selectors, rules: Vec::new(), tables: Vec::new() };
         compiled.rules = compiled.policies.iter().map(|p| compiled.compile_rules(p)).collect();
         compiled.tables = compiled.build_tables();
@@ -280,34 +296,6 @@ impl Compiled {
     }
 }
 
-fn match_all(policies: &[Arc<Policy>], census: &Census) -> Result<HashMap<Pods, Arc<IdentitySet>>, TooMuch> {
-    let Census { state, identities } = census;
-    let mut distinct: HashMap<Pods, Arc<IdentitySet>> = HashMap::new();
-    for policy in policies {
-        let rules = Direction::ALL.into_iter().filter_map(|direction| policy.rules(direction)).flatten();
-        let peers = rules.flat_map(|rule| match &rule.peers {
-            Peers::AnyOf(peers) => peers.as_slice(),
-            Peers::Everyone => &[],
-        });
-        let selectors = peers.filter_map(|peer| match peer {
-            Peer::Pods(pods) => Some(pods),
-            _ => None,
-        });
-        for pods in selectors.chain([&policy.subject]) {
-            if !distinct.contains_key(pods) {
-                distinct.insert(pods.clone(), Arc::default());
-            }
-        }
-    }
-    if distinct.len().saturating_mul(identities.len()) > MAX_MATCHES {
-        return Err(TooMuch::Matches { selectors: distinct.len(), identities: identities.len() });
-    }
-    for (pods, set) in &mut distinct {
-        *set = Arc::new(identities.matching(state, pods));
-    }
-    Ok(distinct)
-}
-
 fn union(sets: &[&Arc<IdentitySet>]) -> Arc<IdentitySet> {
     if let [one] = sets {
         return Arc::clone(one);
@@ -317,6 +305,55 @@ fn union(sets: &[&Arc<IdentitySet>]) -> Arc<IdentitySet> {
         all.add(set);
     }
     Arc::new(all)
+}
+
+// === impl Matched ===
+
+impl Matched {
+    /// With an index, for a census that stays.
+    pub(crate) fn indexed(census: &Census) -> Self {
+        Self { known: HashMap::new(), index: Some(LabelIndex::new(&census.identities)) }
+    }
+
+    /// Whom each selector of some policies means. It is remembered as long as one of them has it.
+    fn match_all(
+        &mut self,
+        policies: &[Arc<Policy>],
+        census: &Census,
+    ) -> Result<HashMap<Pods, Arc<IdentitySet>>, TooMuch> {
+        let mut distinct: HashMap<Pods, Arc<IdentitySet>> = HashMap::new();
+        for pods in policies.iter().flat_map(|policy| selectors(policy)) {
+            if !distinct.contains_key(pods) {
+                distinct.insert(pods.clone(), Arc::default());
+            }
+        }
+        let Census { state, identities } = census;
+        if distinct.len().saturating_mul(identities.len()) > MAX_MATCHES {
+            return Err(TooMuch::Matches { selectors: distinct.len(), identities: identities.len() });
+        }
+        for (pods, set) in &mut distinct {
+            *set = match self.known.get(pods) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(identities.matching(state, pods, self.index.as_ref())),
+            };
+        }
+        self.known.clone_from(&distinct);
+        Ok(distinct)
+    }
+}
+
+/// Selectors of Pods of a policy.
+fn selectors(policy: &Policy) -> impl Iterator<Item = &Pods> {
+    let rules = Direction::ALL.into_iter().filter_map(|direction| policy.rules(direction)).flatten();
+    let peers = rules.flat_map(|rule| match &rule.peers {
+        Peers::AnyOf(peers) => peers.as_slice(),
+        Peers::Everyone => &[],
+    });
+    let of_peers = peers.filter_map(|peer| match peer {
+        Peer::Pods(pods) => Some(pods),
+        _ => None,
+    });
+    of_peers.chain([&policy.subject])
 }
 
 // === impl Table ===

@@ -6,6 +6,10 @@ use std::sync::Arc;
 use crate::policy::{Namespaces, Pods};
 use crate::state::{Labels, State};
 
+mod index;
+
+pub(crate) use index::LabelIndex;
+
 /// Which identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct IdentityId(pub(crate) u32);
@@ -69,6 +73,16 @@ impl IdentitySet {
     }
 }
 
+impl FromIterator<IdentityId> for IdentitySet {
+    fn from_iter<I: IntoIterator<Item = IdentityId>>(ids: I) -> Self {
+        let mut set = Self::default();
+        for id in ids {
+            set.insert(id);
+        }
+        set
+    }
+}
+
 // === impl Identities ===
 
 impl Identities {
@@ -101,8 +115,12 @@ impl Identities {
         self.labels.len()
     }
 
-    /// Whom a selector means. Namespaces are matched first, so that labels are looked at only where they count.
-    pub(crate) fn matching(&self, state: &State, pods: &Pods) -> IdentitySet {
+    /// Whom a selector means. Namespaces are matched first, so that labels are looked at only where they count; with an
+    /// index only those are looked at that have one of the labels it asks for.
+    pub(crate) fn matching(&self, state: &State, pods: &Pods, index: Option<&LabelIndex>) -> IdentitySet {
+        if let Some(with) = index.and_then(|index| index.candidates(self, pods)) {
+            return with.filter(|id| self.is_meant(state, pods, *id)).collect();
+        }
         let mut set = IdentitySet::default();
         let mut add = |ids: &[IdentityId]| {
             for id in ids.iter().filter(|id| self.labels[id.0 as usize].match_selector(&pods.pods)) {
@@ -125,7 +143,7 @@ impl Identities {
     /// Whether a selector means one of them.
     pub(crate) fn is_meant(&self, state: &State, pods: &Pods, id: IdentityId) -> bool {
         let at = id.0 as usize;
-        self.labels[at].match_selector(&pods.pods) && is_namespace_meant(state, &pods.namespaces, &self.namespaces[at])
+        is_namespace_meant(state, &pods.namespaces, &self.namespaces[at]) && self.labels[at].match_selector(&pods.pods)
     }
 }
 

@@ -31,6 +31,7 @@ mod leaf;
 mod limits;
 mod numbers;
 mod peers;
+mod planner;
 mod port_sets;
 mod selected;
 mod table;
@@ -38,16 +39,17 @@ mod table;
 pub use leaf::{Leaf, NO_RULE};
 pub use limits::{DoesNotFit, Limits, What};
 pub use numbers::{Collision, NOBODY, Numbers, OWN_NODE, identity_number};
-pub use port_sets::{OTHER_PROTOCOLS, PortKey, PortSetEntries, protocol_number};
+pub use planner::{NotPlanned, Planned, Planner};
+pub use port_sets::{OTHER_PROTOCOLS, PortKey, PortSetEntries, PortSets, protocol_number};
 pub use table::{Prefix, RuleName, Ruling, Table, TableDirection};
 
 /// What the kernel of a node is to hold for some of its Pods.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// By id.
-    pub tables: BTreeMap<u64, Table>,
+    pub tables: BTreeMap<u64, Arc<Table>>,
     /// By id.
-    pub port_sets: BTreeMap<u64, PortSetEntries>,
+    pub port_sets: PortSets,
     /// What each Pod that was asked for is judged by. One whose tables do not fit has none of them in this plan: what
     /// it is judged by must not change, and a new one must not be opened. Pods on the host's network and those that
     /// have ended are left out.
@@ -77,22 +79,38 @@ pub struct PodTables {
 /// Two contents that have one id. What does not fit is told Pod by Pod, so that nobody's policies hold up another's:
 /// where all tables together are too much, those that need most are refused.
 pub fn plan(compiled: &Compiled, numbers: &Numbers, pods: &[PodId], limits: &Limits) -> Result<Plan, Collision> {
+    plan_again(compiled, numbers, pods, limits, &mut BuiltTables::new())
+}
+
+/// The same, where some tables were built before with the same census, numbers and limits: what a table is named by
+/// is all else that it depends on. Those that are used now are left in `built`, and no others.
+fn plan_again(
+    compiled: &Compiled,
+    numbers: &Numbers,
+    pods: &[PodId],
+    limits: &Limits,
+    built: &mut BuiltTables,
+) -> Result<Plan, Collision> {
     let wanted = Wanted::new(compiled, pods)?;
     let mut units: Vec<&Unit> = wanted.pods.keys().collect();
     let mut draft = Draft::new(limits);
     let mut sizes = BTreeMap::new();
     for unit in &units {
-        sizes.insert(*unit, draft.add(unit, &wanted, (compiled, numbers, limits))?);
+        sizes.insert(*unit, draft.add(unit, &wanted, (compiled, numbers, limits), built)?);
     }
     if draft.overflowed {
         units.sort_by_key(|unit| sizes[*unit]);
         draft = Draft::new(limits);
         for unit in units {
-            draft.add(unit, &wanted, (compiled, numbers, limits))?;
+            draft.add(unit, &wanted, (compiled, numbers, limits), built)?;
         }
     }
+    built.retain(|id, _| wanted.kinds.contains_key(id));
     Ok(draft.plan)
 }
+
+/// Tables by id, as they were built.
+type BuiltTables = BTreeMap<u64, Arc<Built>>;
 
 /// Whether the tables of a Pod that one policy selects hold it, wherever nobody else is.
 ///
@@ -190,6 +208,7 @@ impl<'l> Draft<'l> {
         unit: &Unit,
         wanted: &Wanted,
         (compiled, numbers, limits): (&Compiled, &Numbers, &Limits),
+        built: &mut BuiltTables,
     ) -> Result<usize, Collision> {
         let pods = wanted.pods.get(unit).into_iter().flatten();
         let ids = [unit.table, unit.audit_table].into_iter().flatten();
@@ -197,8 +216,16 @@ impl<'l> Draft<'l> {
         let mut tables = Vec::new();
         for id in missing {
             let (selected, content) = &wanted.kinds[&id];
-            match build(compiled, numbers, limits, selected, content) {
-                Ok(built) => tables.push(built),
+            // That it is the same is said by the whole digest.
+            if let Some(known) = built.get(&id).filter(|known| known.table.digest == content.digest) {
+                tables.push(Arc::clone(known));
+                continue;
+            }
+            match build(compiled, numbers, limits, selected, content).map(Arc::new) {
+                Ok(new) => {
+                    built.insert(id, Arc::clone(&new));
+                    tables.push(new);
+                }
                 Err(NotBuilt::Collision(collision)) => return Err(collision),
                 Err(NotBuilt::DoesNotFit(fault)) => {
                     self.plan.pods.extend(pods.map(|pod| (*pod, Err(fault.clone()))));
@@ -206,10 +233,10 @@ impl<'l> Draft<'l> {
                 }
             }
         }
-        let size = tables.iter().map(Built::size).sum();
-        let result = self.room_for(&tables, compiled).map(|()| *unit);
+        let size = tables.iter().map(|built| built.size()).sum();
+        let result = self.room_for(&tables).map(|()| *unit);
         if result.is_ok() {
-            for built in tables {
+            for built in &tables {
                 self.keep(built)?;
             }
         }
@@ -218,8 +245,8 @@ impl<'l> Draft<'l> {
         Ok(size)
     }
 
-    fn room_for(&self, tables: &[Built], compiled: &Compiled) -> Result<(), DoesNotFit> {
-        let sum = |of: fn(&Built) -> usize| tables.iter().map(of).sum::<usize>();
+    fn room_for(&self, tables: &[Arc<Built>]) -> Result<(), DoesNotFit> {
+        let sum = |of: fn(&Built) -> usize| tables.iter().map(|built| of(built)).sum::<usize>();
         let counts = [
             (What::Tables, self.plan.tables.len() + tables.len(), self.limits.tables),
             (What::Peers, self.peers + sum(Built::peers), self.limits.peers),
@@ -230,23 +257,22 @@ impl<'l> Draft<'l> {
             return Ok(());
         };
         let largest = tables.iter().max_by_key(|built| built.size());
-        let policy = largest.map(|built| compiled.policy(built.largest).to_string()).unwrap_or_default();
+        let policy = largest.map(|built| built.largest.clone()).unwrap_or_default();
         Err(DoesNotFit { policy, what, count, bound })
     }
 
-    fn keep(&mut self, built: Built) -> Result<(), Collision> {
+    fn keep(&mut self, built: &Built) -> Result<(), Collision> {
         (self.peers, self.blocks) = (self.peers + built.peers(), self.blocks + built.blocks());
-        for (id, set) in built.port_sets {
-            let entries = set.len();
-            match self.plan.port_sets.insert(id, set) {
-                None => self.ports += entries,
-                Some(before) if before != self.plan.port_sets[&id] => return Err(Collision::of_port_sets(id)),
+        for (id, set) in &built.port_sets {
+            match self.plan.port_sets.insert(*id, Arc::clone(set)) {
+                None => self.ports += set.len(),
+                Some(before) if before != *set => return Err(Collision::of_port_sets(*id)),
                 Some(_) => {}
             }
         }
-        self.plan.not_enforced.extend(built.not_enforced);
+        self.plan.not_enforced.extend(built.not_enforced.iter().cloned());
         self.plan.depends_on_addresses |= built.depends_on_addresses;
-        self.plan.tables.insert(built.table.id, built.table);
+        self.plan.tables.insert(built.table.id, Arc::clone(&built.table));
         Ok(())
     }
 }

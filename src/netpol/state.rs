@@ -115,6 +115,11 @@ impl Labels {
         selector.matches_by(|key| self.get(key))
     }
 
+    /// As they are shared.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = &(Arc<str>, Arc<str>)> {
+        self.0.iter()
+    }
+
     /// In order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (&**key, &**value))

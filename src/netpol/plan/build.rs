@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::classes::{Classes, PartId};
 use super::content::TableContent;
 use super::leaf::Leaf;
 use super::limits::{DoesNotFit, Limits, What};
 use super::numbers::{Collision, Numbers};
-use super::port_sets::{self, PortSetEntries};
+use super::port_sets::{self, PortSets};
 use super::selected::Selected;
 use super::table::{RuleName, Table, TableDirection};
 use super::{blocks, peers};
@@ -20,14 +21,14 @@ use crate::state::ContainerPort;
 /// A table with the port sets that it refers to.
 #[derive(Debug)]
 pub(super) struct Built {
-    pub(super) table: Table,
-    pub(super) port_sets: BTreeMap<u64, PortSetEntries>,
+    pub(super) table: Arc<Table>,
+    pub(super) port_sets: PortSets,
     /// Rules that name domains.
     pub(super) not_enforced: BTreeSet<RuleName>,
     /// See [`super::Plan::depends_on_addresses`].
     pub(super) depends_on_addresses: bool,
-    /// The policy that took most to plan.
-    pub(super) largest: PolicyId,
+    /// The policy that took most to plan, as it is shown.
+    pub(super) largest: String,
 }
 
 /// Why there is no table.
@@ -64,7 +65,7 @@ pub(super) struct Builder<'c> {
     /// Named ports of the Pod itself, which its ingress rules refer to.
     own_ports: &'c [ContainerPort],
     parts: Vec<Part<'c>>,
-    port_sets: BTreeMap<u64, PortSetEntries>,
+    port_sets: PortSets,
     /// What was done for each policy; see [`Limits::steps_per_table`].
     steps: BTreeMap<PolicyId, usize>,
     total_steps: usize,
@@ -85,7 +86,7 @@ pub(super) fn build(
         limits,
         own_ports: &selected.own_ports,
         parts: Vec::new(),
-        port_sets: BTreeMap::new(),
+        port_sets: PortSets::new(),
         steps: BTreeMap::new(),
         total_steps: 0,
         depends_on_addresses: false,
@@ -100,7 +101,7 @@ pub(super) fn build(
         directions[direction as usize].judged = !policies.is_empty();
         directions[direction as usize].isolated = selected.isolated[direction as usize];
     }
-    let table = Table { id: content.id, digest: content.digest, rules, directions };
+    let table = Arc::new(Table { id: content.id, digest: content.digest, rules: rules.into(), directions });
     let (largest, depends_on_addresses) = (builder.largest(), builder.depends_on_addresses);
     let port_sets = std::mem::take(&mut builder.port_sets);
     let built = Built { table, port_sets, not_enforced, depends_on_addresses, largest };
@@ -122,7 +123,7 @@ impl Built {
 
     /// Entries of its port sets.
     pub(super) fn ports(&self) -> usize {
-        self.port_sets.values().map(PortSetEntries::len).sum()
+        self.port_sets.values().map(|set| set.len()).sum()
     }
 
     /// Everything that it holds.
@@ -239,10 +240,10 @@ impl<'c> Builder<'c> {
             return Err(DoesNotFit { policy, what: What::PortsOfSet, count, bound }.into());
         }
         let id = port_sets::id(&set);
-        if id == 0 || self.port_sets.get(&id).is_some_and(|known| *known != set) {
+        if id == 0 || self.port_sets.get(&id).is_some_and(|known| **known != set) {
             return Err(Collision::of_port_sets(id).into());
         }
-        self.port_sets.insert(id, set);
+        self.port_sets.insert(id, Arc::new(set));
         Ok(Some(id))
     }
 
@@ -262,12 +263,13 @@ impl<'c> Builder<'c> {
         if count <= bound {
             return Ok(());
         }
-        Err(DoesNotFit { policy: self.compiled.policy(self.largest()).to_string(), what, count, bound })
+        Err(DoesNotFit { policy: self.largest(), what, count, bound })
     }
 
-    /// The policy for which most was done.
-    fn largest(&self) -> PolicyId {
-        self.steps.iter().max_by_key(|(_, steps)| **steps).map_or(PolicyId(0), |(policy, _)| *policy)
+    /// The policy for which most was done, as it is shown.
+    fn largest(&self) -> String {
+        let largest = self.steps.iter().max_by_key(|(_, steps)| **steps);
+        largest.map(|(policy, _)| self.compiled.policy(*policy).to_string()).unwrap_or_default()
     }
 }
 

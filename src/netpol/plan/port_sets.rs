@@ -1,6 +1,7 @@
 //! Sets of ports as prefixes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::digest::Content;
 use super::family::{Block, Family, prefixes};
@@ -27,6 +28,9 @@ pub struct PortKey {
 /// A set of ports: what rules say about each. A port that is not in it is one that no rule is about. A range of ports
 /// takes at most 30 entries, and every port one.
 pub type PortSetEntries = BTreeMap<PortKey, Leaf>;
+
+/// Port sets by id.
+pub type PortSets = BTreeMap<u64, Arc<PortSetEntries>>;
 
 /// The number of a protocol in the header.
 pub fn protocol_number(protocol: Protocol) -> u8 {

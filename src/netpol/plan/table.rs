@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::leaf::Leaf;
 use super::numbers::{NOBODY, OWN_NODE};
-use super::port_sets::{PortSetEntries, look_up};
+use super::port_sets::{PortSets, look_up};
 use crate::policy::Direction;
 
 /// What policies say about one kind of Pod.
@@ -18,7 +18,7 @@ pub struct Table {
     /// SHA-256 of its rules: what they say, whatever Pods and nodes there are to be meant.
     pub digest: [u8; 32],
     /// All rules of both directions in the order in which they are asked; a word's ordinal is a place in it.
-    pub rules: Vec<RuleName>,
+    pub rules: Arc<[RuleName]>,
     /// By [`Direction`] as a number.
     pub directions: [TableDirection; 2],
 }
@@ -83,7 +83,7 @@ impl Table {
     /// protocol by its number in the header, the destination's port (of protocols without ports, any).
     pub fn verdict(
         &self,
-        port_sets: &BTreeMap<u64, PortSetEntries>,
+        port_sets: &PortSets,
         direction: Direction,
         identity: u64,
         address: IpAddr,

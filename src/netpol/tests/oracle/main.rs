@@ -9,5 +9,6 @@ mod hostile;
 mod naive;
 mod plan;
 mod planned;
+mod planner;
 mod recipes;
 mod truth_tables;
