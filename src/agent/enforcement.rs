@@ -100,10 +100,15 @@ impl Writer {
                 other => drop(other?),
             }
         }
-        let patch = json!({ "apiVersion": "stockade.dev/v1alpha1", "kind": "NodeEnforcement", "status": status });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        self.api.patch_status(&self.node, &params, &Patch::Apply(&patch)).await.map(drop)
+        apply(&self.api, &self.node, status).await
     }
+}
+
+/// Says this of a node and no more: what was said before and is not said again goes.
+async fn apply(api: &Api<NodeEnforcement>, node: &str, status: &NodeEnforcementStatus) -> kube::Result<()> {
+    let patch = json!({ "apiVersion": "stockade.dev/v1alpha1", "kind": "NodeEnforcement", "status": status });
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch_status(node, &params, &Patch::Apply(&patch)).await.map(drop)
 }
 
 /// Whether they differ in more than when they were read.

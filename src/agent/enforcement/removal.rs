@@ -6,13 +6,9 @@ use std::pin::pin;
 use futures_util::StreamExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher::{Config, Event};
 use kube::{Api, Client};
-use serde_json::json;
-use stockade_node::node_enforcement::{Desired, NodeEnforcement};
-
-use super::FIELD_MANAGER;
+use stockade_node::node_enforcement::{Desired, NodeEnforcement, NodeEnforcementStatus};
 
 /// Waits until this is wanted of the node, and tells by which `metadata.generation` of its NodeEnforcement.
 pub async fn wanted(client: Client, node: &str, desired: Desired) -> i64 {
@@ -42,9 +38,6 @@ pub async fn tell(client: Client, node: &str, generation: i64) -> kube::Result<(
         observed_generation: Some(generation),
         last_transition_time: Time(Timestamp::now()),
     };
-    let status = json!({ "conditions": [condition] });
-    let patch = json!({ "apiVersion": "stockade.dev/v1alpha1", "kind": "NodeEnforcement", "status": status });
-    let api = Api::<NodeEnforcement>::all(client);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch_status(node, &params, &Patch::Apply(&patch)).await.map(drop)
+    let status = NodeEnforcementStatus { conditions: vec![condition], ..NodeEnforcementStatus::default() };
+    super::apply(&Api::all(client), node, &status).await
 }
