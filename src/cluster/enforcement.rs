@@ -1,6 +1,7 @@
 //! What the node agents say of their kernels: where each network policy is really in force. NetworkPolicies have had no
 //! status since Kubernetes 1.28, so this is where it is told.
 
+mod nodes;
 mod policies;
 mod remove;
 
@@ -8,14 +9,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Client, ResourceExt as _};
 use stockade_node::node_enforcement::{Desired, EnforcedPolicy, NodeEnforcement, NodeEnforcementStatus};
 
 pub use remove::{Removed, remove};
-
-/// Nodes of a page: each names up to a thousand policies, and all of them at once would be hundreds of megabytes.
-const PAGE: u32 = 50;
 
 /// An agent tells every five minutes what it reads back from the kernel. One that was silent for longer than two of these
 /// times has proved nothing of late; what it put into the kernel may well be there still.
@@ -127,18 +124,10 @@ impl Enforcement {
     }
 
     async fn add_nodes(&mut self, client: &Client) -> Result<(), EnforcementError> {
-        let api = Api::<NodeEnforcement>::all(client.clone());
-        let (mut params, now) = (ListParams::default().limit(PAGE), Timestamp::now());
-        loop {
-            let page = api.list(&params).await.map_err(|source| match source {
-                kube::Error::Api(status) if status.code == 404 => EnforcementError::NotServed,
-                source => EnforcementError::Refused { kind: "NodeEnforcements", source },
-            })?;
-            page.items.into_iter().for_each(|node| self.add(node, now));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(()),
-            }
+        let now = Timestamp::now();
+        match nodes::each(client, |node| self.add(node, now)).await? {
+            true => Ok(()),
+            false => Err(EnforcementError::NotServed),
         }
     }
 
@@ -173,6 +162,15 @@ impl Enforcement {
         if state.told.len() < MAX_BEHIND_TOLD {
             state.told.push((node.to_owned(), why));
         }
+    }
+}
+
+/// An answer; none when there is nothing of that name.
+fn found<T>(kind: &'static str, answer: kube::Result<T>) -> Result<Option<T>, EnforcementError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(source) => Err(EnforcementError::Refused { kind, source }),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod images;
 pub mod kinds;
 mod object;
 pub mod overview;
+mod pages;
 pub mod policies;
 pub mod registration;
 pub mod replicas;

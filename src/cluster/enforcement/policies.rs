@@ -5,7 +5,8 @@ use kube::api::ListParams;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt as _};
 
-use super::{EnforcementError, PolicyKey};
+use super::{EnforcementError, PolicyKey, found};
+use crate::pages;
 
 /// Policies of a page.
 const PAGE: u32 = 500;
@@ -26,13 +27,10 @@ async fn of_kind(
     kind: &'static str,
 ) -> Result<Option<Vec<(PolicyKey, i64)>>, EnforcementError> {
     let api = Api::<DynamicObject>::all_with(client.clone(), resource);
-    let (mut params, mut all) = (ListParams::default().limit(PAGE), Vec::new());
-    loop {
-        let page = match api.list_metadata(&params).await {
-            Ok(page) => page,
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-            Err(source) => return Err(EnforcementError::Refused { kind, source }),
-        };
+    let (mut next, mut all) = (Some(ListParams::default().limit(PAGE)), Vec::new());
+    while let Some(params) = next {
+        let Some(page) = found(kind, api.list_metadata(&params).await)? else { return Ok(None) };
+        next = pages::after(params, &page.metadata);
         all.extend(page.items.iter().map(|policy| {
             let key = PolicyKey {
                 kind: kind.to_owned(),
@@ -41,9 +39,6 @@ async fn of_kind(
             };
             (key, policy.metadata.generation.unwrap_or_default())
         }));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(Some(all)),
-        }
     }
+    Ok(Some(all))
 }

@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt as _};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use stockade_node::node_enforcement::{Desired, NodeEnforcement};
 use tokio::time::{Instant, sleep};
 
-use super::{EnforcementError, PAGE, READY};
+use super::{EnforcementError, READY, found, nodes};
 use crate::access::{Access, FIELD_MANAGER};
 
 /// The agents.
@@ -42,10 +42,10 @@ pub struct Removed {
 /// # Errors
 /// The API server refused, or cannot be reached; it may be called again.
 pub async fn remove(access: &Access, within: Duration) -> Result<Removed, EnforcementError> {
-    let nodes = Api::<NodeEnforcement>::all(access.client.clone());
+    let api = Api::<NodeEnforcement>::all(access.client.clone());
     let end = Instant::now() + within;
     let removed = loop {
-        let all = list(&nodes).await?;
+        let all = list(&access.client).await?;
         let silent = all.iter().filter(|node| !node.is_cleared).map(|node| node.name.clone()).collect::<BTreeSet<_>>();
         let removed = Removed { cleared: all.len() - silent.len(), silent };
         if removed.silent.is_empty() || Instant::now() >= end {
@@ -55,13 +55,13 @@ pub async fn remove(access: &Access, within: Duration) -> Result<Removed, Enforc
         for node in all.iter().filter(|node| node.desired != Desired::Removed) {
             let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
             let patch = Patch::Merge(json!({ "spec": { "desired": Desired::Removed } }));
-            found("NodeEnforcement", nodes.patch(&node.name, &params, &patch).await)?;
+            found("NodeEnforcement", api.patch(&node.name, &params, &patch).await)?;
         }
         sleep(PAUSE).await;
     };
     end_agents(access, end + within).await?;
-    for node in list(&nodes).await? {
-        found("NodeEnforcement", nodes.delete(&node.name, &DeleteParams::default()).await)?;
+    for node in list(&access.client).await? {
+        found("NodeEnforcement", api.delete(&node.name, &DeleteParams::default()).await)?;
     }
     Ok(removed)
 }
@@ -83,30 +83,13 @@ struct Node {
 }
 
 /// All nodes; none where the kind is not served.
-async fn list(api: &Api<NodeEnforcement>) -> Result<Vec<Node>, EnforcementError> {
-    let (mut params, mut all) = (ListParams::default().limit(PAGE), Vec::new());
-    loop {
-        let Some(page) = found("NodeEnforcements", api.list(&params).await)? else { return Ok(all) };
-        let of = |node: &NodeEnforcement| Node {
-            name: node.name_any(),
-            desired: node.spec.desired,
-            is_cleared: is_cleared(node),
-        };
-        all.extend(page.items.iter().map(of));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(all),
-        }
-    }
-}
-
-/// An answer; none when there is nothing of that name.
-fn found<T>(kind: &'static str, answer: kube::Result<T>) -> Result<Option<T>, EnforcementError> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-        Err(source) => Err(EnforcementError::Refused { kind, source }),
-    }
+async fn list(client: &Client) -> Result<Vec<Node>, EnforcementError> {
+    let mut all = Vec::new();
+    let of = |node: NodeEnforcement| {
+        all.push(Node { name: node.name_any(), desired: node.spec.desired, is_cleared: is_cleared(&node) });
+    };
+    nodes::each(client, of).await?;
+    Ok(all)
 }
 
 /// Whether its agent says, of this very wish, that nothing is left.

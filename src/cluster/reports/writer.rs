@@ -16,6 +16,7 @@ use serde_json::json;
 use super::{Content, Group, NAME, Rendered};
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::pace::Pace;
+use crate::pages;
 
 /// Annotation: hash of the results, and the number of passes.
 const WRITTEN_ANNOTATION: &str = "stockade.dev/written";
@@ -71,15 +72,13 @@ impl Writer {
         let mut written = HashMap::new();
         for namespaced in [true, false] {
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &self.group.resource(namespaced));
-            let mut params = ListParams::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)).limit(PAGE);
-            loop {
+            let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
+            let mut next = Some(ListParams::default().labels(&ours).limit(PAGE));
+            while let Some(params) = next {
                 self.pace.wait().await;
                 let page = api.list_metadata(&params).await?;
                 written.extend(page.items.iter().filter(|r| r.name_any() == NAME).map(Written::of));
-                match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                    Some(token) => params = params.continue_token(&token),
-                    None => break,
-                }
+                next = pages::after(params, &page.metadata);
             }
         }
         self.written = written;
