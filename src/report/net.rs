@@ -3,6 +3,7 @@
 pub mod connectivity;
 pub mod decision;
 pub mod explain;
+pub mod flow;
 pub mod flows;
 pub mod lint;
 mod picture;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use stockade_netpol::flows::recommend::{Left, Proposed, Recommendation};
 
+use super::flow::FlowView;
 use crate::Report;
 use crate::table::shown;
 
@@ -39,21 +40,9 @@ pub struct PolicyView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeftView {
-    /// Who began it.
-    pub from: String,
-    /// With whom.
-    pub to: String,
-    /// `TCP`, `UDP`, `SCTP`, or the number of another protocol.
-    pub protocol: String,
-    /// Its port.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-    /// First time (RFC 3339).
-    pub first: String,
-    /// Last time.
-    pub last: String,
-    /// Connections, or dropped packets.
-    pub count: u64,
+    /// The flow.
+    #[serde(flatten)]
+    pub flow: FlowView,
     /// Why.
     pub why: String,
 }
@@ -65,13 +54,7 @@ impl RecommendReport {
     pub fn new(recommendation: Recommendation, missed: u64) -> Self {
         let policy = |Proposed { namespace, name, yaml }| PolicyView { namespace, name, yaml };
         let left = |left: &Left| LeftView {
-            from: left.from.clone(),
-            to: left.to.clone(),
-            protocol: left.protocol.to_string(),
-            port: Some(left.port).filter(|port| *port > 0),
-            first: format!("{:.0}", left.seen.first),
-            last: format!("{:.0}", left.seen.last),
-            count: left.seen.count,
+            flow: FlowView::new((&left.from, &left.to), left.protocol, left.port, &left.seen),
             why: left.why.to_string(),
         };
         Self {
@@ -99,10 +82,8 @@ impl Report for RecommendReport {
         if !self.left.is_empty() {
             writeln!(out, "\n# left out:")?;
         }
-        for LeftView { from, to, protocol, port, first, last, count, why } in self.left.iter().take(MAX_LEFT) {
-            let port = port.map(|port| format!(" {port}")).unwrap_or_default();
-            let line = format!("{from} -> {to} {protocol}{port}, {count} from {first} to {last}: {why}");
-            writeln!(out, "#   {}", shown(&line))?;
+        for LeftView { flow, why } in self.left.iter().take(MAX_LEFT) {
+            writeln!(out, "#   {}", shown(&format!("{flow}: {why}")))?;
         }
         if self.left.len() > MAX_LEFT {
             writeln!(out, "#   and {} more", self.left.len() - MAX_LEFT)?;

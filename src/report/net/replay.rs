@@ -9,6 +9,7 @@ use stockade_netpol::policy::Direction;
 
 use super::counted;
 use super::decision::DecisionView;
+use super::flow::FlowView;
 use crate::Report;
 use crate::table::{BAD, DOUBTFUL, FAINT, shown, word};
 
@@ -20,9 +21,9 @@ const MAX_ROWS: usize = 50;
 #[serde(rename_all = "camelCase")]
 pub struct ReplayReport {
     /// What passed, and would not; most often seen first.
-    pub cut: Vec<FlowView>,
+    pub cut: Vec<ChangedView>,
     /// What did not pass, and would; most often seen first.
-    pub opened: Vec<FlowView>,
+    pub opened: Vec<ChangedView>,
     /// How many different flows would go on as they did.
     pub unchanged: usize,
     /// Lines that no policy can change: between a Pod and its node, spoofed, malformed.
@@ -31,25 +32,13 @@ pub struct ReplayReport {
     pub missed: u64,
 }
 
-/// One flow.
+/// A flow that would not go on as it did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FlowView {
-    /// Who began it.
-    pub from: String,
-    /// With whom.
-    pub to: String,
-    /// `TCP`, `UDP`, `SCTP`, or the number of another protocol.
-    pub protocol: String,
-    /// Its port.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-    /// First time (RFC 3339).
-    pub first: String,
-    /// Last time.
-    pub last: String,
-    /// Connections, or dropped packets.
-    pub count: u64,
+pub struct ChangedView {
+    /// The flow.
+    #[serde(flatten)]
+    pub flow: FlowView,
     /// What the ends that deny it say; of what would be opened, none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<DenialView>,
@@ -71,7 +60,7 @@ pub struct DenialView {
 impl ReplayReport {
     /// Of a replay, and how much the recording does not tell of.
     pub fn new(replay: &Replay, missed: u64) -> Self {
-        let views = |list: &[Judged]| list.iter().map(|judged| FlowView::new(&replay.compiled, judged)).collect();
+        let views = |list: &[Judged]| list.iter().map(|judged| ChangedView::new(&replay.compiled, judged)).collect();
         Self {
             cut: views(&replay.cut),
             opened: views(&replay.opened),
@@ -85,10 +74,10 @@ impl ReplayReport {
 impl Report for ReplayReport {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         for (style, what, list) in [(BAD, "cut", &self.cut), (DOUBTFUL, "opened", &self.opened)] {
-            for flow in list.iter().take(MAX_ROWS) {
+            for changed in list.iter().take(MAX_ROWS) {
                 word(out, style, what, 8)?;
-                writeln!(out, "{}", flow.line())?;
-                for denial in &flow.denied {
+                writeln!(out, "{}", shown(&changed.flow.to_string()))?;
+                for denial in &changed.denied {
                     let rule = denial.decision.rule.as_ref().map(|rule| format!(" at {}", rule.place()));
                     let (message, place) = (shown(&denial.decision.message), rule.unwrap_or_default());
                     writeln!(out, "        {message}{FAINT}{place}{FAINT:#}")?;
@@ -115,9 +104,9 @@ impl Report for ReplayReport {
     }
 }
 
-// === impl FlowView ===
+// === impl ChangedView ===
 
-impl FlowView {
+impl ChangedView {
     fn new(compiled: &Compiled, judged: &Judged) -> Self {
         let denial = |direction: Direction| {
             let decision = judged.verdict.of(direction);
@@ -126,21 +115,8 @@ impl FlowView {
             (!decision.is_allowed()).then(view)
         };
         Self {
-            from: judged.from.clone(),
-            to: judged.to.clone(),
-            protocol: judged.protocol.to_string(),
-            port: Some(judged.port).filter(|port| *port > 0),
-            first: format!("{:.0}", judged.seen.first),
-            last: format!("{:.0}", judged.seen.last),
-            count: judged.seen.count,
+            flow: FlowView::new((&judged.from, &judged.to), judged.protocol, judged.port, &judged.seen),
             denied: [Direction::Egress, Direction::Ingress].into_iter().filter_map(denial).collect(),
         }
-    }
-
-    /// `shop/web -> shop/db TCP 5432, 12 from … to …`
-    fn line(&self) -> String {
-        let Self { from, to, protocol, first, last, count, .. } = self;
-        let port = self.port.map(|port| format!(" {port}")).unwrap_or_default();
-        shown(&format!("{from} -> {to} {protocol}{port}, {count} from {first} to {last}"))
     }
 }
