@@ -97,8 +97,7 @@ impl Node {
         for line in inside {
             pod.ip(&line);
         }
-        let index = self.netns.ip(&format!("-o link show {name}"));
-        let index = index.split(':').next().unwrap().trim().parse().unwrap();
+        let index = self.netns.interface(&name);
         self.pods.push(PodNet { netns: pod, interface: HostInterface { index, name }, addresses });
         self.pods.last().unwrap()
     }

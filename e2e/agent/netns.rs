@@ -55,6 +55,15 @@ impl Netns {
     pub fn ip(&self, arguments: &str) -> String {
         must(Command::new("ip").args(["-n", &self.name]).args(arguments.split_whitespace()))
     }
+
+    /// The number of an interface.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn interface(&self, name: &str) -> u32 {
+        let line = self.ip(&format!("-o link show {name}"));
+        line.split(':').next().unwrap().trim().parse().unwrap()
+    }
 }
 
 impl Default for Netns {

@@ -11,11 +11,9 @@ use std::time::{Duration, Instant};
 use rustix::net::{AddressFamily, Protocol as Number, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{connect, recv, sendto, socket_with};
 use stockade_netpol::ports::Protocol;
+use stockade_netpol_testing::truth_tables::{PORTS, Pair};
 
 use crate::hosts::{Node, within};
-
-/// Ports on which every Pod answers.
-pub const PORTS: [u16; 2] = [80, 81];
 
 /// How long what must arrive may take.
 const WITHIN: Duration = Duration::from_secs(120);
@@ -25,9 +23,6 @@ const SETTLE: Duration = Duration::from_millis(60);
 const REPEAT: Duration = Duration::from_millis(300);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
-
-/// One connection: from a Pod to a Pod, by their places in the node.
-pub type Pair = (usize, usize);
 
 /// Servers and senders of all Pods of a node.
 #[derive(Debug)]

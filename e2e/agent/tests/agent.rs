@@ -18,8 +18,9 @@ use stockade_e2e::tools;
 use stockade_e2e::webhook::eventually;
 use stockade_e2e_agent::bpffs::Bpffs;
 use stockade_e2e_agent::hosts::{Node, PodNet, Topology, within};
-use stockade_e2e_agent::traffic::{Pair, Traffic};
+use stockade_e2e_agent::traffic::Traffic;
 use stockade_netpol::ports::Protocol;
+use stockade_netpol_testing::truth_tables::Pair;
 
 /// Longest wait for an answer of the start gate.
 const WITHIN: Duration = Duration::from_secs(120);

@@ -13,6 +13,8 @@ mod flows;
 mod host;
 #[path = "datapath/malformed.rs"]
 mod malformed;
+#[path = "datapath/oracle.rs"]
+mod oracle;
 #[path = "datapath/policies.rs"]
 mod policies;
 #[path = "datapath/services.rs"]

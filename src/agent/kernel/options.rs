@@ -1,5 +1,7 @@
 //! What can be chosen of the datapath.
 
+use std::time::Duration;
+
 use super::error::KernelError;
 
 /// What can be chosen of the datapath.
@@ -13,6 +15,8 @@ pub struct Options {
     pub hooks: Hooks,
     /// Events that are told in a second on each CPU; what is not told is counted.
     pub events_per_second: u32,
+    /// How long a talker is silent about what is like what it told.
+    pub retell: Duration,
 }
 
 /// What becomes of open connections when the policy of their Pod changes.
@@ -67,12 +71,16 @@ impl Default for Options {
             established: Established::Recheck,
             hooks: Hooks::Tried,
             events_per_second: DEFAULT_EVENTS_PER_SECOND,
+            retell: DEFAULT_RETELL,
         }
     }
 }
 
 /// What people and log pipelines can read: a node that tells a thousand new talkers a second tells 86 million a day.
 const DEFAULT_EVENTS_PER_SECOND: u32 = 100;
+
+/// A scan that lasts an hour is 360 events.
+const DEFAULT_RETELL: Duration = Duration::from_secs(10);
 
 // === impl Sizes ===
 

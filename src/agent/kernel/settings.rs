@@ -1,7 +1,6 @@
 //! What the programs are told beside the tables.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -9,9 +8,6 @@ use super::error::KernelError;
 use super::layout::{CONFIG_KEEP, CONFIG_SERVICES, RawConfig};
 use super::maps::Map;
 use super::options::{Established, Options};
-
-/// How long a talker is silent about what is like what it told: a scan that lasts an hour is 360 events.
-const RETELL: Duration = Duration::from_secs(10);
 
 /// The one entry of map `config`.
 #[derive(Debug)]
@@ -30,7 +26,7 @@ impl Settings {
         let services = before.map_or(0, |before| before.flags & CONFIG_SERVICES);
         let now = RawConfig {
             epoch: before.map_or(0, |before| before.epoch),
-            retell: u64::try_from(RETELL.as_nanos()).unwrap_or(u64::MAX),
+            retell: u64::try_from(options.retell.as_nanos()).unwrap_or(u64::MAX),
             flags: keep | services,
             events_per_second: options.events_per_second,
         };

@@ -8,12 +8,13 @@ use stockade_agent::inputs::{Inputs, NamespaceFacts, PodFacts, PolicyObject};
 use stockade_e2e_agent::agent_process::AgentProcess;
 use stockade_e2e_agent::bpffs::Bpffs;
 use stockade_e2e_agent::hosts::{Node, Topology};
-use stockade_e2e_agent::traffic::{Pair, Traffic};
+use stockade_e2e_agent::traffic::Traffic;
 use stockade_netpol::addresses::Family;
 use stockade_netpol::ports::Protocol;
+use stockade_netpol_testing::truth_tables::{Cluster, Pair};
 
 use super::STAND_IN;
-use super::cluster::{self, Cluster};
+use super::cluster;
 
 #[test]
 fn the_last_of_ten_thousand_rules_counts_as_the_first() {
@@ -29,7 +30,7 @@ fn the_last_of_ten_thousand_rules_counts_as_the_first() {
     let mut state = Cluster::new(Family::V4);
     let spec = json!({ "podSelector": { "matchLabels": { "pod": "a" } }, "ingress": rules });
     state.take(&json!({ "apply": { "x/many": spec } }));
-    let micros = agent.tell(&state.inputs(), &cluster::requests(&node));
+    let micros = agent.tell(&cluster::inputs(&state), &cluster::requests(&node));
     eprintln!("10,000 rules are in the kernel after {} ms", micros / 1_000);
     let traffic = Traffic::start(&node);
     let expected = BTreeSet::from([(1, 0)]);

@@ -4,11 +4,9 @@
 
 mod analyzer;
 mod api;
-mod generate;
 mod hostile;
 mod naive;
 mod plan;
-mod planned;
 mod planner;
 mod recipes;
 mod truth_tables;

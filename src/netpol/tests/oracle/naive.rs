@@ -11,7 +11,7 @@ use stockade_netpol::state::{ContainerPort, Labels, Pod, PodId, State};
 use stockade_netpol::verdict::Endpoint;
 use stockade_policy::selector::{LabelSelector, Operator};
 
-use crate::generate::{policies, state};
+use stockade_netpol_testing::chance::{policies, state};
 
 /// Ports that are asked about; rules speak of 1 to 6.
 const PORTS: std::ops::RangeInclusive<u16> = 1..=7;

@@ -13,8 +13,8 @@ use stockade_netpol::read::ManifestReader;
 use stockade_netpol::state::PodId;
 use stockade_netpol::verdict::Endpoint;
 
-use crate::generate::{policies, state};
-use crate::planned::{Peer, Planned, expected};
+use stockade_netpol_testing::chance::{policies, state};
+use stockade_netpol_testing::planned::{Peer, Planned};
 
 /// Ports that are asked about; rules speak of 1 to 6, and of all.
 const PORTS: [u16; 7] = [0, 1, 2, 4, 6, 7, u16::MAX];
@@ -305,22 +305,18 @@ proptest! {
 
     #[test]
     fn tables_say_what_the_oracle_says_and_which_rule_decides(policies in policies(), state in state()) {
-        let enforced: Vec<Policy> = policies.iter().filter(|policy| !policy.audit).cloned().collect();
-        let enforced = Compiled::new(enforced, state.clone()).unwrap();
         let planned = Planned::new(policies, state);
         for (pod, tables) in &planned.plan.pods {
             let tables = tables.as_ref().unwrap();
             for peer in &planned.peers() {
                 for direction in Direction::ALL {
                     for (protocol, port) in Protocol::ALL.into_iter().flat_map(|p| PORTS.map(|port| (p, port))) {
-                        let asked = (protocol, port);
-                        let Some(in_force) = expected(&enforced, *pod, direction, peer, asked) else { continue };
-                        let all = expected(&planned.compiled, *pod, direction, peer, asked).unwrap();
+                        let Some(said) = planned.expected(*pod, direction, peer, (protocol, port)) else { continue };
                         let packet = (protocol_number(protocol), port);
                         let context = format!("{pod:?} {direction:?} {:?} {protocol} {port}", peer.end);
-                        prop_assert_eq!(planned.ruling(tables.table, direction, peer, packet), in_force, "{}", context);
+                        prop_assert_eq!(planned.ruling(tables.table, direction, peer, packet), said.in_force, "{}", context);
                         let audited = tables.audit_table.or(tables.table);
-                        prop_assert_eq!(planned.ruling(audited, direction, peer, packet), all, "audit: {}", context);
+                        prop_assert_eq!(planned.ruling(audited, direction, peer, packet), said.all, "audit: {}", context);
                     }
                 }
             }

@@ -9,7 +9,7 @@ use stockade_netpol::plan::{Limits, Numbers, Plan, Planner, plan};
 use stockade_netpol::policy::Policy;
 use stockade_netpol::state::PodId;
 
-use crate::generate::{policies, state};
+use stockade_netpol_testing::chance::{policies, state};
 
 /// Some Pods of any state, by their place in it.
 fn chosen(census: &Census, choice: usize) -> Vec<PodId> {

@@ -1,7 +1,8 @@
-//! Clusters, planned for all their Pods.
+//! Clusters, planned for all their Pods, beside the oracle.
 
 use std::net::IpAddr;
 
+use stockade_netpol::addresses::Family;
 use stockade_netpol::compile::{Compiled, RuleId};
 use stockade_netpol::plan::{Limits, NOBODY, Numbers, Plan, RuleName, plan, protocol_number};
 use stockade_netpol::policy::{Direction, Policy};
@@ -10,66 +11,99 @@ use stockade_netpol::state::{Pod, PodId, State};
 use stockade_netpol::verdict::{Decision, Endpoint};
 
 /// A cluster, planned for all its Pods.
-pub(crate) struct Planned {
-    pub(crate) compiled: Compiled,
-    pub(crate) numbers: Numbers,
-    pub(crate) plan: Plan,
+#[derive(Debug)]
+pub struct Planned {
+    /// The oracle, of all policies.
+    pub compiled: Compiled,
+    /// The oracle, of those that are enforced.
+    pub enforced: Compiled,
+    /// Of identities.
+    pub numbers: Numbers,
+    /// What kernels are to hold.
+    pub plan: Plan,
 }
 
 /// A peer as a packet shows it.
-pub(crate) struct Peer<'a> {
-    pub(crate) end: Endpoint<'a>,
-    pub(crate) identity: u64,
-    pub(crate) address: IpAddr,
+#[derive(Debug, Clone, Copy)]
+pub struct Peer<'a> {
+    /// For the oracle.
+    pub end: Endpoint<'a>,
+    /// For kernels.
+    pub identity: u64,
+    /// For both.
+    pub address: IpAddr,
+}
+
+/// Whether a packet passes, and the rule that decides; none where isolation does, or nothing.
+pub type Ruling = (bool, Option<RuleName>);
+
+/// What the oracle says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// By the policies that are enforced.
+    pub in_force: Ruling,
+    /// By all, audited ones too.
+    pub all: Ruling,
 }
 
 // === impl Planned ===
 
 impl Planned {
-    pub(crate) fn new(policies: Vec<Policy>, state: State) -> Self {
+    /// With the usual limits.
+    pub fn new(policies: Vec<Policy>, state: State) -> Self {
         Self::of(Compiled::new(policies, state).unwrap(), &Limits::default())
     }
 
-    pub(crate) fn of(compiled: Compiled, limits: &Limits) -> Self {
+    /// With limits of its own.
+    pub fn of(compiled: Compiled, limits: &Limits) -> Self {
+        let enforced = compiled.policies().filter(|(_, policy)| !policy.audit).map(|(_, policy)| policy.clone());
+        let enforced = Compiled::new(enforced.collect(), compiled.state().clone()).unwrap();
         let numbers = Numbers::new(compiled.census()).unwrap();
         let pods: Vec<PodId> = compiled.state().pods().map(|(id, _)| id).collect();
         let plan = plan(&compiled, &numbers, &pods, limits).unwrap();
-        Self { compiled, numbers, plan }
+        Self { compiled, enforced, numbers, plan }
     }
 
     /// The table of the policies that are enforced on a Pod.
-    pub(crate) fn table(&self, pod: PodId) -> Option<u64> {
+    pub fn table(&self, pod: PodId) -> Option<u64> {
         self.plan.pods[&pod].as_ref().unwrap().table
     }
 
     /// What a table says; without one everything passes.
-    pub(crate) fn ruling(
+    pub fn ruling(
         &self,
         table: Option<u64>,
         direction: Direction,
         peer: &Peer<'_>,
         (protocol, port): (u8, u16),
-    ) -> (bool, Option<RuleName>) {
+    ) -> Ruling {
         let Some(table) = table.map(|id| &self.plan.tables[&id]) else { return (true, None) };
         let ruling = table.verdict(&self.plan.port_sets, direction, peer.identity, peer.address, protocol, port);
         (ruling.allowed, ruling.rule.cloned())
     }
 
     /// Whether two Pods' tables let a connection pass.
-    pub(crate) fn allows(&self, from: PodId, to: PodId, protocol: Protocol, port: u16) -> bool {
+    pub fn allows(&self, from: PodId, to: PodId, family: Family, (protocol, port): (Protocol, u16)) -> bool {
         let packet = (protocol_number(protocol), port);
-        let asked = |near, far, direction| self.ruling(self.table(near), direction, &self.peer(far), packet).0;
+        let asked =
+            |near, far, direction| self.ruling(self.table(near), direction, &self.peer_by(far, family), packet).0;
         asked(from, to, Direction::Egress) && asked(to, from, Direction::Ingress)
     }
 
-    /// A Pod as its packets show it.
-    pub(crate) fn peer(&self, pod: PodId) -> Peer<'static> {
-        let address = self.compiled.state().pod(pod).addresses[0];
-        Peer { end: Endpoint::Pod(pod, None), identity: self.numbers.of_pod(pod), address }
+    /// A Pod as its packets show it; of two addresses the first counts.
+    pub fn peer(&self, pod: PodId) -> Peer<'static> {
+        self.peer_by(pod, Family::of(self.compiled.state().pod(pod).addresses[0]))
+    }
+
+    /// A Pod as its packets of one family show it.
+    pub fn peer_by(&self, pod: PodId, family: Family) -> Peer<'static> {
+        let addresses = &self.compiled.state().pod(pod).addresses;
+        let address = *addresses.iter().find(|address| Family::of(**address) == family).unwrap();
+        Peer { end: Endpoint::Pod(pod, Some(family)), identity: self.numbers.of_pod(pod), address }
     }
 
     /// Everybody who can send packets. Whoever shares an address is left out: a packet shows one of them.
-    pub(crate) fn peers(&self) -> Vec<Peer<'static>> {
+    pub fn peers(&self) -> Vec<Peer<'static>> {
         let state = self.compiled.state();
         let alone = |pod: &Pod| match pod.addresses[..] {
             [address] => state.holders(address).count() == 1 && !pod.host_network && !pod.finished,
@@ -85,16 +119,28 @@ impl Planned {
         });
         pods.chain(outside).collect()
     }
+
+    /// What the oracle says about one end; none where it is no matter of policies.
+    pub fn expected(
+        &self,
+        pod: PodId,
+        direction: Direction,
+        peer: &Peer<'_>,
+        asked: (Protocol, u16),
+    ) -> Option<Expected> {
+        let in_force = ruling(&self.enforced, pod, direction, peer, asked)?;
+        let all = ruling(&self.compiled, pod, direction, peer, asked)?;
+        Some(Expected { in_force, all })
+    }
 }
 
-/// What the oracle says about one end; none where it is no matter of policies.
-pub(crate) fn expected(
+fn ruling(
     compiled: &Compiled,
     pod: PodId,
     direction: Direction,
     peer: &Peer<'_>,
     (protocol, port): (Protocol, u16),
-) -> Option<(bool, Option<RuleName>)> {
+) -> Option<Ruling> {
     let pod = Endpoint::Pod(pod, None);
     let verdict = match direction {
         Direction::Ingress => compiled.verdict(peer.end, pod, protocol, port),

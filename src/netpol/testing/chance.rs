@@ -111,8 +111,8 @@ fn cluster_policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// Each has a priority and a name of its own: of equal ones the specification leaves the order open.
-pub(crate) fn policies() -> impl Strategy<Value = Vec<Policy>> {
+/// Policies of all tiers, some of them audited. Each has a priority and a name of its own: of equal ones the specification leaves the order open.
+pub fn policies() -> impl Strategy<Value = Vec<Policy>> {
     let audit = vec(prop::bool::weighted(0.2), 6);
     (vec(prop_oneof![network_policy(), cluster_policy()], 0..6), audit).prop_map(|(mut policies, audit)| {
         for ((at, policy), audit) in (0..).zip(&mut policies).zip(audit) {
@@ -157,7 +157,8 @@ fn pod() -> impl Strategy<Value = Pod> {
     )
 }
 
-pub(crate) fn state() -> impl Strategy<Value = State> {
+/// Namespaces, Pods, of which some have no address or another's, and nodes.
+pub fn state() -> impl Strategy<Value = State> {
     let node = |name: &'static str| {
         labels().prop_map(move |labels| Node {
             name: name.into(),
