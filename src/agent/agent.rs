@@ -19,8 +19,9 @@ use crate::desired::Desired;
 use crate::gate::exposure;
 use crate::gate::metrics::StartMetrics;
 use crate::hold::{Ask, Asked, GateError, Held, PodName, PodRequest};
+use crate::inputs::Inputs;
+use crate::inputs::snapshot::{self, SnapshotWriter};
 use crate::inputs::watched::Watched;
-use crate::inputs::{Inputs, snapshot};
 use crate::interfaces::changes::Changes;
 use crate::interfaces::{self, InterfacesError};
 use crate::keeper::Keeper;
@@ -88,6 +89,7 @@ pub struct Agent {
     not_before: Instant,
     look_again: Option<Instant>,
     snapshot_due: Option<Instant>,
+    snapshots: SnapshotWriter,
     started: Instant,
 }
 
@@ -114,6 +116,7 @@ impl Agent {
         let links = Links::open().map_err(InterfacesError::from)?;
         let (view, seen) = watch::channel(View::default());
         let now = Instant::now();
+        let snapshots = SnapshotWriter::new(parts.state.clone());
         let mut agent = Self {
             parts,
             links,
@@ -127,6 +130,7 @@ impl Agent {
             not_before: now,
             look_again: None,
             snapshot_due: None,
+            snapshots,
             started: now,
         };
         agent.look_at_interfaces()?;
@@ -171,10 +175,8 @@ impl Agent {
         if let Err(error) = self.parts.keeper.remove_stale() {
             tracing::warn!(error = &error as &dyn std::error::Error, "what nothing asks for could not be removed");
         }
-        if self.snapshot_due.take_if(|at| *at <= now).is_some()
-            && let Err(error) = snapshot::write(&self.parts.state, &self.inputs)
-        {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the last known inputs could not be written");
+        if self.snapshot_due.take_if(|at| *at <= now).is_some() && !self.snapshots.begin(Arc::clone(&self.inputs)) {
+            self.snapshot_due = Some(now + SNAPSHOT_PAUSE);
         }
         Ok(())
     }

@@ -11,7 +11,9 @@
 //! had begun to ask. A process that is killed between two writes leaves each endpoint with one whole table, the old one
 //! or the new; the next one reads back what there is and goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::LazyCell;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use crate::contents::Contents;
@@ -137,27 +139,21 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         self.write_tables(wanted)?;
         let kernel = self.kernel;
         put(kernel.services(), &mut self.held.services, &wanted.services)?;
-        keep_only(kernel.services(), &mut self.held.services, |block| wanted.services.contains_key(block))?;
-        let (living, tables) = (living(wanted), &wanted.tables);
-        let is_said = |key: &PeerKey| {
-            wanted.peers.contains_key(key) || !tables.contains_key(&key.table) || !living.contains(&key.identity)
-        };
-        keep_only(kernel.peers(), &mut self.held.peers, is_said)?;
-        let is_said = |key: &_| wanted.blocks.contains_key(key);
-        keep_only(kernel.blocks(), &mut self.held.blocks, |key| is_said(key) || !tables.contains_key(&key.table))?;
+        keep_only(kernel.services(), &mut self.held.services, &wanted.services, |_| false)?;
+        let (living, tables) = (LazyCell::new(|| living(wanted)), &wanted.tables);
+        let is_unused = |key: &PeerKey| !tables.contains_key(&key.table) || !living.contains(&key.identity);
+        keep_only(kernel.peers(), &mut self.held.peers, &wanted.peers, is_unused)?;
+        keep_only(kernel.blocks(), &mut self.held.blocks, &wanted.blocks, |key| !tables.contains_key(&key.table))?;
         let Switched { before, refused } = self.switch(wanted)?;
         self.touched.clear();
         put(kernel.identities(), &mut self.held.identities, &wanted.identities)?;
-        keep_only(kernel.identities(), &mut self.held.identities, |a| wanted.identities.contains_key(a))?;
+        keep_only(kernel.identities(), &mut self.held.identities, &wanted.identities, |_| false)?;
         for interface in before.into_keys().filter(|i| !wanted.endpoints.contains_key(i)) {
             kernel.detach(interface)?;
         }
-        let stays = |interface: &u32| wanted.endpoints.contains_key(interface);
-        keep_only(kernel.local_addresses(), &mut self.held.local_addresses, |a| {
-            wanted.local_addresses.contains_key(a)
-        })?;
-        self.written.retain(stays);
-        keep_only(kernel.endpoints(), &mut self.held.endpoints, stays)?;
+        keep_only(kernel.local_addresses(), &mut self.held.local_addresses, &wanted.local_addresses, |_| false)?;
+        self.written.retain(|interface| wanted.endpoints.contains_key(interface));
+        keep_only(kernel.endpoints(), &mut self.held.endpoints, &wanted.endpoints, |_| false)?;
         refused
     }
 
@@ -218,7 +214,7 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
     /// Tables that stay and say something else of identities that somebody has, or of addresses. (Who gets another
     /// identity is judged again by the kernel itself.)
     fn touched_by(&self, wanted: &Contents) -> BTreeSet<u64> {
-        let living = living(self.held);
+        let living = LazyCell::new(|| living(self.held));
         let of_peers = differing(&self.held.peers, &wanted.peers);
         let of_peers = of_peers.filter(|key| living.contains(&key.identity)).map(|key| key.table);
         let of_blocks = differing(&self.held.blocks, &wanted.blocks).map(|key| key.table);
@@ -234,17 +230,18 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
     /// The kernel's.
     pub fn remove(&mut self, stale: &Stale, wanted: &Contents) -> Result<(), KernelError> {
         let (kernel, gone) = (self.kernel, &stale.contents);
-        keep_only(kernel.tables(), &mut self.held.tables, |key| stays(key, &gone.tables, &wanted.tables))?;
-        keep_only(kernel.peers(), &mut self.held.peers, |key| stays(key, &gone.peers, &wanted.peers))?;
-        keep_only(kernel.blocks(), &mut self.held.blocks, |key| stays(key, &gone.blocks, &wanted.blocks))?;
-        keep_only(kernel.ports(), &mut self.held.ports, |key| stays(key, &gone.ports, &wanted.ports))
+        keep_only(kernel.tables(), &mut self.held.tables, &wanted.tables, |key| !gone.tables.contains_key(key))?;
+        keep_only(kernel.peers(), &mut self.held.peers, &wanted.peers, |key| !gone.peers.contains_key(key))?;
+        keep_only(kernel.blocks(), &mut self.held.blocks, &wanted.blocks, |key| !gone.blocks.contains_key(key))?;
+        keep_only(kernel.ports(), &mut self.held.ports, &wanted.ports, |key| !gone.ports.contains_key(key))
     }
 }
 
 /// What the kernel holds and nothing asks for, once all that is wanted has been written.
 pub fn stale(held: &Contents, wanted: &Contents) -> Stale {
     fn without<K: Ord + Copy, V: Copy>(held: &BTreeMap<K, V>, wanted: &BTreeMap<K, V>) -> BTreeMap<K, V> {
-        held.iter().filter(|(key, _)| !wanted.contains_key(key)).map(|(key, value)| (*key, *value)).collect()
+        let gone = beside(held, wanted).filter(|(_, _, wanted)| wanted.is_none());
+        gone.filter_map(|(key, held, _)| Some((*key, *held?))).collect()
     }
     Stale {
         contents: Contents {
@@ -264,19 +261,34 @@ impl Stale {
     }
 }
 
-fn stays<K: Ord, V>(key: &K, gone: &BTreeMap<K, V>, wanted: &BTreeMap<K, V>) -> bool {
-    wanted.contains_key(key) || !gone.contains_key(key)
-}
-
 /// Identities that somebody has.
-fn living(contents: &Contents) -> BTreeSet<u64> {
+fn living(contents: &Contents) -> HashSet<u64> {
     contents.identities.values().copied().collect()
 }
 
 /// Keys whose values differ, or that only one has.
 fn differing<'m, K: Ord, V: PartialEq>(a: &'m BTreeMap<K, V>, b: &'m BTreeMap<K, V>) -> impl Iterator<Item = &'m K> {
-    let changed = a.iter().filter(|(key, value)| b.get(key) != Some(value)).map(|(key, _)| key);
-    changed.chain(b.keys().filter(|key| !a.contains_key(key)))
+    beside(a, b).filter(|(_, a, b)| a != b).map(|(key, ..)| key)
+}
+
+/// All keys in their order, with the values of both: a walk costs less than looking each of them up.
+fn beside<'m, K: Ord, V>(
+    a: &'m BTreeMap<K, V>,
+    b: &'m BTreeMap<K, V>,
+) -> impl Iterator<Item = (&'m K, Option<&'m V>, Option<&'m V>)> {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    std::iter::from_fn(move || {
+        let order = match (a.peek(), b.peek()) {
+            (Some((a, _)), Some((b, _))) => a.cmp(b),
+            (Some(_), None) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        match order {
+            Ordering::Less => a.next().map(|(key, a)| (key, Some(a), None)),
+            Ordering::Greater => b.next().map(|(key, b)| (key, None, Some(b))),
+            Ordering::Equal => a.next().zip(b.next()).map(|((key, a), (_, b))| (key, Some(a), Some(b))),
+        }
+    })
 }
 
 /// Writes what is not there.
@@ -285,8 +297,8 @@ fn put<K: Ord + Copy, V: PartialEq + Copy>(
     held: &mut BTreeMap<K, V>,
     wanted: &BTreeMap<K, V>,
 ) -> Result<(), KernelError> {
-    let missing = wanted.iter().filter(|(key, value)| held.get(key) != Some(value));
-    let missing: Vec<(K, V)> = missing.map(|(key, value)| (*key, *value)).collect();
+    let missing = beside(held, wanted).filter(|(_, held, wanted)| held != wanted);
+    let missing: Vec<(K, V)> = missing.filter_map(|(key, _, wanted)| Some((*key, *wanted?))).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -299,19 +311,21 @@ fn put<K: Ord + Copy, V: PartialEq + Copy>(
     written
 }
 
-/// Removes what does not stay.
+/// Removes what is not wanted, but for what stays all the same.
 fn keep_only<K: Ord + Copy, V>(
     entries: &dyn Entries<K, V>,
     held: &mut BTreeMap<K, V>,
+    wanted: &BTreeMap<K, V>,
     stays: impl Fn(&K) -> bool,
 ) -> Result<(), KernelError> {
-    let gone: Vec<K> = held.keys().filter(|key| !stays(key)).copied().collect();
+    let unwanted = beside(held, wanted).filter(|(_, _, wanted)| wanted.is_none()).map(|(key, ..)| *key);
+    let gone: Vec<K> = unwanted.filter(|key| !stays(key)).collect();
     if gone.is_empty() {
         return Ok(());
     }
     let removed = entries.remove(&gone);
     match removed {
-        Ok(()) => held.retain(|key, _| stays(key)),
+        Ok(()) => gone.iter().for_each(|key| drop(held.remove(key))),
         Err(_) => *held = entries.all()?,
     }
     removed

@@ -11,12 +11,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stockade_netpol::policy::{ENFORCEMENT, Peer, Peers, Policy};
 use stockade_netpol::read::api::{self, Faults};
-use stockade_node::identity_slice::{IdentitySliceSpec, NamedPort};
+use stockade_node::identity_slice::NamedPort;
 
 pub mod claims;
 pub mod followed;
+pub mod identity;
+pub mod shared;
 pub mod snapshot;
 pub mod watched;
+
+pub use identity::SliceFacts;
+use shared::Shared;
 
 /// Most addresses of one Pod: one of each family.
 pub const MAX_POD_ADDRESSES: usize = 2;
@@ -24,21 +29,21 @@ pub const MAX_POD_ADDRESSES: usize = 2;
 /// The value of [`ENFORCEMENT`] for policies that are only told of.
 const AUDIT: &str = "Audit";
 
-/// All that was told, as it is now.
+/// All that was told, as it is now. A clone shares it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inputs {
     /// Pods of the node, by UID.
-    pub pods: BTreeMap<String, PodFacts>,
+    pub pods: Shared<PodFacts>,
     /// By name.
-    pub namespaces: BTreeMap<String, NamespaceFacts>,
+    pub namespaces: Shared<NamespaceFacts>,
     /// By [`PolicyObject::key`].
-    pub policies: BTreeMap<String, PolicyObject>,
+    pub policies: Shared<PolicyObject>,
     /// By name of the slice.
-    pub slices: BTreeMap<String, SliceFacts>,
+    pub slices: Shared<SliceFacts>,
     /// Blocks of addresses of Services, by name of what says so.
-    pub services: BTreeMap<String, Vec<String>>,
+    pub services: Shared<Vec<String>>,
     /// By name; none where no policy is about nodes.
-    pub nodes: BTreeMap<String, NodeFacts>,
+    pub nodes: Shared<NodeFacts>,
 }
 
 /// One Pod of the node.
@@ -71,15 +76,6 @@ pub struct NamespaceFacts {
     pub labels: BTreeMap<String, String>,
     /// Whether its NetworkPolicies are only told of.
     pub audit: bool,
-}
-
-/// Who has which address, in one namespace.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SliceFacts {
-    /// `metadata.resourceVersion`: of two that tell of one address, the later is right.
-    pub version: i64,
-    /// What it says.
-    pub spec: IdentitySliceSpec,
 }
 
 /// One node.

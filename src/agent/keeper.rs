@@ -7,7 +7,7 @@ use stockade_netpol::plan::Limits;
 
 use crate::apply::{Extent, GRACE, Held, Programs, Stale, Writer, stale};
 use crate::contents::Contents;
-use crate::desired::{Desired, Undecided, desired};
+use crate::desired::{Decider, Desired, Undecided};
 use crate::inputs::Inputs;
 use crate::kernel::{KernelError, Tables};
 use crate::places::Places;
@@ -16,7 +16,7 @@ use crate::places::Places;
 #[derive(Debug)]
 pub struct Keeper<K> {
     kernel: Arc<K>,
-    limits: Limits,
+    decider: Decider,
     held: Held,
     /// Shared with whoever looks on.
     desired: Arc<Desired>,
@@ -44,7 +44,7 @@ impl<K: Tables + Programs> Keeper<K> {
     /// The kernel's.
     pub fn open(kernel: Arc<K>, limits: Limits) -> Result<Self, KernelError> {
         let held = Held::read(&*kernel)?;
-        Ok(Self { kernel, limits, held, desired: Arc::default(), stale: None })
+        Ok(Self { kernel, decider: Decider::new(limits), held, desired: Arc::default(), stale: None })
     }
 
     /// Makes the kernel hold what inputs and places say.
@@ -53,7 +53,7 @@ impl<K: Tables + Programs> Keeper<K> {
     /// Nothing is decided, or the kernel refuses: then what is written is as good as what was there, and a further call
     /// goes on.
     pub fn keep(&mut self, inputs: &Inputs, places: &Places, extent: Extent) -> Result<(), KeepError> {
-        let desired = desired(inputs, places, &self.held.contents, &self.limits)?;
+        let desired = self.decider.decide(inputs, places, &self.held.contents)?;
         Writer::new(&*self.kernel, &mut self.held).write(&desired.contents, extent)?;
         self.desired = Arc::new(desired);
         if extent == Extent::All && self.stale.is_none() {

@@ -235,6 +235,12 @@ impl Compiled {
         self.rules.iter().flat_map(move |of| &of[direction as usize]).filter_map(CompiledRule::addresses)
     }
 
+    /// Whether a rule means ports by their names and those who have them by blocks of addresses.
+    pub(crate) fn names_ports_by_address(&self) -> bool {
+        let egress = self.rules.iter().flat_map(|of| &of[Direction::Egress as usize]);
+        egress.into_iter().any(|rule| !rule.named.is_empty() && rule.addresses().is_some())
+    }
+
     fn compile_rules(&self, policy: &Policy) -> [Vec<CompiledRule>; 2] {
         Direction::ALL.map(|direction| {
             policy.rules(direction).unwrap_or(&[]).iter().map(|rule| self.compile_rule(rule)).collect()

@@ -106,7 +106,7 @@ fn plan_again(
         }
     }
     built.retain(|id, _| wanted.kinds.contains_key(id));
-    Ok(draft.plan)
+    Ok(Plan { depends_on_addresses: compiled.names_ports_by_address(), ..draft.plan })
 }
 
 /// Tables by id, as they were built.
@@ -271,7 +271,6 @@ impl<'l> Draft<'l> {
             }
         }
         self.plan.not_enforced.extend(built.not_enforced.iter().cloned());
-        self.plan.depends_on_addresses |= built.depends_on_addresses;
         self.plan.tables.insert(built.table.id, Arc::clone(&built.table));
         Ok(())
     }

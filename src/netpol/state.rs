@@ -14,9 +14,9 @@ use crate::ports::Protocol;
 /// Label that the API server gives every namespace: its name.
 pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Labels, sorted by key.
+/// Labels, sorted by key. A clone shares them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Vec<(Arc<str>, Arc<str>)>);
+pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
 
 /// What there is.
 #[derive(Debug, Clone, Default)]

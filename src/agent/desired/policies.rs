@@ -38,7 +38,7 @@ pub enum PolicyState {
 
 /// All policies, with the audit of their namespaces.
 pub(super) fn read(inputs: &Inputs) -> Vec<Arc<Policy>> {
-    let read = |object: &PolicyObject| {
+    let read = |object: &Arc<PolicyObject>| {
         let policy = object.policy.as_ref()?;
         Some(match !policy.audit && inputs.is_audited_by_namespace(object) {
             true => Arc::new(Policy { audit: true, ..Policy::clone(policy) }),

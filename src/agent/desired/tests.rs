@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
+use stockade_netpol::plan::{Limits, OWN_NODE};
 
 use super::*;
 use crate::hold::{PodName, PodRequest};
+use crate::inputs::shared::Shared;
 use crate::inputs::{NamespaceFacts, PolicyObject, SliceFacts};
 use crate::kernel::{Head, HeadDirection};
 
@@ -43,6 +45,11 @@ fn add_policy(inputs: &mut Inputs, name: &str, spec: &Value) {
 
 fn decide(inputs: &Inputs, places: &Places) -> Desired {
     desired(inputs, places, &Contents::default(), &Limits::default()).unwrap()
+}
+
+/// Decided from nothing.
+fn desired(inputs: &Inputs, places: &Places, held: &Contents, limits: &Limits) -> Result<Desired, Undecided> {
+    Decider::new(*limits).decide(inputs, places, held)
 }
 
 fn closed_table() -> Head {
@@ -138,7 +145,7 @@ fn an_address_is_whose_it_was_given_to_last() {
         "namespace": "shop", "identities": [{ "labels": { "app": "cache" }, "addresses": ["10.0.0.1", "10.0.9.9"] }],
     });
     let spec = serde_json::from_value(slice).unwrap();
-    inputs.slices.insert("shop-1".to_owned(), SliceFacts { version: 7, spec });
+    inputs.slices.insert("shop-1".to_owned(), SliceFacts::new(7, &spec));
     let desired = decide(&inputs, &places);
     let web = desired.contents.endpoints[&1];
     assert_eq!(desired.contents.identities[&address("10.0.0.1")], web.identity);
@@ -158,7 +165,7 @@ fn an_interface_that_was_a_pods_is_closed_until_it_is_gone() {
     let names = BTreeMap::from([(1, "veth1".to_owned())]);
     places.see(names);
     let held = decide(&inputs, &places).contents;
-    inputs.pods.clear();
+    inputs.pods = Shared::default();
     let request = PodName { namespace: "shop".to_owned(), name: "web-a".to_owned(), uid: "a".to_owned() };
     assert!(places.forget(&request));
     let after = |places: &Places| desired(&inputs, places, &held, &Limits::default()).unwrap().contents;

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use stockade_netpol::plan::{RuleName, identity_number};
+use stockade_netpol::plan::RuleName;
 use stockade_netpol::state::Labels;
 use tokio::sync::watch;
 
 use super::{IdentityNames, Names, PodNames};
 use crate::agent::View;
-use crate::desired::{pairs, ports};
 use crate::inputs::Inputs;
+use crate::inputs::identity::{Identity, pairs};
 
 /// Most identities that are remembered; then all are looked up anew.
 const MAX_REMEMBERED: usize = 4_096;
@@ -65,23 +65,16 @@ impl Names for KnownNames {
 /// Of whoever has an address, those with the number.
 fn identity(inputs: &Inputs, number: u64, address: IpAddr) -> Option<IdentityNames> {
     let own = inputs.pods.values().filter(|pod| pod.addresses.contains(&address));
-    let own = own.map(|pod| (pod.namespace.as_str(), &pod.labels, &pod.ports));
-    let text = address.to_string();
-    let slices = inputs.slices.values().map(|slice| &slice.spec);
-    let others = slices.flat_map(|slice| slice.identities.iter().map(|of| (slice.namespace.as_str(), of)));
-    let others = others.filter(|(_, of)| of.addresses.contains(&text));
-    let others = others.map(|(namespace, of)| (namespace, &of.labels, &of.ports));
-    own.chain(others).find_map(|(namespace, labels, named)| {
-        let labels = Labels::new(pairs(labels));
-        let is_it = identity_number(namespace, &labels, &ports(named)) == number;
-        is_it.then(|| IdentityNames { namespace: namespace.into(), labels })
-    })
+    let own = own.map(|pod| Arc::new(Identity::new(pod.namespace.as_str().into(), &pod.labels, &pod.ports)));
+    let others = inputs.slices.values().flat_map(|slice| &slice.identities);
+    let others = others.filter(|(_, addresses)| addresses.contains(&address)).map(|(who, _)| Arc::clone(who));
+    let found = own.chain(others).find(|who| who.number == number)?;
+    Some(IdentityNames { namespace: Arc::clone(&found.namespace), labels: found.labels.clone() })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use stockade_netpol::plan::identity_number;
     use stockade_node::identity_slice::{Identity, IdentitySliceSpec};
 
     use super::*;
@@ -100,7 +93,7 @@ mod tests {
         let labels = [("app".to_owned(), "web".to_owned())].into();
         inputs.pods.insert("u".to_owned(), PodFacts { labels, ..PodFacts::default() });
         let spec = IdentitySliceSpec { namespace: "shop".to_owned(), identities: vec![db()] };
-        inputs.slices.insert("shop.0".to_owned(), SliceFacts { version: 1, spec });
+        inputs.slices.insert("shop.0".to_owned(), SliceFacts::new(1, &spec));
         let mut places = Places::default();
         let pod = PodName { namespace: "shop".to_owned(), name: "web-1".to_owned(), uid: "u".to_owned() };
         let interface = HostInterface { index: 7, name: "veth7".to_owned() };

@@ -1,8 +1,8 @@
 //! One kind of input, kept as its watch tells.
 
-use std::collections::BTreeMap;
-
 use kube::runtime::watcher::Event;
+
+use super::shared::Shared;
 
 /// Most objects of one kind that are kept: what is beyond is refused whole, never cut. 20,000 identities come in some
 /// hundred slices; no cluster has ten times as many policies or namespaces.
@@ -11,9 +11,9 @@ pub const MAX_OBJECTS: usize = 50_000;
 /// Facts of objects by a key.
 #[derive(Debug, Clone)]
 pub struct Followed<V> {
-    known: BTreeMap<String, V>,
+    known: Shared<V>,
     /// A full list that has not ended.
-    listing: Option<BTreeMap<String, V>>,
+    listing: Option<Shared<V>>,
     is_synced: bool,
     is_too_many: bool,
 }
@@ -33,13 +33,13 @@ pub enum Change {
 
 impl<V> Default for Followed<V> {
     fn default() -> Self {
-        Self { known: BTreeMap::new(), listing: None, is_synced: false, is_too_many: false }
+        Self { known: Shared::default(), listing: None, is_synced: false, is_too_many: false }
     }
 }
 
 impl<V: PartialEq> Followed<V> {
     /// All that is known.
-    pub fn known(&self) -> &BTreeMap<String, V> {
+    pub fn known(&self) -> &Shared<V> {
         &self.known
     }
 
@@ -68,7 +68,7 @@ impl<V: PartialEq> Followed<V> {
     pub fn take(&mut self, event: Event<(String, V)>) -> Change {
         match event {
             Event::Init => {
-                self.listing = Some(BTreeMap::new());
+                self.listing = Some(Shared::default());
                 Change::Nothing
             }
             Event::InitApply((key, facts)) => {
@@ -87,10 +87,11 @@ impl<V: PartialEq> Followed<V> {
                 }
                 self.is_too_many = false;
                 let is_first = !std::mem::replace(&mut self.is_synced, true);
-                match std::mem::replace(&mut self.known, listed) != self.known || is_first {
-                    true => Change::Facts,
-                    false => Change::Nothing,
+                if listed == self.known && !is_first {
+                    return Change::Nothing;
                 }
+                self.known = listed;
+                Change::Facts
             }
             Event::Apply((key, facts)) => self.apply(key, facts),
             Event::Delete((key, _)) => match self.known.remove(&key) {
@@ -105,7 +106,7 @@ impl<V: PartialEq> Followed<V> {
             self.is_too_many = true;
             return Change::TooMany;
         }
-        if self.known.get(&key) == Some(&facts) {
+        if self.known.get(&key).is_some_and(|known| **known == facts) {
             return Change::Nothing;
         }
         self.known.insert(key, facts);
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(kept.take(Event::InitApply(object("b", 2))), Change::Nothing);
         assert_eq!(kept.known().len(), 2);
         assert_eq!(kept.take(Event::InitDone), Change::Facts);
-        assert_eq!(kept.known(), &BTreeMap::from([object("b", 2)]));
+        assert_eq!(kept.known(), &Shared::from_iter([object("b", 2)]));
         assert_eq!(kept.take(Event::Delete(object("b", 2))), Change::Facts);
         assert_eq!(kept.take(Event::Delete(object("b", 2))), Change::Nothing);
     }

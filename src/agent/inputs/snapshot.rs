@@ -4,9 +4,11 @@
 //! whole, so there is always one or none.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::io::{self, BufWriter, IntoInnerError, Read as _, Write};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +19,24 @@ pub const MAX_BYTES: u64 = 256 << 20;
 
 /// Its name in the state folder.
 const FILE: &str = "inputs.json";
+
+/// Writes snapshots beside everything else, one at a time: a disk takes longer than anybody is to wait for the kernel.
+/// Dropping it waits for the last one.
+#[derive(Debug)]
+pub struct SnapshotWriter {
+    folder: PathBuf,
+    writing: Option<JoinHandle<()>>,
+}
+
+/// Length of a SHA-256 in hexadecimal.
+const DIGEST: usize = 64;
+
+/// A file, and what was written to it so far; no more than [`MAX_BYTES`] are.
+struct Digested<'f> {
+    file: &'f File,
+    digest: Sha256,
+    bytes: u64,
+}
 
 /// Why there is no snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -40,18 +60,22 @@ pub enum SnapshotError {
 /// # Errors
 /// The file system's; inputs that are too large.
 pub fn write(folder: &Path, inputs: &Inputs) -> Result<(), SnapshotError> {
-    let json = serde_json::to_vec(inputs)?;
-    if json.len() as u64 > MAX_BYTES {
-        return Err(SnapshotError::TooLarge);
-    }
     fs::create_dir_all(folder)?;
     let (file, new) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
     let mut written = File::create(&new)?;
     // It tells labels and policies of all namespaces.
     written.set_permissions(Permissions::from_mode(0o600))?;
-    written.write_all(digest(&json).as_bytes())?;
-    written.write_all(b"\n")?;
-    written.write_all(&json)?;
+    // Its text is never in memory as a whole: what it is, is known when it is written.
+    writeln!(written, "{}", "-".repeat(DIGEST))?;
+    let mut text = BufWriter::new(Digested { file: &written, digest: Sha256::new(), bytes: 0 });
+    let told = serde_json::to_writer(&mut text, inputs);
+    text.flush()?;
+    let Digested { digest, bytes, .. } = text.into_inner().map_err(IntoInnerError::into_error)?;
+    if bytes > MAX_BYTES {
+        return Err(SnapshotError::TooLarge);
+    }
+    told?;
+    written.write_all_at(crate::hex(&digest.finalize()).as_bytes(), 0)?;
     written.sync_all()?;
     fs::rename(&new, &file)?;
     Ok(File::open(folder)?.sync_all()?)
@@ -85,6 +109,51 @@ pub fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_file(folder.join(FILE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+// === impl SnapshotWriter ===
+
+impl SnapshotWriter {
+    /// Of a folder.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, writing: None }
+    }
+
+    /// Begins to write; not while it still does.
+    pub fn begin(&mut self, inputs: Arc<Inputs>) -> bool {
+        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            return false;
+        }
+        let folder = self.folder.clone();
+        let write = move || {
+            if let Err(error) = write(&folder, &inputs) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the last known inputs could not be written");
+            }
+        };
+        let writing = thread::Builder::new().name("snapshot".to_owned()).spawn(write);
+        self.writing = writing.ok();
+        self.writing.is_some()
+    }
+}
+
+impl Drop for SnapshotWriter {
+    fn drop(&mut self) {
+        // What became of it was told.
+        drop(self.writing.take().map(JoinHandle::join));
+    }
+}
+
+impl Write for Digested<'_> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let written = if self.bytes > MAX_BYTES { text.len() } else { self.file.write(text)? };
+        self.digest.update(&text[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The watches that inputs come by: this node's Pods, namespaces, both kinds of policy, identities; nodes only while a
 //! policy is about them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -189,15 +190,15 @@ impl Kept {
         good.iter().all(|good| *good)
     }
 
-    fn policies(&self) -> impl Iterator<Item = (&String, &PolicyObject)> {
-        self.network_policies.known().iter().chain(self.cluster_network_policies.known())
+    fn policies(&self) -> impl Iterator<Item = (&String, &Arc<PolicyObject>)> {
+        self.network_policies.known().iter().chain(self.cluster_network_policies.known().iter())
     }
 
     fn inputs(&self) -> Inputs {
         Inputs {
             pods: self.pods.known().clone(),
             namespaces: self.namespaces.known().clone(),
-            policies: self.policies().map(|(key, policy)| (key.clone(), policy.clone())).collect(),
+            policies: self.policies().map(|(key, policy)| (key.clone(), Arc::clone(policy))).collect(),
             slices: self.slices.known().clone(),
             services: self.services.known().clone(),
             nodes: self.nodes.known().clone(),
@@ -279,7 +280,7 @@ fn read_namespace(namespace: Namespace) -> Option<(String, NamespaceFacts)> {
 
 fn read_slice(slice: IdentitySlice) -> Option<(String, SliceFacts)> {
     let version = slice.metadata.resource_version.and_then(|version| version.parse().ok()).unwrap_or_default();
-    Some((slice.metadata.name?, SliceFacts { version, spec: slice.spec }))
+    Some((slice.metadata.name?, SliceFacts::new(version, &slice.spec)))
 }
 
 fn read_services(services: ServiceCIDR) -> Option<(String, Vec<String>)> {

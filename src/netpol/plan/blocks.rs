@@ -87,7 +87,6 @@ fn holders<'c>(builder: &mut Builder<'c>, rules: &[(&OrderedRule<'c>, &AddressSe
     if naming.is_empty() {
         return holders;
     }
-    builder.depend_on_addresses();
     for (id, pod) in builder.compiled.state().pods() {
         if builder.compiled.identity(id).is_none() {
             continue;

@@ -25,8 +25,6 @@ pub(super) struct Built {
     pub(super) port_sets: PortSets,
     /// Rules that name domains.
     pub(super) not_enforced: BTreeSet<RuleName>,
-    /// See [`super::Plan::depends_on_addresses`].
-    pub(super) depends_on_addresses: bool,
     /// The policy that took most to plan, as it is shown.
     pub(super) largest: String,
 }
@@ -69,7 +67,6 @@ pub(super) struct Builder<'c> {
     /// What was done for each policy; see [`Limits::steps_per_table`].
     steps: BTreeMap<PolicyId, usize>,
     total_steps: usize,
-    depends_on_addresses: bool,
 }
 
 /// Builds the table of a kind of Pod.
@@ -89,7 +86,6 @@ pub(super) fn build(
         port_sets: PortSets::new(),
         steps: BTreeMap::new(),
         total_steps: 0,
-        depends_on_addresses: false,
     };
     let mut rules = Vec::new();
     let mut not_enforced = BTreeSet::new();
@@ -102,9 +98,9 @@ pub(super) fn build(
         directions[direction as usize].isolated = selected.isolated[direction as usize];
     }
     let table = Arc::new(Table { id: content.id, digest: content.digest, rules: rules.into(), directions });
-    let (largest, depends_on_addresses) = (builder.largest(), builder.depends_on_addresses);
+    let largest = builder.largest();
     let port_sets = std::mem::take(&mut builder.port_sets);
-    let built = Built { table, port_sets, not_enforced, depends_on_addresses, largest };
+    let built = Built { table, port_sets, not_enforced, largest };
     builder.bound(What::PeersOfTable, built.peers(), limits.peers_per_table)?;
     builder.bound(What::BlocksOfTable, built.blocks(), limits.blocks_per_table)?;
     Ok(built)
@@ -252,11 +248,6 @@ impl<'c> Builder<'c> {
         *self.steps.entry(policy).or_default() += steps;
         self.total_steps += steps;
         self.bound(What::Steps, self.total_steps, self.limits.steps_per_table)
-    }
-
-    /// What a name means depends on who has which address.
-    pub(super) fn depend_on_addresses(&mut self) {
-        self.depends_on_addresses = true;
     }
 
     fn bound(&self, what: What, count: usize, bound: usize) -> Result<(), DoesNotFit> {

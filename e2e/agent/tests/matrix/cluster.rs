@@ -1,7 +1,5 @@
 //! The cluster that truth tables are about, on one node with an agent.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use stockade_agent::hold::PodRequest;
 use stockade_agent::inputs::{Inputs, NamespaceFacts, PodFacts, PolicyObject};
@@ -35,7 +33,7 @@ pub(crate) fn inputs(cluster: &Cluster) -> Inputs {
     Inputs {
         namespaces: namespaces.collect(),
         pods: pods.collect(),
-        policies: policies.map(|policy| (policy.key(), policy)).collect::<BTreeMap<_, _>>(),
+        policies: policies.map(|policy| (policy.key(), policy)).collect(),
         ..Inputs::default()
     }
 }

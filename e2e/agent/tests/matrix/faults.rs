@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use stockade_agent::inputs::PodFacts;
 use stockade_e2e_agent::agent_process::AgentProcess;
 use stockade_e2e_agent::bpffs::Bpffs;
 use stockade_e2e_agent::hosts::{Node, PodNet, Topology, within};
@@ -172,7 +173,7 @@ fn an_address_that_is_given_away_again_at_once_gives_nothing_away_of_who_had_it(
     node.add_pod(addresses);
     let at = node.pods.len() - 1;
     let mut inputs = cluster::inputs(&state);
-    let mut facts = inputs.pods.remove("x-c").unwrap();
+    let mut facts = PodFacts::clone(&inputs.pods.remove("x-c").unwrap());
     facts.namespace = "z".to_owned();
     inputs.pods.insert("z-new".to_owned(), facts);
     let names = ["x-a", "x-b", "y-a", "y-b", "y-c", "z-a", "z-b", "z-c", "z-new"];

@@ -1,0 +1,162 @@
+//! Decides what the kernel is to hold, again and again: the same as from nothing, at the cost of what has changed.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use stockade_netpol::compile::Census;
+use stockade_netpol::plan::{Limits, Planned, Planner};
+use stockade_netpol::state::{Labels, Node, Pod, PodId, State};
+use stockade_policy::compiled::Origin;
+
+use super::people::{Own, People, Sources};
+use super::{Desired, Undecided, locals, policies, prefix};
+use crate::contents::Contents;
+use crate::inputs::claims::Claim;
+use crate::inputs::identity::{Identity, pairs};
+use crate::inputs::shared::Shared;
+use crate::inputs::{Inputs, NamespaceFacts, NodeFacts};
+use crate::places::Places;
+
+/// Decides, and remembers what the next decision may have in common with this one.
+#[derive(Debug)]
+pub struct Decider {
+    limits: Limits,
+    people: Option<People>,
+    planner: Option<(Basis, Planner)>,
+}
+
+/// What a planner's census is made of. While it is the same, so is the census.
+#[derive(Debug, Clone)]
+struct Basis {
+    identities: Arc<Vec<Arc<Identity>>>,
+    namespaces: Shared<NamespaceFacts>,
+    nodes: Shared<NodeFacts>,
+    /// Who has which address, where plans depend on it.
+    addresses: Option<Arc<BTreeMap<IpAddr, u64>>>,
+}
+
+// === impl Decider ===
+
+impl Decider {
+    /// One that remembers nothing.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, people: None, planner: None }
+    }
+
+    /// Decides. `held` is what the kernel holds: where the tables of a Pod do not fit, it keeps those it has.
+    ///
+    /// # Errors
+    /// More than can be judged at once, or two contents with one number. Then nothing is to change.
+    pub fn decide(&mut self, inputs: &Inputs, places: &Places, held: &Contents) -> Result<Desired, Undecided> {
+        let locals = locals(inputs, places);
+        let own = locals.iter().map(|local| Own {
+            identity: Arc::clone(&local.identity),
+            claim: Claim::of_pod(local.pod),
+            addresses: local.addresses.clone(),
+        });
+        let node_addresses = places.node_addresses.clone();
+        let sources = Sources { own: own.collect(), slices: inputs.slices.clone(), node_addresses };
+        let people = People::update(self.people.take(), sources);
+        let own = people.own();
+        let planned = self.plan(inputs, &people, &own);
+        let people = self.people.insert(people);
+        let Planned { compiled, plan } = planned?;
+
+        let mut desired = Desired::default();
+        desired.contents.add_closed();
+        desired.contents.identities = BTreeMap::clone(&people.addresses);
+        desired.contested.clone_from(&people.contested);
+        desired.contents.add_plan(&plan);
+        let services = inputs.services.values().flat_map(|blocks| blocks.iter());
+        desired.contents.services = services.filter_map(|block| prefix(block)).collect();
+        desired.add_endpoints(inputs, &locals, &own, &plan, held);
+        desired.add_unknown(inputs, places);
+        desired.add_leftovers(places, held);
+        desired.policies = policies::in_force(inputs, &compiled, &own, &plan);
+        desired.rules = plan.tables.into_iter().map(|(id, table)| (id, Arc::clone(&table.rules))).collect();
+        Ok(desired)
+    }
+
+    /// Plans over a census that knows addresses only where the plan depends on them: they come and go more often than
+    /// identities do.
+    fn plan(&mut self, inputs: &Inputs, people: &People, own: &[PodId]) -> Result<Planned, Undecided> {
+        let knows_addresses = self.planner.as_ref().is_some_and(|(basis, _)| basis.addresses.is_some());
+        let planned = self.plan_over(Basis::new(inputs, people, knows_addresses), inputs, people, own)?;
+        if planned.plan.depends_on_addresses == knows_addresses {
+            return Ok(planned);
+        }
+        self.plan_over(Basis::new(inputs, people, !knows_addresses), inputs, people, own)
+    }
+
+    fn plan_over(
+        &mut self,
+        basis: Basis,
+        inputs: &Inputs,
+        people: &People,
+        own: &[PodId],
+    ) -> Result<Planned, Undecided> {
+        let mut planner = match self.planner.take() {
+            Some((before, planner)) if before.is_same(&basis) => planner,
+            _ => Planner::new(Arc::new(Census::new(basis.state(people))), self.limits)?,
+        };
+        let planned = planner.plan(policies::read(inputs), own);
+        self.planner = Some((basis, planner));
+        planned
+    }
+}
+
+// === impl Basis ===
+
+impl Basis {
+    fn new(inputs: &Inputs, people: &People, with_addresses: bool) -> Self {
+        Self {
+            identities: Arc::clone(&people.identities),
+            namespaces: inputs.namespaces.clone(),
+            nodes: inputs.nodes.clone(),
+            addresses: with_addresses.then(|| Arc::clone(&people.addresses)),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let addresses = match (&self.addresses, &other.addresses) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        let identities = Arc::ptr_eq(&self.identities, &other.identities);
+        addresses && identities && self.namespaces.is_same(&other.namespaces) && self.nodes.is_same(&other.nodes)
+    }
+
+    /// One Pod of each identity, at the identity's place.
+    fn state(&self, people: &People) -> State {
+        let mut claimed = self.addresses.is_some().then(|| people.claimed().into_iter());
+        let addresses = || claimed.as_mut().and_then(Iterator::next).unwrap_or_default();
+        let addresses = std::iter::repeat_with(addresses);
+        let pods = self.identities.iter().zip(addresses).map(|(identity, addresses)| Pod {
+            namespace: Arc::clone(&identity.namespace),
+            name: "".into(),
+            owner: None,
+            labels: identity.labels.clone(),
+            addresses,
+            ports: identity.ports.clone(),
+            host_network: false,
+            node: None,
+            finished: false,
+            origin: Origin::default(),
+        });
+        let namespaces = self.namespaces.iter();
+        let namespaces = namespaces.map(|(name, facts)| {
+            let labels = Labels::of_namespace(name, pairs(&facts.labels));
+            (Arc::from(name.as_str()), labels)
+        });
+        let nodes = self.nodes.iter().map(|(name, facts)| Node {
+            name: name.as_str().into(),
+            labels: Labels::new(pairs(&facts.labels)),
+            addresses: facts.addresses.clone(),
+        });
+        State { namespaces: namespaces.collect(), pods: pods.collect(), nodes: nodes.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
