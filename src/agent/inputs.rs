@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stockade_netpol::policy::{ENFORCEMENT, Peer, Peers, Policy};
 use stockade_netpol::read::api::{self, Faults};
 use stockade_node::identity_slice::NamedPort;
+use stockade_node::pod::SeenPod;
 
 pub mod claims;
 pub mod followed;
@@ -22,9 +22,6 @@ pub mod watched;
 
 pub use identity::SliceFacts;
 use shared::Shared;
-
-/// Most addresses of one Pod: one of each family.
-pub const MAX_POD_ADDRESSES: usize = 2;
 
 /// The value of [`ENFORCEMENT`] for policies that are only told of.
 const AUDIT: &str = "Audit";
@@ -57,7 +54,7 @@ pub struct PodFacts {
     pub labels: BTreeMap<String, String>,
     /// Ports of its containers that have a name, sorted.
     pub ports: Vec<NamedPort>,
-    /// Its addresses, at most [`MAX_POD_ADDRESSES`]; none before its network is set up.
+    /// Its addresses, at most [`stockade_node::pod::MAX_POD_ADDRESSES`]; none before its network is set up.
     pub addresses: Vec<IpAddr>,
     /// Whether its traffic is the node's.
     pub host_network: bool,
@@ -110,48 +107,26 @@ pub struct PolicyObject {
 
 impl PodFacts {
     /// Of an object; none where it has no name or UID.
-    pub fn read(pod: &Pod) -> Option<(String, Self)> {
-        let (meta, status) = (&pod.metadata, pod.status.as_ref());
-        let many = status.and_then(|s| s.pod_ips.as_ref()).into_iter().flatten().map(|ip| ip.ip.as_str());
-        let one = status.and_then(|s| s.pod_ip.as_deref());
-        let mut addresses: Vec<IpAddr> = Vec::new();
-        for address in many.chain(one).filter_map(|text| text.parse().ok()) {
-            if addresses.len() < MAX_POD_ADDRESSES && !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
+    pub fn read(pod: SeenPod) -> Option<(String, Self)> {
+        let (meta, status) = (pod.metadata, pod.status.unwrap_or_default());
         let facts = Self {
-            namespace: meta.namespace.clone()?,
-            name: meta.name.clone()?,
-            labels: meta.labels.clone().unwrap_or_default(),
-            ports: pod.spec.as_ref().map(named_ports).unwrap_or_default(),
-            addresses,
-            host_network: pod.spec.as_ref().and_then(|s| s.host_network).unwrap_or_default(),
-            finished: status.and_then(|s| s.phase.as_deref()).is_some_and(|p| matches!(p, "Succeeded" | "Failed")),
+            namespace: meta.namespace?,
+            name: meta.name?,
+            labels: meta.labels.unwrap_or_default(),
+            ports: pod.spec.named_ports(),
+            addresses: status.addresses(),
+            host_network: pod.spec.host_network,
+            finished: status.is_finished(),
             terminating: meta.deletion_timestamp.is_some(),
-            created: meta.creation_timestamp.as_ref().map(|t| t.0.as_second()).unwrap_or_default(),
+            created: meta.creation_timestamp.map(|time| time.0.as_second()).unwrap_or_default(),
         };
-        Some((meta.uid.clone()?, facts))
+        Some((meta.uid?, facts))
     }
 
     /// Whether its traffic is judged on an interface of its own.
     pub fn is_judged(&self) -> bool {
         !self.host_network && !self.finished
     }
-}
-
-/// Ports that have a name, of containers and of init containers that stay beside them. Of two with one name and protocol
-/// the first is meant, as by Services.
-fn named_ports(spec: &PodSpec) -> Vec<NamedPort> {
-    let stays = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
-    let sidecars = spec.init_containers.iter().flatten().filter(stays);
-    let mut named = BTreeMap::new();
-    for port in spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten()) {
-        let (Some(name), Ok(number)) = (&port.name, u16::try_from(port.container_port)) else { continue };
-        let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-        named.entry((name.clone(), protocol)).or_insert(number);
-    }
-    named.into_iter().map(|((name, protocol), port)| NamedPort { name, protocol, port }).collect()
 }
 
 // === impl NamespaceFacts ===

@@ -32,12 +32,12 @@ use stockade_node::identity_slice::IdentitySlice;
 use tokio::time::{Instant, sleep_until};
 
 use self::metrics::IdentityMetrics;
-use self::pod::SeenPod;
 use self::pods::Pods;
 use self::queue::Queue;
 use self::slices::{Change, Slices};
 use crate::access::{Access, FIELD_MANAGER};
 use crate::replicas::{Leadership, RequestError, bounded};
+use stockade_node::pod::SeenPod;
 use stockade_watch::watch;
 
 /// The Pods that have an address of their own: one on its node's network has the node's, and one that is finished may

@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 use stockade_netpol::plan::{Limits, OWN_NODE};
+use stockade_node::identity_slice::{Identity, IdentitySliceSpec};
+use stockade_node::pod::SeenPod;
 
 use super::*;
 use crate::hold::{PodName, PodRequest};
@@ -55,6 +57,30 @@ fn desired(inputs: &Inputs, places: &Places, held: &Contents, limits: &Limits) -
 fn closed_table() -> Head {
     let closed = HeadDirection { judged: true, isolated: true, ..HeadDirection::default() };
     Head { directions: [closed; 2], digest: [0; 32] }
+}
+
+#[test]
+fn a_pod_has_one_identity_whether_its_node_reads_it_or_a_slice_tells_of_it() {
+    let pod: SeenPod = serde_json::from_value(json!({
+        "metadata": { "namespace": "shop", "name": "web-a", "uid": "a", "labels": { "app": "web" } },
+        "spec": { "containers": [{ "name": "c", "ports": [{ "name": "web", "containerPort": 80 }] }] },
+        "status": { "podIPs": [{ "ip": "10.0.0.1" }] },
+    }))
+    .unwrap();
+    let identity = Identity {
+        labels: pod.metadata.labels.clone().unwrap(),
+        ports: pod.spec.named_ports(),
+        addresses: vec!["10.0.9.9".to_owned()],
+    };
+    let (mut inputs, places) = node(&[("a", "web", "10.0.0.1")]);
+    let (uid, facts) = PodFacts::read(pod).unwrap();
+    let unnamed = crate::inputs::identity::Identity::new("shop".into(), &facts.labels, &[]).number;
+    inputs.pods.insert(uid, facts);
+    let spec = IdentitySliceSpec { namespace: "shop".to_owned(), identities: vec![identity] };
+    inputs.slices.insert("shop.0".to_owned(), SliceFacts::new(1, &spec));
+    let identities = decide(&inputs, &places).contents.identities;
+    assert_eq!(identities[&address("10.0.0.1")], identities[&address("10.0.9.9")]);
+    assert_ne!(identities[&address("10.0.0.1")], unnamed, "the port's name counts");
 }
 
 #[test]

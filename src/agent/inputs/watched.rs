@@ -13,6 +13,7 @@ use kube::runtime::watcher::{Config, Event};
 use kube::{Api, Client};
 use serde_json::Value;
 use stockade_node::identity_slice::IdentitySlice;
+use stockade_node::pod::SeenPod;
 use stockade_watch::watch;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -83,9 +84,8 @@ impl Watched {
         let (tell, told) = mpsc::channel(MAX_WAITING);
         let mut watches = JoinSet::new();
         let pods = Config::default().fields(&format!("spec.nodeName={node}"));
-        watches.spawn(follow(Api::<Pod>::all(client.clone()), pods, tell.clone(), |event| {
-            map(event, |pod| PodFacts::read(&pod)).map(Told::Pod)
-        }));
+        let own = Api::<SeenPod>::all_with(client.clone(), &ApiResource::erase::<Pod>(&()));
+        watches.spawn(follow(own, pods, tell.clone(), |event| map(event, PodFacts::read).map(Told::Pod)));
         let namespaces = Api::<Namespace>::all(client.clone());
         watches.spawn(follow(namespaces, Config::default(), tell.clone(), |event| {
             map(event, read_namespace).map(Told::Namespace)

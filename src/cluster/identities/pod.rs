@@ -1,53 +1,12 @@
 //! What policies can tell of a Pod, read from what the watch brings; the rest is dropped as it is read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::core::Object;
-use serde::Deserialize;
 use stockade_node::identity_slice::NamedPort;
-
-/// A Pod as the watch brings it, as far as it is of interest. What else it has is skipped by the parser.
-pub(super) type SeenPod = Object<Spec, Status>;
-
-/// `spec`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Spec {
-    containers: Vec<Container>,
-    init_containers: Vec<Container>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Container {
-    ports: Vec<ContainerPort>,
-    restart_policy: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ContainerPort {
-    name: String,
-    protocol: String,
-    container_port: u16,
-}
-
-/// `status`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Status {
-    #[serde(rename = "podIPs")]
-    pod_ips: Vec<PodIp>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct PodIp {
-    ip: String,
-}
+use stockade_node::pod::SeenPod;
 
 /// All that policies can tell of Pods in one namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,17 +41,18 @@ impl Kept {
     /// None while a Pod has no address.
     pub(super) fn of(pod: SeenPod) -> Option<Self> {
         let status = pod.status.unwrap_or_default();
-        let addresses: BTreeSet<IpAddr> = status.pod_ips.iter().filter_map(|ip| ip.ip.parse().ok()).collect();
+        let mut addresses = status.addresses();
         if addresses.is_empty() {
             return None;
         }
-        let features = Features { labels: pod.metadata.labels.unwrap_or_default(), ports: named_ports(pod.spec) };
+        addresses.sort_unstable();
+        let features = Features { labels: pod.metadata.labels.unwrap_or_default(), ports: pod.spec.named_ports() };
         let rank = Rank {
             stays: pod.metadata.deletion_timestamp.is_none(),
             created: pod.metadata.creation_timestamp.map(|time| time.0).unwrap_or_default(),
             uid: pod.metadata.uid.unwrap_or_default().into(),
         };
-        Some(Self { features: Arc::new(features), addresses: addresses.into_iter().collect(), rank })
+        Some(Self { features: Arc::new(features), addresses: addresses.into(), rank })
     }
 }
 
@@ -107,18 +67,6 @@ impl Features {
         let labels: usize = self.labels.iter().map(|(key, value)| key.len() + value.len() + LABEL).sum();
         labels + self.ports.iter().map(|port| port.name.len() + PORT).sum::<usize>()
     }
-}
-
-/// Ports that have a name, of containers and of init containers that stay beside them. Of two with one name and protocol
-/// the first is meant, as by Services.
-fn named_ports(spec: Spec) -> Vec<NamedPort> {
-    let sidecars = spec.init_containers.into_iter().filter(|container| container.restart_policy == "Always");
-    let ports = spec.containers.into_iter().chain(sidecars).flat_map(|container| container.ports);
-    let mut named = BTreeMap::new();
-    for ContainerPort { name, protocol, container_port } in ports.filter(|port| !port.name.is_empty()) {
-        named.entry((name, protocol)).or_insert(container_port);
-    }
-    named.into_iter().map(|((name, protocol), port)| NamedPort { name, protocol, port }).collect()
 }
 
 #[cfg(test)]
@@ -139,20 +87,8 @@ mod tests {
             "name": "a", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", "labels": { "app": "web" },
             "managedFields": [{ "manager": "m" }],
         });
-        let port = |name: &str, protocol: &str, port: u16| json!({ "name": name, "protocol": protocol, "containerPort": port });
-        let spec = json!({
-            "nodeName": "n",
-            "containers": [
-                { "name": "c", "image": "i", "ports": [port("web", "TCP", 80), { "containerPort": 1, "protocol": "TCP" }] },
-                { "name": "d", "ports": [port("web", "TCP", 81), port("web", "UDP", 82)] },
-            ],
-            "initContainers": [
-                { "name": "once", "ports": [port("once", "TCP", 5)] },
-                { "name": "sidecar", "restartPolicy": "Always", "ports": [port("metrics", "TCP", 9)] },
-            ],
-        });
-        let named = |name: &str, protocol: &str, port| NamedPort { name: name.into(), protocol: protocol.into(), port };
-        let ports = vec![named("metrics", "TCP", 9), named("web", "TCP", 80), named("web", "UDP", 82)];
+        let spec = json!({ "containers": [{ "name": "c", "ports": [{ "name": "web", "containerPort": 80 }] }] });
+        let ports = vec![NamedPort { name: "web".into(), protocol: "TCP".into(), port: 80 }];
         let expected = Kept {
             features: Arc::new(Features { labels: [("app".to_owned(), "web".to_owned())].into(), ports }),
             addresses: ["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()].into(),

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use kube::runtime::watcher::Event;
+use stockade_node::pod::SeenPod;
 
 use super::packing::Content;
-use super::pod::{Features, Kept, Rank, SeenPod};
+use super::pod::{Features, Kept, Rank};
 
 /// Most bytes that are kept, about. 150,000 Pods, the most that Kubernetes supports, take half of it when each has labels
 /// of its own.
