@@ -54,7 +54,7 @@ e2e-agent: toolchain bpf-tools ## the node agent on this machine's kernel, on an
 	e2e/cluster/requirements
 	e2e/tools/build cluster
 	$(MAKE) image PROFILE=dev
-	$(CARGO) build --locked -p stockade-agent -p stockade-cni
+	$(CARGO) build --locked -p stockade -p stockade-agent -p stockade-cni
 	$(CARGO) test --locked -p stockade-e2e-agent -- --nocapture
 
 scale: toolchain ## the audit of 50,000 Pods in 5,000 Namespaces, each figure beside its target (minutes)

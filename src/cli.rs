@@ -15,10 +15,10 @@ use crate::pod_security::Level;
 mod certs;
 mod net;
 
-pub(crate) use certs::{CertsAction, CertsArgs, CertsCluster, CertsDir};
+pub(crate) use certs::{CertsAction, CertsArgs, CertsCluster, CertsDir, CertsFlows};
 pub(crate) use net::{
-    ConnectivityArgs, ExplainArgs, FlowsArgs, LintArgs, Listing, NetArgs, NetStatusArgs, NetVerb, Picture, Proposal,
-    RecommendArgs, ReplayArgs,
+    AGENT_NAME, ConnectivityArgs, ExplainArgs, FlowsArgs, LintArgs, Listing, NetArgs, NetStatusArgs, NetVerb, Picture,
+    Proposal, RecommendArgs, ReplayArgs,
 };
 
 /// One policy repository: checked in CI, enforced at the API server, held in the kernel.
@@ -52,7 +52,7 @@ pub(crate) enum Verb {
     VerifyImage(VerifyImageArgs),
     /// What network policies mean: who reaches whom.
     Net(NetArgs),
-    /// Mint, inspect or rotate the webhook's certificates.
+    /// Mint, inspect or rotate the webhook's certificates; issue those of flows.
     Certs(CertsArgs),
     /// Whether the webhook of a cluster is registered and answers; exit code 1 when not.
     Status(StatusArgs),

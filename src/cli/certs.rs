@@ -23,6 +23,17 @@ pub(crate) enum CertsAction {
     Rotate(CertsDir),
     /// Ask the webhook in a cluster for a new CA; it takes the old one's place when all trust it.
     RotateCa(CertsCluster),
+    /// Issue certificates for streams of flows: one for node agents, one for `stockade net flows`, by a CA of their own.
+    Flows(CertsFlows),
+}
+
+/// Where certificates for flows are put.
+#[derive(Debug, Args)]
+pub(crate) struct CertsFlows {
+    /// Folder with the CA, which is kept once it is there. Its folder `agent` is for the agents' Secret, `client` for
+    /// `stockade net flows --certs`.
+    #[arg(value_name = "DIR", default_value = "flows-tls")]
+    pub(crate) dir: PathBuf,
 }
 
 /// Where the Secret is.

@@ -8,6 +8,9 @@ use stockade_netpol::flows::Outcome;
 
 use super::Format;
 
+/// What node agents are called in certificates, unless somebody says otherwise.
+pub(crate) const AGENT_NAME: &str = "stockade-agent";
+
 /// `stockade net`
 #[derive(Debug, Args)]
 pub(crate) struct NetArgs {
@@ -107,8 +110,9 @@ pub(crate) struct LintArgs {
 /// `stockade net flows`
 #[derive(Debug, Args)]
 pub(crate) struct FlowsArgs {
-    /// Folder with tls.crt and tls.key, which the agents trust, and with ca.crt, which signs theirs.
-    #[arg(long, value_name = "DIR", default_value = "certs")]
+    /// Folder with tls.crt and tls.key, which the agents trust, and with ca.crt, which signs theirs: `stockade certs flows`
+    /// makes one.
+    #[arg(long, value_name = "DIR", default_value = "flows-tls/client")]
     pub(crate) certs: PathBuf,
     /// Address of an agent, IP:PORT; repeatable. Default: all agents, by their Pods.
     #[arg(long, value_name = "ADDR")]
@@ -123,7 +127,7 @@ pub(crate) struct FlowsArgs {
     #[arg(long, value_name = "PORT", default_value_t = 9465)]
     pub(crate) port: u16,
     /// Name in the agents' certificates.
-    #[arg(long, value_name = "NAME", default_value = "stockade-agent")]
+    #[arg(long, value_name = "NAME", default_value = AGENT_NAME)]
     pub(crate) server_name: String,
     /// Only flows from or to Pods of this namespace.
     #[arg(long, short)]

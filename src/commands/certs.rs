@@ -1,14 +1,17 @@
-//! `stockade certs`: the webhook's certificates.
+//! `stockade certs`: the webhook's certificates, and those of flows.
 
 use std::io::Write;
 
 use anyhow::{Context, Result};
 use stockade_cluster::access::{self, Access};
 use stockade_cluster::certificates;
-use stockade_webhook::certs::{CertificateFacts, Ensured, Folder, MintOptions, inspect};
+use stockade_webhook::certs::{CertificateFacts, End, Ensured, Folder, MintOptions, inspect};
 
-use crate::cli::{CertsAction, CertsArgs, CertsCluster, CertsDir};
+use crate::cli::{AGENT_NAME, CertsAction, CertsArgs, CertsCluster, CertsDir, CertsFlows};
 use crate::exit::Exit;
+
+/// What whoever asks for flows is called.
+const CLIENT: &str = "stockade net flows";
 
 /// Mints, inspects or rotates.
 ///
@@ -35,6 +38,15 @@ pub(crate) fn run(args: CertsArgs) -> Result<Exit> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(rotate(&cluster))?;
             writeln!(out, "{}/{}: a new CA is asked for", cluster.namespace, cluster.certificate_secret)?;
+        }
+        CertsAction::Flows(CertsFlows { dir }) => {
+            let [agent, client] = ["agent", "client"].map(|end| Folder::new(dir.join(end)));
+            let options = MintOptions { names: vec![AGENT_NAME.to_owned()], ..MintOptions::default() };
+            let ends = [End { name: AGENT_NAME, folder: &agent }, End { name: CLIENT, folder: &client }];
+            Folder::new(dir).issue_ends(&ends[0], &ends[1], &options)?;
+            for (folder, whose) in [(agent, "of node agents"), (client, "of stockade net flows")] {
+                writeln!(out, "{}: new certificate {whose}", folder.certificate().display())?;
+            }
         }
         CertsAction::Inspect(dir) => {
             let folder = Folder::new(&dir.dir);

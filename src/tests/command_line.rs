@@ -236,6 +236,35 @@ fn certificates_are_minted_once_and_inspected() {
 }
 
 #[test]
+fn certificates_of_flows_are_issued_by_one_authority_that_stays() {
+    let dir = folder(&[]);
+    let read = |name: &str| fs::read_to_string(dir.path().join("flows-tls").join(name)).unwrap();
+    insta::assert_snapshot!(shown(&stockade(&dir, &["certs", "flows"])), @r"
+    exit 0
+    flows-tls/agent/tls.crt: new certificate of node agents
+    flows-tls/client/tls.crt: new certificate of stockade net flows
+    ");
+    let (authority, agent) = (read("ca.crt"), read("agent/tls.crt"));
+    assert_eq!([read("agent/ca.crt"), read("client/ca.crt")], [authority.clone(), authority.clone()]);
+    let names = |end: &str| {
+        let mut names: Vec<_> = fs::read_dir(dir.path().join("flows-tls").join(end)).unwrap().collect();
+        names.sort_by_key(|entry| entry.as_ref().unwrap().file_name());
+        names.into_iter().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    // What goes into a Secret cannot sign.
+    assert_eq!(
+        ["agent", "client"].map(names),
+        [(); 2].map(|()| ["ca.crt", "tls.crt", "tls.key"].map(str::to_owned).to_vec())
+    );
+    let said = |end: &str| String::from_utf8(stockade(&dir, &["certs", "inspect", end]).stdout).unwrap();
+    let (of_agent, of_client) = (said("flows-tls/agent"), said("flows-tls/client"));
+    assert!(of_agent.contains("names       stockade-agent\n"), "{of_agent}");
+    assert!(of_client.contains("subject     CN=stockade net flows\n"), "{of_client}");
+    assert_eq!(stockade(&dir, &["certs", "flows"]).status.code(), Some(0));
+    assert_eq!((read("ca.crt"), read("agent/tls.crt") == agent), (authority, false));
+}
+
+#[test]
 fn audit_judges_a_dump_counts_by_policy_and_namespace_and_exits_with_1() {
     let list = r#"{"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop"}, "spec": {"hostNetwork": true}},

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use inspect::{CertificateFacts, certificate_blocks, inspect};
 pub use live::{Certificates, Refresh, verify_serving};
 pub use mint::{Authority, MintOptions, Pair, serving_names, verify_authority};
-pub use store::{Ensured, Folder};
+pub use store::{End, Ensured, Folder};
 
 /// What can be wrong with certificates.
 #[derive(Debug, thiserror::Error)]

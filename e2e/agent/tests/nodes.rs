@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use stockade_e2e::nodes::{self, Nodes};
 
+#[path = "nodes/flows.rs"]
+mod flows;
 #[path = "nodes/pods.rs"]
 mod pods;
 #[path = "nodes/policies.rs"]
@@ -49,7 +51,8 @@ fn policies_are_enforced_between_real_pods_and_nothing_else_notices() {
     step("the chart", &it_is_installed);
     step("a policy for who may come in", &policies::who_comes_in_is_who_may);
     step("a policy for where one may go, by Services too", &policies::who_goes_out_goes_where_it_may);
-    step("who was denied is told", &policies::who_is_denied_is_told);
+    step("who was denied is told", &flows::who_is_denied_is_told);
+    step("and streamed to whoever has a certificate", &flows::flows_are_streamed);
     step("what kubelets and kubectl do", &policies::kubelets_and_kubectl_reach_every_pod);
     step("the first packet of new Pods", &policies::the_first_packet_of_a_pod_is_judged);
     step("a rolling restart and a kill under traffic", &upgrade::nothing_opens_and_nothing_is_cut);

@@ -39,7 +39,11 @@ impl FlowMetrics {
         let Self { flows, missed, events } = metrics.clone();
         registry.register("stockade_agent_flows", "Connections that began, and packets that were dropped", flows);
         registry.register("stockade_agent_flows_missed", "Those that no flow tells of", missed);
-        registry.register("stockade_agent_flow_events", "Kubernetes Events about denied Pods", events);
+        registry.register(
+            "stockade_agent_flow_events",
+            "Kubernetes Events about what was, or would be, denied to Pods",
+            events,
+        );
         metrics
     }
 

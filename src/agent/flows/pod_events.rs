@@ -1,7 +1,7 @@
-//! Kubernetes Events: what was denied to a Pod, where people look first.
+//! Kubernetes Events: what was denied to a Pod, or would be by policies that are audited, where people look first.
 //!
 //! Nothing waits for the API server: what there is no room for is counted. One task writes, at most so many a Pod and
-//! in all.
+//! in all; what is only audited takes no room from what was denied.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use stockade_netpol::flows::{End, Flow};
+use stockade_netpol::flows::{End, Flow, Outcome};
 use stockade_netpol::policy::Direction;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
@@ -19,9 +19,9 @@ use super::{FlowMetrics, PodNames};
 
 /// Most events that wait to be written.
 const MAX_WAITING: usize = 256;
-/// Most events of one Pod within [`WINDOW`]: people read them, and flows hold the rest.
+/// Most events of one Pod and kind within [`WINDOW`]: people read them, and flows hold the rest.
 const MAX_A_POD: usize = 5;
-/// Most events of a node within [`WINDOW`]: a thousand nodes then write some ten a second.
+/// Most events of a node and kind within [`WINDOW`]: a thousand nodes then write some ten a second.
 const MAX_A_NODE: usize = 30;
 /// See [`MAX_A_POD`].
 const WINDOW: Duration = Duration::from_secs(300);
@@ -31,8 +31,22 @@ const MAX_NOTE_BYTES: usize = 1_024;
 /// Where denials are told. Cheap to clone; nothing waits.
 #[derive(Clone)]
 pub struct PodEvents {
-    waiting: mpsc::Sender<(ObjectReference, String)>,
+    waiting: mpsc::Sender<Told>,
     metrics: FlowMetrics,
+}
+
+/// What is to be written.
+struct Told {
+    about: ObjectReference,
+    kind: Kind,
+    note: String,
+}
+
+/// What became of packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Denied,
+    WouldDeny,
 }
 
 // === impl PodEvents ===
@@ -51,7 +65,13 @@ impl PodEvents {
         (Self { waiting, metrics }, write)
     }
 
-    pub(super) fn denied(&self, flow: &Flow, pod: &PodNames) {
+    /// Tells of a flow, if it is one to be told of.
+    pub(super) fn tell(&self, flow: &Flow, pod: &PodNames) {
+        let kind = match flow.verdict {
+            Outcome::Denied => Kind::Denied,
+            Outcome::WouldDeny => Kind::WouldDeny,
+            Outcome::Allowed | Outcome::Spoofed | Outcome::Malformed => return,
+        };
         let about = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
@@ -60,7 +80,7 @@ impl PodEvents {
             uid: Some(pod.uid.to_string()),
             ..ObjectReference::default()
         };
-        if self.waiting.try_send((about, note(flow))).is_err() {
+        if self.waiting.try_send(Told { about, kind, note: note(flow) }).is_err() {
             self.metrics.event("dropped");
         }
     }
@@ -82,34 +102,34 @@ fn note(flow: &Flow) -> String {
         Some(rule) => format!("by {rule}"),
         None => "no rule of the policies that select this Pod accepts it".to_owned(),
     };
-    let mut note = format!("{}{port} {preposition} {far} is denied: {by}", flow.protocol);
+    let what = if flow.verdict.passes() { "would be denied" } else { "is denied" };
+    let mut note = format!("{}{port} {preposition} {far} {what}: {by}", flow.protocol);
     note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
     note
 }
 
-async fn write(
-    recorder: Recorder,
-    mut told: mpsc::Receiver<(ObjectReference, String)>,
-    metrics: FlowMetrics,
-    stop: CancellationToken,
-) {
-    let mut windows = Windows::new(Instant::now());
+async fn write(recorder: Recorder, mut told: mpsc::Receiver<Told>, metrics: FlowMetrics, stop: CancellationToken) {
+    let [mut denied, mut would_deny] = [(); 2].map(|()| Windows::new(Instant::now()));
     loop {
-        let (about, note) = tokio::select! {
+        let Told { about, kind, note } = tokio::select! {
             () = stop.cancelled() => return,
             Some(told) = told.recv() => told,
             else => return,
         };
         let uid: Arc<str> = about.uid.as_deref().unwrap_or_default().into();
+        let (windows, reason, action) = match kind {
+            Kind::Denied => (&mut denied, "NetworkPolicyDenied", "Deny"),
+            Kind::WouldDeny => (&mut would_deny, "NetworkPolicyWouldDeny", "Audit"),
+        };
         if !windows.allow(uid, Instant::now()) {
             metrics.event("limited");
             continue;
         }
         let event = Event {
             type_: EventType::Warning,
-            reason: "NetworkPolicyDenied".to_owned(),
+            reason: reason.to_owned(),
             note: Some(note),
-            action: "Deny".to_owned(),
+            action: action.to_owned(),
             secondary: None,
         };
         match recorder.publish(&event, &about).await {
@@ -169,6 +189,10 @@ mod tests {
         assert_eq!(
             note(&flow),
             "TCP 5432 to Pods of shop (app=db) is denied: by NetworkPolicy shop/web egress[0]".to_owned()
+        );
+        assert_eq!(
+            note(&Flow { verdict: Outcome::WouldDeny, ..flow.clone() }),
+            "TCP 5432 to Pods of shop (app=db) would be denied: by NetworkPolicy shop/web egress[0]".to_owned()
         );
         assert_eq!(
             note(&Flow { rule: None, to: End::Address([192, 0, 2, 1].into()), ..flow }),

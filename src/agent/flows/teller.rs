@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stockade_netpol::flows::{Line, Outcome};
+use stockade_netpol::flows::Line;
 
 use super::{FlowMetrics, Journal, Live, Names, PodEvents, Told, Window};
 
@@ -38,10 +38,8 @@ impl Teller {
         let mut missed = window.missed;
         for (flow, pod) in window.flows {
             self.metrics.told(&flow);
-            if flow.verdict == Outcome::Denied
-                && let Some(events) = &self.events
-            {
-                events.denied(&flow, &pod);
+            if let Some(events) = &self.events {
+                events.tell(&flow, &pod);
             }
             // What an agent does not write is no flow: a name that no object of Kubernetes has.
             let Ok(line) = flow.line() else {

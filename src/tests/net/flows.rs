@@ -16,6 +16,9 @@ use tempfile::TempDir;
 use super::super::{shown, stockade};
 use super::FLOWS;
 
+/// Where `net flows` looks for its certificate.
+const CLIENT: &str = "flows-tls/client";
+
 /// A folder with an authority, and a certificate for an agent and its client.
 fn certificates() -> TempDir {
     let mut params = CertificateParams::default();
@@ -27,16 +30,16 @@ fn certificates() -> TempDir {
     let params = CertificateParams::new(["stockade-agent".to_owned()]).unwrap();
     let certificate = params.signed_by(&key, &issuer).unwrap().pem();
     let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("certs")).unwrap();
+    fs::create_dir_all(dir.path().join(CLIENT)).unwrap();
     for (name, text) in [("ca.crt", authority), ("tls.crt", certificate), ("tls.key", key.serialize_pem())] {
-        fs::write(dir.path().join("certs").join(name), text).unwrap();
+        fs::write(dir.path().join(CLIENT).join(name), text).unwrap();
     }
     dir
 }
 
 /// An agent that answers one client with some lines; what it was asked.
 fn agent(dir: &TempDir, status: &'static str, lines: &'static str) -> (SocketAddr, JoinHandle<String>) {
-    let file = |name: &str| dir.path().join("certs").join(name);
+    let file = |name: &str| dir.path().join(CLIENT).join(name);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(file("ca.crt")).unwrap()).unwrap();

@@ -114,16 +114,25 @@ impl Authority {
         &self.pair
     }
 
-    /// A serving certificate with a new P-256 key.
+    /// The webhook's serving certificate with a new P-256 key.
     ///
     /// # Errors
     /// The authority's PEM cannot be read, or a name is not one that a certificate can hold.
     pub fn issue(&self, options: &MintOptions, now: i64) -> Result<Pair, CertError> {
-        let params = CertificateParams::new(options.names.clone())?;
-        self.sign(params, "stockade webhook", ExtendedKeyUsagePurpose::ServerAuth, options, now)
+        self.issue_server("stockade webhook", options, now)
     }
 
-    /// A certificate with which a caller shows who it is: the API server, when the webhook checks that.
+    /// A certificate to serve with, of a server that people call so.
+    ///
+    /// # Errors
+    /// As [`Self::issue`].
+    pub fn issue_server(&self, name: &str, options: &MintOptions, now: i64) -> Result<Pair, CertError> {
+        let params = CertificateParams::new(options.names.clone())?;
+        self.sign(params, name, ExtendedKeyUsagePurpose::ServerAuth, options, now)
+    }
+
+    /// A certificate with which a caller shows who it is: the API server, when the webhook checks that; whoever asks
+    /// node agents for flows.
     ///
     /// # Errors
     /// As [`Self::issue`].

@@ -20,6 +20,15 @@ pub struct Folder {
     dir: PathBuf,
 }
 
+/// One end of mutual TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct End<'f> {
+    /// What its certificate calls it.
+    pub name: &'f str,
+    /// Where its certificate, its key and the authority's certificate are put.
+    pub folder: &'f Folder,
+}
+
 /// What [`Folder::ensure`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ensured {
@@ -99,18 +108,50 @@ impl Folder {
     /// As [`Self::ensure`].
     pub fn rotate(&self, options: &MintOptions) -> Result<(), CertError> {
         let now = unix_now();
-        fs::create_dir_all(&self.dir).map_err(|source| CertError::Io { path: self.dir.clone(), source })?;
-        let authority = match self.current_authority(now + options.validity.as_secs() as i64) {
-            Some(authority) => authority,
-            None => self.new_authority(options, now)?,
-        };
+        let authority = self.authority_that_outlives(options, now)?;
         let mut options = options.clone();
         let kept = self.minted_names().into_iter().filter(|n| !options.names.contains(n)).collect::<Vec<_>>();
         options.names.extend(kept);
-        let pair = authority.issue(&options, now)?;
-        // Key first: a reader between the two writes finds a pair that does not match and keeps what it has.
+        self.put(&authority.issue(&options, now)?)
+    }
+
+    /// Issues certificates for the two ends of mutual TLS by the authority of this folder, which is kept or minted as in
+    /// [`Self::rotate`]. Each end has a folder of its own, with the authority's certificate and without its key. What was
+    /// issued before stays good.
+    ///
+    /// # Errors
+    /// As [`Self::ensure`].
+    pub fn issue_ends(&self, server: &End<'_>, client: &End<'_>, options: &MintOptions) -> Result<(), CertError> {
+        let now = unix_now();
+        let authority = self.authority_that_outlives(options, now)?;
+        let bundle = String::from_utf8_lossy(&read(&self.authority())?).into_owned();
+        let serving = authority.issue_server(server.name, options, now)?;
+        let asking = authority.issue_client(client.name, options, now)?;
+        for (end, pair) in [(server, serving), (client, asking)] {
+            end.folder.make()?;
+            write(&end.folder.authority(), &bundle, 0o644)?;
+            end.folder.put(&pair)?;
+        }
+        Ok(())
+    }
+
+    fn make(&self) -> Result<(), CertError> {
+        fs::create_dir_all(&self.dir).map_err(|source| CertError::Io { path: self.dir.clone(), source })
+    }
+
+    /// Key first: a reader between the two writes finds a pair that does not match and keeps what it has.
+    fn put(&self, pair: &Pair) -> Result<(), CertError> {
         write(&self.key(), &pair.key, 0o600)?;
         write(&self.certificate(), &pair.certificate, 0o644)
+    }
+
+    /// The authority that is there while it outlives what it is to sign; else a new one.
+    fn authority_that_outlives(&self, options: &MintOptions, now: i64) -> Result<Authority, CertError> {
+        self.make()?;
+        match self.current_authority(now + options.validity.as_secs() as i64) {
+            Some(authority) => Ok(authority),
+            None => self.new_authority(options, now),
+        }
     }
 
     /// Names of the certificate that is there, when it was minted here.

@@ -1,6 +1,5 @@
 //! What policies say, tried.
 
-use stockade_e2e::console::examples;
 use stockade_e2e::nodes::Nodes;
 
 use super::SOON;
@@ -102,26 +101,6 @@ pub(crate) fn who_goes_out_goes_where_it_may(nodes: &Nodes) {
         nodes.until(SOON, &ask(from, &other), |said| said.ok && said.text.starts_with("other-"));
         let said = nodes.shell(&ask(from, &db));
         assert!(!said.ok && said.text.contains("timed out"), "{said:?}");
-    }
-}
-
-/// By the commands of the README, and that of the chart's notes.
-pub(crate) fn who_is_denied_is_told(nodes: &Nodes) {
-    let notes = include_str!("../../../../charts/stockade/templates/NOTES.txt");
-    let line = notes
-        .lines()
-        .find(|line| line.contains(r#"grep '"verdict":"denied"#))
-        .expect("the notes tell how to see what is denied");
-    let command = line.replace("{{ .Release.Namespace }}", "stockade-system");
-    let is_told = |line: &str| {
-        let parts = [r#""direction":"ingress""#, r#""port":8080"#, r#""labels":{"app":"other"}"#, r#""pod":"db-"#];
-        parts.iter().all(|part| line.contains(part))
-    };
-    nodes.until(SOON, &command, |said| said.text.lines().any(is_told));
-    let examples = examples(include_str!("../../../../README.md"), "<!-- agent: run -->");
-    assert_eq!(examples.len(), 2, "the README's section lost its examples");
-    for example in examples {
-        nodes.until(SOON, &example.command, |said| example.shows(&said.text));
     }
 }
 
