@@ -165,7 +165,7 @@ pub(crate) struct ClusterArgs {
     /// Which reports the audit writes.
     #[arg(long, value_enum, default_value_t = Reports::Openreports)]
     pub(crate) reports: Reports,
-    /// Write IdentitySlices: who has which address, for the node agents.
+    /// Write who has which address, for the node agents (IdentitySlices); judge by what they see pass (FlowSummaries).
     #[arg(long, requires = "cluster")]
     pub(crate) node_agents: bool,
     /// What the API server is to ask.

@@ -6,6 +6,8 @@
 mod definitions;
 #[path = "audit/exceptions.rs"]
 mod exceptions;
+#[path = "audit/flows.rs"]
+mod flows;
 #[path = "audit/images.rs"]
 mod images;
 

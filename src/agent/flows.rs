@@ -1,9 +1,9 @@
 //! What Pods did, seen: events of the kernel become flows with names on both ends, under a noise budget.
 //!
 //! Data flow: the kernel's events → [`Talks`], which puts together what is alike in a window → flows with names
-//! ([`Names`]) → whoever is told: a file, streams ([`Live`]), metrics, Kubernetes Events. The kernel tells of what is
-//! alike now and then only, and of no more than so many events a second; what is beyond that, or beyond the bounds here,
-//! is counted and told as a number. Counters of packets are exact whatever is told.
+//! ([`Names`]) → whoever is told: a file, streams ([`Live`]), metrics, Kubernetes Events, the node's summary
+//! ([`Lately`]). The kernel tells of what is alike now and then only, and of no more than so many events a second; what is
+//! beyond that, or beyond the bounds here, is counted and told as a number. Counters of packets are exact whatever is told.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ mod metrics;
 mod names;
 mod pod_events;
 mod serve;
+mod summary;
 mod talks;
 mod teller;
 
@@ -30,6 +31,7 @@ pub use metrics::FlowMetrics;
 pub use names::KnownNames;
 pub use pod_events::PodEvents;
 pub use serve::{MAX_CLIENTS, Streams, TlsError};
+pub use summary::Lately;
 pub use talks::{MAX_LINES, MAX_TALKS, Talks, Window};
 pub use teller::Teller;
 

@@ -8,23 +8,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stockade_netpol::policy::{ENFORCEMENT, Peer, Peers, Policy};
+use stockade_netpol::policy::{AUDIT, ENFORCEMENT, Peer, Peers, Policy};
 use stockade_netpol::read::api::{self, Faults};
 use stockade_node::identity_slice::NamedPort;
 use stockade_node::pod::SeenPod;
+use stockade_watch::shared::Shared;
 
 pub mod claims;
-pub mod followed;
 pub mod identity;
-pub mod shared;
 pub mod snapshot;
 pub mod watched;
 
 pub use identity::SliceFacts;
-use shared::Shared;
-
-/// The value of [`ENFORCEMENT`] for policies that are only told of.
-const AUDIT: &str = "Audit";
 
 /// All that was told, as it is now. A clone shares it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::{Agent, Parts, View};
 use crate::cli::{NodeArguments, RemoveArguments, RunArguments};
 use crate::enforcement::{self, removal};
-use crate::flows::{self, FlowMetrics, Journal, KnownNames, Live, PodEvents, Streams, Teller};
+use crate::flows::{self, FlowMetrics, Journal, KnownNames, Lately, Live, PodEvents, Streams, Teller};
 use crate::gate::install::Chain;
 use crate::gate::metrics::StartMetrics;
 use crate::gate::{self, Gate};
@@ -142,7 +142,8 @@ async fn show_flows(
     let node = arguments.node_name.clone();
     let (events, write) = PodEvents::new(client.clone(), &node, metrics.clone(), stop.clone());
     tokio::spawn(write);
-    let live = Live::default();
+    let (live, lately) = (Live::default(), Lately::default());
+    tokio::spawn(lately.clone().tell(client.clone(), node.clone(), stop.clone()));
     if let (Some(address), Some(tls)) = (arguments.flows.listen_flows, arguments.flows.flows_tls.clone()) {
         let streams = Streams { tls, live: live.clone() };
         streams.check()?;
@@ -150,7 +151,7 @@ async fn show_flows(
     }
     let journal = arguments.flows.flows.as_deref().map(Journal::open).transpose()?;
     let names = Arc::new(KnownNames::new(view.clone()));
-    let teller = Teller { names, node, metrics, journal, live, events: Some(events) };
+    let teller = Teller { names, node, metrics, journal, live, events: Some(events), lately };
     let (kernel, stop) = (Arc::clone(kernel), stop.clone());
     let watch = move || {
         if let Err(error) = flows::watch(&kernel, teller, &stop) {

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::events::Events;
 use crate::facts::LiveFacts;
+use crate::flows::Flows;
 use crate::policies::Generations;
 use crate::replicas::Replicas;
 use crate::reports::Group;
@@ -66,6 +67,8 @@ pub struct Inputs {
     pub events: Events,
     /// What is known of images, and looks at more.
     pub images: Images,
+    /// What audited network policies would deny, where node agents tell.
+    pub flows: Option<Flows>,
     /// Where it is told what exceptions waive.
     pub usage: watch::Sender<Option<Arc<Usage>>>,
 }

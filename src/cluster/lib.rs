@@ -12,6 +12,7 @@ pub mod enforcement;
 pub mod events;
 pub mod facts;
 pub mod failsafe;
+pub mod flows;
 pub mod identities;
 pub mod images;
 pub mod kinds;

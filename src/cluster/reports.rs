@@ -12,9 +12,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stockade_engine::audit::{Counts, Outcome};
+use stockade_netpol::flows::PolicyKind;
 use stockade_policy::compiled::{Metadata, Policy};
 
 use crate::audit::results::{Found, Results, Unit};
+use crate::flows::WouldDeny;
 
 pub mod definitions;
 pub(crate) mod writer;
@@ -25,6 +27,8 @@ pub(crate) const NAME: &str = "stockade";
 pub(crate) const MAX_RESULTS: usize = 1_000;
 /// Most bytes of results: etcd takes 1.5 MB, and a report is written whole whenever one result changes.
 const MAX_BYTES: usize = 512 << 10;
+/// Category of what audited network policies would deny.
+const FLOWS: &str = "Network flows";
 /// Severities that reports know.
 const SEVERITIES: [&str; 5] = ["critical", "high", "medium", "low", "info"];
 
@@ -161,18 +165,30 @@ pub(crate) fn described(policies: &[Arc<Policy>]) -> Policies {
     policies.iter().map(|p| (Arc::clone(&p.name), p.metadata.clone())).collect()
 }
 
+/// What a report tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sources<'s> {
+    /// What the audit found.
+    pub(crate) results: &'s Results,
+    /// What audited network policies would deny in the namespace: failures, as of whatever is audited.
+    pub(crate) would_deny: &'s [WouldDeny],
+}
+
 /// The report of a namespace, empty for the cluster-scoped objects. None when nothing was judged there.
-pub(crate) fn render(namespace: &str, results: &Results, policies: &Policies, group: Group) -> Option<Rendered> {
+pub(crate) fn render(namespace: &str, sources: Sources<'_>, policies: &Policies, group: Group) -> Option<Rendered> {
+    let Sources { results, would_deny } = sources;
     let mut counts = Counts::default();
     results.of(namespace).for_each(|unit| counts.add(unit.counts));
+    counts.fail += would_deny.len();
     if counts == Counts::default() {
         return None;
     }
     let mut found: Vec<&Found> = results.of(namespace).flat_map(|unit: &Unit| &unit.found).collect();
     found.sort_by(|a, b| order(a).cmp(&order(b)));
     let (mut told, mut bytes) = (Vec::new(), 0);
-    for one in found.into_iter().take(MAX_RESULTS) {
-        let result = ReportResult::of(one, namespace, policies, group);
+    let found = found.into_iter().map(|one| ReportResult::of(one, namespace, policies, group));
+    let flows = would_deny.iter().map(|one| ReportResult::of_flow(one, group));
+    for result in found.chain(flows).take(MAX_RESULTS) {
         // Serialising text and numbers cannot fail.
         bytes += serde_json::to_vec(&result).map_or(0, |json| json.len());
         if bytes > MAX_BYTES {
@@ -254,6 +270,41 @@ impl ReportResult {
             scored: found.outcome != Outcome::Warn,
             timestamp: Timestamp { seconds: found.since, nanos: 0 },
             message: found.message.to_string(),
+            resources: vec![resource],
+            properties,
+        }
+    }
+
+    fn of_flow(found: &WouldDeny, group: Group) -> Self {
+        let WouldDeny { policy, from, to, protocol, at_least, .. } = found;
+        let mut properties = BTreeMap::from([
+            ("from".to_owned(), from.clone()),
+            ("to".to_owned(), to.clone()),
+            ("protocol".to_owned(), protocol.clone()),
+            ("connections".to_owned(), format!("{at_least} or more")),
+        ]);
+        properties.extend(found.port.map(|port| ("port".to_owned(), port.to_string())));
+        let (api_version, kind) = match policy.kind {
+            PolicyKind::NetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy"),
+            PolicyKind::ClusterNetworkPolicy => ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"),
+        };
+        let resource = Reference {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            namespace: policy.namespace.clone(),
+            name: policy.name.clone(),
+            ..Reference::default()
+        };
+        Self {
+            source: if group == Group::PolicyReports { NAME.to_owned() } else { String::new() },
+            policy: policy.name.clone(),
+            rule: found.rule.clone(),
+            category: Some(FLOWS.to_owned()),
+            severity: None,
+            result: Outcome::Fail.name().to_owned(),
+            scored: true,
+            timestamp: Timestamp { seconds: found.since, nanos: 0 },
+            message: found.message.clone(),
             resources: vec![resource],
             properties,
         }

@@ -21,12 +21,14 @@ mod filter;
 mod observed;
 pub mod recommend;
 pub mod replay;
+mod sums;
 mod text;
 mod wire;
 mod world;
 
 pub use filter::{Filter, NoFilter};
 pub use observed::{MAX_TALKS, Observed, Seen, TooManyTalks};
+pub use sums::Sums;
 pub use wire::{FlowFault, Line, MAX_LINE_BYTES};
 
 /// Most labels of one end that a line may have: Kubernetes has no bound but that of the whole object.
@@ -211,6 +213,26 @@ impl End {
     }
 }
 
+/// Most labels of an end that people are shown.
+const MAX_SHOWN_LABELS: usize = 3;
+
+/// `shop/web-1`, `shop (app=web)`, `192.0.2.1`
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pods { namespace, pod: Some(pod), .. } => write!(f, "{namespace}/{pod}"),
+            Self::Pods { namespace, labels, .. } => {
+                let pairs = labels.iter().take(MAX_SHOWN_LABELS).map(|(key, value)| format!("{key}={value}"));
+                let more = labels.iter().count().saturating_sub(MAX_SHOWN_LABELS);
+                let more = (more > 0).then(|| format!("and {more} more"));
+                write!(f, "{namespace} ({})", pairs.chain(more).collect::<Vec<_>>().join(","))
+            }
+            Self::OwnNode => f.write_str("the node"),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
 // === impl Flow ===
 
 impl Flow {
@@ -228,6 +250,22 @@ impl Flow {
             Direction::Egress => &self.to,
             Direction::Ingress => &self.from,
         }
+    }
+}
+
+impl Flow {
+    /// What is denied, or would be, and by which rule: `TCP 5432 to Pods of shop (app=db) is denied: by NetworkPolicy
+    /// shop/web egress[0]`.
+    pub fn denial(&self) -> String {
+        let pods = if matches!(self.far(), End::Pods { pod: None, .. }) { "Pods of " } else { "" };
+        let preposition = if self.direction == Direction::Egress { "to" } else { "from" };
+        let port = self.port.map(|port| format!(" {port}")).unwrap_or_default();
+        let what = if self.verdict.passes() { "would be denied" } else { "is denied" };
+        let by = match &self.rule {
+            Some(rule) => format!("by {rule}"),
+            None => "no rule of the policies that select this Pod accepts it".to_owned(),
+        };
+        format!("{}{port} {preposition} {pods}{} {what}: {by}", self.protocol, self.far())
     }
 }
 

@@ -18,6 +18,9 @@ use crate::ports::Protocol;
 /// in it, not about ClusterNetworkPolicies: who may write the one need not be trusted with the other.
 pub const ENFORCEMENT: &str = "stockade.dev/enforcement";
 
+/// Its value for policies whose denials are only told.
+pub const AUDIT: &str = "Audit";
+
 /// A direction, seen from the Pod that a policy is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

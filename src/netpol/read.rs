@@ -13,7 +13,7 @@ use stockade_policy::source_file::SourceFile;
 use stockade_policy::tree::{Content, Node};
 use stockade_policy::yaml;
 
-use crate::policy::{ENFORCEMENT, Policy};
+use crate::policy::{AUDIT, ENFORCEMENT, Policy};
 use crate::state::State;
 
 pub mod api;
@@ -164,7 +164,7 @@ impl Head {
         let path = ["metadata", "annotations", ENFORCEMENT];
         let audit = match at(root.node, &path).map(|node| (node, node.as_str())) {
             None | Some((_, Some("Enforce"))) => false,
-            Some((_, Some("Audit"))) => true,
+            Some((_, Some(AUDIT))) => true,
             Some((node, _)) => {
                 let help = "it is enforced; write `Audit` to have only told what it would deny";
                 let field = Field { node, path: format!("metadata.annotations[{ENFORCEMENT}]") };

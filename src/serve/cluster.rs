@@ -11,6 +11,7 @@ use stockade_cluster::audit::metrics::AuditMetrics;
 use stockade_cluster::certificates::{self, CertificateMetrics, Ownership};
 use stockade_cluster::events::Events;
 use stockade_cluster::facts::LiveFacts;
+use stockade_cluster::flows::Flows;
 use stockade_cluster::identities;
 use stockade_cluster::policies::{self, Generation, Generations, Observed, RefusedObject, Settings};
 use stockade_cluster::registration::{self, Address, RegistrationMetrics};
@@ -102,9 +103,13 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
     tasks.spawn(keeping);
     let certificates = Arc::new(Certificates::published(issued.serving, args.client_ca.clone()));
 
-    if args.cluster.node_agents {
+    let flows = args.cluster.node_agents.then(|| {
         tasks.spawn(identities::keep(&access, leases.leadership.clone(), registry));
-    }
+        let (flows, watching) = Flows::watch(&access, facts.resources());
+        tasks.spawn(watching);
+        in_force.tell_flows(flows.clone());
+        flows
+    });
     let inputs =
         registration::Inputs { leadership: leases.leadership, generations: generations.clone(), bundle: issued.bundle };
     let wanted = registered(&args.cluster, &access);
@@ -122,6 +127,7 @@ pub(crate) async fn start(args: &ServeArgs, in_force: Arc<InForce>, registry: &m
         replicas: leases.replicas,
         events,
         images: images.clone(),
+        flows,
         usage: tell_usage,
     };
     tasks.spawn(audit::run(access, inputs, audit_settings(&args.cluster), metrics, stop.clone()));

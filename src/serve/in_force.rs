@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use stockade_cluster::events::Events;
+use stockade_cluster::flows::Flows;
 use stockade_engine::engine::Engine;
 use stockade_engine::facts::ClusterFacts;
 use stockade_engine::rollout::Hold;
@@ -32,6 +33,8 @@ pub(crate) struct InForce {
     holds: OnceLock<mpsc::Sender<Hold>>,
     /// Where refusals are told; nowhere where there is no cluster.
     events: OnceLock<Events>,
+    /// What passes between Pods; nobody tells where there are no node agents.
+    flows: OnceLock<Flows>,
     /// Where exceptions are told that requests needed; nowhere where there is no cluster.
     used: OnceLock<mpsc::Sender<String>>,
 }
@@ -47,6 +50,7 @@ impl InForce {
             refused: ArcSwap::default(),
             holds: OnceLock::new(),
             events: OnceLock::new(),
+            flows: OnceLock::new(),
             used: OnceLock::new(),
         }
     }
@@ -77,6 +81,17 @@ impl InForce {
     /// Where refusals are told.
     pub(crate) fn events(&self) -> Option<&Events> {
         self.events.get()
+    }
+
+    /// Names who knows what passes between Pods.
+    pub(crate) fn tell_flows(&self, flows: Flows) {
+        // It is named once, at the start.
+        let _ = self.flows.set(flows);
+    }
+
+    /// Who knows what passes between Pods.
+    pub(crate) fn flows(&self) -> Option<&Flows> {
+        self.flows.get()
     }
 
     /// Names where exceptions are told that requests needed.

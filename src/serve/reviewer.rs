@@ -95,6 +95,7 @@ impl PolicyReviewer {
             self.in_force.metrics.execution.observe(took.as_secs_f64());
             if verb == Verb::Validate {
                 admission::review(request, judge.engine.set(), self.max_exception_seconds, decision);
+                self.in_force.flows().iter().for_each(|flows| flows.review(request, decision));
             }
             self.in_force.metrics.record(decision);
             judge.engine.shadows().record(decision);

@@ -13,6 +13,8 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
 pub mod client;
+pub mod followed;
+pub mod shared;
 
 /// Shortest and longest pause after an interruption, doubled from one to the next; jitter adds up to as much again. After
 /// a long outage of the API server admission goes on at once, so what it is judged by must not lag behind for half a

@@ -53,6 +53,7 @@ fn policies_are_enforced_between_real_pods_and_nothing_else_notices() {
     step("a policy for where one may go, by Services too", &policies::who_goes_out_goes_where_it_may);
     step("who was denied is told", &flows::who_is_denied_is_told);
     step("and streamed to whoever has a certificate", &flows::flows_are_streamed);
+    step("what an audited policy would deny is reported", &flows::what_would_be_denied_is_reported);
     step("what kubelets and kubectl do", &policies::kubelets_and_kubectl_reach_every_pod);
     step("the first packet of new Pods", &policies::the_first_packet_of_a_pod_is_judged);
     step("a rolling restart and a kill under traffic", &upgrade::nothing_opens_and_nothing_is_cut);

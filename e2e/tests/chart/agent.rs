@@ -10,6 +10,7 @@ use stockade_e2e::{installed_kinds, tools};
 
 use super::AGENT;
 
+const SUMMARIES: &str = "/apis/stockade.dev/v1alpha1/flowsummaries";
 const ENFORCEMENTS: &str = "/apis/stockade.dev/v1alpha1/nodeenforcements";
 
 #[test]
@@ -69,7 +70,7 @@ fn enforcement(node: &str, desired: &str) -> Value {
 }
 
 #[test]
-fn an_agent_says_what_is_enforced_on_its_own_node_alone() {
+fn an_agent_says_what_is_enforced_and_what_passes_on_its_own_node_alone() {
     if !tools::present() {
         return;
     }
@@ -107,6 +108,21 @@ fn an_agent_says_what_is_enforced_on_its_own_node_alone() {
     let told = one.merge(&format!("{ENFORCEMENTS}/one/status"), &spec).expect_ok();
     assert_eq!((&told["spec"]["desired"], &told["status"]["endpoints"]), (&json!("Enforced"), &json!(8)));
     off(&cluster.client, "one").expect_ok();
+    // Nor does it say what passes on another's.
+    let summary = |node: &str| {
+        json!({
+            "apiVersion": "stockade.dev/v1alpha1", "kind": "FlowSummary", "metadata": { "name": node },
+            "spec": { "observedTime": "2026-03-01T10:00:00Z", "leftOut": 0, "talks": [] },
+        })
+    };
+    one.post(SUMMARIES, &summary("one")).expect_ok();
+    two.post(SUMMARIES, &summary("two")).expect_ok();
+    let seen =
+        |agent: &Client, node: &str| agent.merge(&format!("{SUMMARIES}/{node}"), &json!({ "spec": { "leftOut": 7 } }));
+    assert_eq!(seen(&one, "one").expect_ok()["spec"]["leftOut"], 7);
+    let why = "an agent writes the FlowSummary of its own node alone: one";
+    assert!(seen(&one, "two").message().ends_with(why), "{}", seen(&one, "two").message());
+    assert_eq!(one.delete(&format!("{SUMMARIES}/one")).code, 403);
     // A token that is bound to no Pod is of no node.
     let path = "/api/v1/namespaces/stockade-system/serviceaccounts/stockade-agent/token";
     let token = cluster.client.post(path, &json!({ "kind": "TokenRequest", "spec": {} })).expect_ok();

@@ -14,9 +14,9 @@ use super::{Desired, Undecided, locals, policies, prefix};
 use crate::contents::Contents;
 use crate::inputs::claims::Claim;
 use crate::inputs::identity::{Identity, pairs};
-use crate::inputs::shared::Shared;
 use crate::inputs::{Inputs, NamespaceFacts, NodeFacts};
 use crate::places::Places;
+use stockade_watch::shared::Shared;
 
 /// Decides, and remembers what the next decision may have in common with this one.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use stockade_netpol::state::PodId;
 
 use crate::inputs::claims::{Claim, Claims};
 use crate::inputs::identity::{Identity, SliceFacts};
-use crate::inputs::shared::Shared;
+use stockade_watch::shared::Shared;
 
 /// One Pod of the node, as far as it tells of identities.
 #[derive(Debug, Clone, PartialEq)]

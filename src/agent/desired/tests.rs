@@ -5,9 +5,9 @@ use stockade_node::pod::SeenPod;
 
 use super::*;
 use crate::hold::{PodName, PodRequest};
-use crate::inputs::shared::Shared;
 use crate::inputs::{NamespaceFacts, PolicyObject, SliceFacts};
 use crate::kernel::{Head, HeadDirection};
+use stockade_watch::shared::Shared;
 
 fn text(map: &[(&str, &str)]) -> BTreeMap<String, String> {
     map.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()

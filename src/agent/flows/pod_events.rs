@@ -9,8 +9,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use stockade_netpol::flows::{End, Flow, Outcome};
-use stockade_netpol::policy::Direction;
+use stockade_netpol::flows::{Flow, Outcome};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -86,24 +85,8 @@ impl PodEvents {
     }
 }
 
-/// `TCP 5432 to shop {"app":"db"} is denied by NetworkPolicy shop/web egress[0]`
 fn note(flow: &Flow) -> String {
-    let far = match flow.far() {
-        End::Pods { namespace, labels, .. } => {
-            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            format!("Pods of {namespace} ({})", labels.join(","))
-        }
-        End::OwnNode => "the node".to_owned(),
-        End::Address(address) => address.to_string(),
-    };
-    let preposition = if flow.direction == Direction::Egress { "to" } else { "from" };
-    let port = flow.port.map(|port| format!(" {port}")).unwrap_or_default();
-    let by = match &flow.rule {
-        Some(rule) => format!("by {rule}"),
-        None => "no rule of the policies that select this Pod accepts it".to_owned(),
-    };
-    let what = if flow.verdict.passes() { "would be denied" } else { "is denied" };
-    let mut note = format!("{}{port} {preposition} {far} {what}: {by}", flow.protocol);
+    let mut note = flow.denial();
     note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
     note
 }
@@ -170,6 +153,8 @@ impl Windows {
 
 #[cfg(test)]
 mod tests {
+    use stockade_netpol::flows::End;
+
     use super::*;
     use crate::flows::talks::tests::told;
 

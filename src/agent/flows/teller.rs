@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stockade_netpol::flows::Line;
 
-use super::{FlowMetrics, Journal, Live, Names, PodEvents, Told, Window};
+use super::{FlowMetrics, Journal, Lately, Live, Names, PodEvents, Told, Window};
 
 /// Tells each window once to everybody who is to hear of it.
 pub struct Teller {
@@ -20,6 +20,8 @@ pub struct Teller {
     pub live: Live,
     /// Kubernetes Events.
     pub events: Option<PodEvents>,
+    /// What passed lately.
+    pub lately: Lately,
 }
 
 // === impl Teller ===
@@ -41,6 +43,7 @@ impl Teller {
             if let Some(events) = &self.events {
                 events.tell(&flow, &pod);
             }
+            self.lately.add(&flow);
             // What an agent does not write is no flow: a name that no object of Kubernetes has.
             let Ok(line) = flow.line() else {
                 missed = missed.saturating_add(flow.count);

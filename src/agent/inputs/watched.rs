@@ -14,11 +14,11 @@ use kube::{Api, Client};
 use serde_json::Value;
 use stockade_node::identity_slice::IdentitySlice;
 use stockade_node::pod::SeenPod;
+use stockade_watch::followed::{Change, Followed, map};
 use stockade_watch::watch;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::followed::{Change, Followed};
 use super::{Inputs, NamespaceFacts, NodeFacts, PodFacts, PolicyObject, SliceFacts};
 
 /// Events that wait to be taken. A watch waits when they are this many, and the API server with it.
@@ -249,17 +249,6 @@ async fn follow_cluster_network_policies(client: Client, tell: mpsc::Sender<Told
             .map(Told::ClusterNetworkPolicy)
     };
     follow(api, Config::default(), tell, told).await;
-}
-
-/// The facts of an event's object; none of one without a name, which the API server never sends.
-fn map<K, V>(event: Event<K>, read: impl FnOnce(K) -> Option<(String, V)>) -> Option<Event<(String, V)>> {
-    Some(match event {
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
-        Event::InitApply(object) => Event::InitApply(read(object)?),
-        Event::Apply(object) => Event::Apply(read(object)?),
-        Event::Delete(object) => Event::Delete(read(object)?),
-    })
 }
 
 fn read_policy(object: DynamicObject, api_version: &str, kind: &str) -> Option<(String, PolicyObject)> {

@@ -23,9 +23,10 @@ use super::usage::Usage;
 use super::{Inputs, Settings};
 use crate::access::Access;
 use crate::facts::{Read, reads};
+use crate::flows::{Flows, Known};
 use crate::policies::Generation;
 use crate::reports::writer::{Passes, Writer};
-use crate::reports::{self, described};
+use crate::reports::{self, Sources, described};
 
 /// Pages a second, and at once.
 const PAGES: (u32, u32) = (20, 40);
@@ -51,6 +52,8 @@ pub(super) struct Worker {
     again: Again,
     results: Results,
     writer: Writer,
+    /// What of flows is in reports, or on its way there.
+    flows: Arc<Known>,
     /// The list of all namespaces that is going on.
     pass: Option<Pass>,
     /// When the present judgement of everything began; none when it is complete.
@@ -82,6 +85,7 @@ impl Worker {
             results: Results::default(),
             pace: Pace::new(PAGES.0, PAGES.1),
             pass: None,
+            flows: Arc::default(),
             began: None,
             completed: Instant::now(),
             changed: BTreeSet::new(),
@@ -100,9 +104,13 @@ impl Worker {
     /// Works for ever.
     pub(super) async fn run(mut self) {
         self.inputs.facts.resources().ready().await;
+        if let Some(flows) = &mut self.inputs.flows {
+            flows.ready().await;
+        }
         loop {
             self.refresh().await;
             self.look_up_changes();
+            self.look_up_flows();
             for (resource, namespace) in self.again.take_due() {
                 self.queue.unit(&resource, &namespace);
             }
@@ -127,6 +135,7 @@ impl Worker {
             Ok(()) = self.inputs.generations.changed() => {}
             Ok(()) = self.inputs.replicas.changed() => {}
             Ok(()) = resources.changed() => {}
+            () = flows_changed(self.inputs.flows.as_mut()) => {}
             () = tokio::time::sleep_until(again.unwrap_or(due)), if again.is_some() => {}
             () = tokio::time::sleep_until(due) => self.queue_all(),
         }
@@ -147,6 +156,7 @@ impl Worker {
                 self.again.retain(|_, namespace| share.holds(namespace));
             }
             self.loaded = false;
+            self.flows = Arc::default();
             self.queue_all();
         }
         let generation = Arc::clone(&self.inputs.generations.borrow_and_update());
@@ -234,6 +244,14 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// What agents tell becomes namespaces whose report is written anew.
+    fn look_up_flows(&mut self) {
+        let Some(flows) = &self.inputs.flows else { return };
+        let known = flows.known();
+        self.changed.extend(known.differing(&self.flows));
+        self.flows = known;
     }
 
     /// Judges one namespace, or one page. Whether there was anything to do.
@@ -416,7 +434,8 @@ impl Worker {
             if !self.plan.share.as_ref().is_some_and(|s| s.holds(&namespace)) {
                 continue;
             }
-            let report = reports::render(&namespace, &self.results, &self.plan.policies, self.settings.reports);
+            let sources = Sources { results: &self.results, would_deny: self.flows.would_deny(&namespace) };
+            let report = reports::render(&namespace, sources, &self.plan.policies, self.settings.reports);
             if let Err(error) = self.writer.write(&namespace, report, passes).await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(%namespace, error, "report not written, trying again");
@@ -434,6 +453,14 @@ impl Worker {
             self.count();
         }
         Ok(true)
+    }
+}
+
+/// Ends when flows have changed; never where nobody tells of any.
+async fn flows_changed(flows: Option<&mut Flows>) {
+    match flows {
+        Some(flows) => flows.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
+use stockade_node::flow_summary::FlowSummary;
 use stockade_node::node_enforcement::{Desired, NodeEnforcement};
 use tokio::time::{Instant, sleep};
 
@@ -63,6 +64,8 @@ pub async fn remove(access: &Access, within: Duration) -> Result<Removed, Enforc
     for node in list(&access.client).await? {
         found("NodeEnforcement", api.delete(&node.name, &DeleteParams::default()).await)?;
     }
+    let flows = Api::<FlowSummary>::all(access.client.clone());
+    found("FlowSummaries", flows.delete_collection(&DeleteParams::default(), &ListParams::default()).await)?;
     Ok(removed)
 }
 

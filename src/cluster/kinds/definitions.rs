@@ -3,13 +3,15 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 use serde_json::Value;
+use stockade_node::flow_summary::FlowSummary;
 use stockade_node::identity_slice::IdentitySlice;
 use stockade_node::node_enforcement::NodeEnforcement;
 
 use super::{AdmissionPolicy, ImagePolicy, NamespaceGroup, PolicyException};
 
 /// Formats of integers that the API server knows, for those that schemars writes.
-const INTEGER_FORMATS: [(&str, &str); 3] = [("uint8", "int32"), ("uint16", "int32"), ("uint32", "int64")];
+const INTEGER_FORMATS: [(&str, &str); 4] =
+    [("uint8", "int32"), ("uint16", "int32"), ("uint32", "int64"), ("uint64", "int64")];
 
 /// Why a definition cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +41,10 @@ pub fn definitions() -> Result<Vec<Value>, DefinitionError> {
 }
 
 /// All own kinds: those of policies, and those of the node agents; sorted by name.
-pub(crate) fn own() -> [CustomResourceDefinition; 6] {
+pub(crate) fn own() -> [CustomResourceDefinition; 7] {
     [
         AdmissionPolicy::crd(),
+        FlowSummary::crd(),
         IdentitySlice::crd(),
         ImagePolicy::crd(),
         NamespaceGroup::crd(),

@@ -5,9 +5,6 @@ use stockade_netpol::policy::Direction;
 
 use crate::table::{BAD, DOUBTFUL, GOOD, shown};
 
-/// Most labels of an end that are shown: JSON has all.
-const MAX_LABELS: usize = 3;
-
 /// `2026-03-01T10:00:00Z denied     egress  shop/web-1 -> shop (app=db) TCP 5432 x5 by NetworkPolicy shop/web egress[0]`
 pub fn row(flow: &Flow) -> String {
     let style = match flow.verdict {
@@ -26,18 +23,8 @@ pub fn row(flow: &Flow) -> String {
 
 fn end(flow: &Flow, end: &End) -> String {
     match end {
-        End::Pods { namespace, pod: Some(pod), .. } => format!("{namespace}/{pod}"),
-        End::Pods { namespace, labels, .. } => {
-            let all = labels.iter().count();
-            let mut pairs: Vec<String> =
-                labels.iter().take(MAX_LABELS).map(|(key, value)| format!("{key}={value}")).collect();
-            if all > MAX_LABELS {
-                pairs.push(format!("and {} more", all - MAX_LABELS));
-            }
-            format!("{namespace} ({})", pairs.join(","))
-        }
         End::OwnNode => format!("node {}", flow.node),
-        End::Address(address) => address.to_string(),
+        End::Pods { .. } | End::Address(_) => end.to_string(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
-use stockade_agent::flows::{self, FlowMetrics, IdentityNames, Journal, Live, Names, PodNames, Teller};
+use stockade_agent::flows::{self, FlowMetrics, IdentityNames, Journal, Lately, Live, Names, PodNames, Teller};
 use stockade_e2e_agent::frames::{Packet, SYN};
 use stockade_netpol::flows::{End, Flow, Outcome};
 use stockade_netpol::plan::RuleName;
@@ -52,6 +52,7 @@ fn a_packet_that_is_dropped_and_a_connection_that_begins_are_lines_with_names_an
         journal: Some(Journal::open(&path).unwrap()),
         live: Live::default(),
         events: None,
+        lately: Lately::default(),
     };
     let (a, start) = (FAMILIES[0], Instant::now());
     let mut seen: Vec<Flow> = Vec::new();

@@ -8,6 +8,17 @@ use stockade_e2e::webhook;
 
 use super::SOON;
 use super::pods::address;
+use super::policies::apply;
+
+/// Nobody may speak with `other`; as it is written it drops nothing.
+const AUDITED: &str = r#"
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: audited, namespace: shop, annotations: { stockade.dev/enforcement: Audit } }
+spec:
+  podSelector: { matchLabels: { app: other } }
+  policyTypes: [Ingress]
+"#;
 
 const README: &str = include_str!("../../../../README.md");
 
@@ -64,4 +75,22 @@ pub(crate) fn flows_are_streamed(nodes: &Nodes) {
     let events =
         "kubectl get events -n shop --field-selector reason=NetworkPolicyDenied -o jsonpath='{.items[*].message}'";
     nodes.until(SOON, events, |said| said.text.contains("TCP 8080 from Pods of shop (app=other) is denied"));
+}
+
+/// In the Report of its namespace, as an Event of the Pod, and to whoever would enforce the policy.
+pub(crate) fn what_would_be_denied_is_reported(nodes: &Nodes) {
+    apply(nodes, AUDITED);
+    let talk = format!("kubectl exec -n shop other-1 -- nc -w 3 {} 8080 </dev/null", address(nodes, "other-2"));
+    let say = |look: &str| format!("{talk}; {look}");
+    let events =
+        "kubectl get events -n shop --field-selector reason=NetworkPolicyWouldDeny -o jsonpath='{.items[*].message}'";
+    let denial = "TCP 8080 from Pods of shop (app=other) would be denied";
+    nodes.until(SOON, &say(events), |said| said.text.contains("other-2\n") && said.text.contains(denial));
+    let report = "kubectl get reports.openreports.io -n shop stockade -o jsonpath='{.results[*].message}'";
+    let reported = format!("{denial}: no rule of the policies that select this Pod accepts it (audited)");
+    nodes.until(SOON, report, |said| said.text.contains(&reported));
+    let enforced = AUDITED.replace("Audit", "Enforce");
+    let line = format!("kubectl apply --dry-run=server -f - <<'YAML'\n{enforced}\nYAML");
+    nodes.until(SOON, &line, |said| said.ok && said.text.contains("would be cut: shop/other -> shop/other TCP 8080"));
+    nodes.must("kubectl delete networkpolicy -n shop audited");
 }

@@ -61,7 +61,7 @@ spec:
 /// How many Pods start at once to send their first packet.
 const LATE: usize = 6;
 
-fn apply(nodes: &Nodes, text: &str) {
+pub(crate) fn apply(nodes: &Nodes, text: &str) {
     nodes.must(&format!("kubectl apply -f - <<'YAML'\n{text}\nYAML"));
 }
 

@@ -1,4 +1,4 @@
-//! One kind of input, kept as its watch tells.
+//! Objects of one kind, kept as their watch tells.
 
 use kube::runtime::watcher::Event;
 
@@ -112,6 +112,17 @@ impl<V: PartialEq> Followed<V> {
         self.known.insert(key, facts);
         Change::Facts
     }
+}
+
+/// The facts of an event's object; none of one without a name, which the API server never sends.
+pub fn map<K, V>(event: Event<K>, read: impl FnOnce(K) -> Option<(String, V)>) -> Option<Event<(String, V)>> {
+    Some(match event {
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+        Event::InitApply(object) => Event::InitApply(read(object)?),
+        Event::Apply(object) => Event::Apply(read(object)?),
+        Event::Delete(object) => Event::Delete(read(object)?),
+    })
 }
 
 #[cfg(test)]
