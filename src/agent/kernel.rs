@@ -22,6 +22,7 @@ mod layout;
 mod maps;
 mod objects;
 mod options;
+mod secret;
 mod settings;
 mod tables;
 mod trial;
@@ -107,6 +108,14 @@ impl Kernel {
             objects,
             settings,
         })
+    }
+
+    /// What ids in these maps depend on besides what they stand for.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn secret(&self) -> Result<[u8; 32], KernelError> {
+        secret::of(self.objects.maps_folder())
     }
 
     /// Hangs the programs on an interface of this network namespace, or puts them in the place of older ones, each at

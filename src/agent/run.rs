@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use prometheus_client::registry::Registry;
-use stockade_netpol::plan::Limits;
+use stockade_netpol::plan::{self, Limits};
 use stockade_node::node_enforcement::Desired as Wanted;
 use stockade_process::operations::{Operations, Readiness};
 use tokio::net::TcpListener;
@@ -37,6 +37,7 @@ const HOLD_WITHIN: Duration = Duration::from_secs(120);
 pub async fn run(arguments: RunArguments) -> Result<()> {
     let options = Options { established: arguments.established.into(), ..Options::default() };
     let kernel = Arc::new(Kernel::open(&arguments.node.pins, &options).context("the kernel's side")?);
+    plan::keep_secret(kernel.secret()?)?;
     let keeper = Keeper::open(Arc::clone(&kernel), limits(&options)).context("reading what the kernel holds")?;
     let client = stockade_watch::client::client(arguments.kubeconfig.as_deref()).await?;
     let mut registry = Registry::default();

@@ -33,6 +33,7 @@ mod numbers;
 mod peers;
 mod planner;
 mod port_sets;
+mod secret;
 mod selected;
 mod table;
 
@@ -41,6 +42,7 @@ pub use limits::{DoesNotFit, Limits, What};
 pub use numbers::{Collision, NOBODY, Numbers, OWN_NODE, identity_number};
 pub use planner::{NotPlanned, Planned, Planner};
 pub use port_sets::{OTHER_PROTOCOLS, PortKey, PortSetEntries, PortSets, protocol_number};
+pub use secret::{TooLate, keep_secret};
 pub use table::{Prefix, RuleName, Ruling, Table, TableDirection};
 
 /// What the kernel of a node is to hold for some of its Pods.

@@ -11,6 +11,8 @@ mod exempt;
 mod flows;
 #[path = "datapath/host.rs"]
 mod host;
+#[path = "datapath/ids.rs"]
+mod ids;
 #[path = "datapath/malformed.rs"]
 mod malformed;
 #[path = "datapath/oracle.rs"]

@@ -38,7 +38,7 @@ pub(super) const TO_POD: &str = "to_pod";
 const FORWARDED: &str = "forwarded";
 
 /// Changed with the meaning of an entry that looks as before: then older maps are not to be taken on.
-const MEANING: u32 = 1;
+const MEANING: u32 = 2;
 
 /// All objects.
 #[derive(Debug)]
@@ -77,6 +77,11 @@ impl Objects {
         let datapath = open.load().map_err(KernelError::refused("loading the programs that hang on interfaces"))?;
         let translation = load_translation(&datapath);
         Ok(Self { datapath, translation, folder: folder.to_owned(), maps })
+    }
+
+    /// Where the maps are pinned.
+    pub(super) fn maps_folder(&self) -> &Path {
+        &self.maps
     }
 
     /// A map by its name.

@@ -1,8 +1,10 @@
-//! Ids by content: SHA-256 over an encoding in which no two contents are alike.
+//! Ids by content: SHA-256 of a secret and an encoding in which no two contents are alike.
 
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
+
+use super::secret::secret;
 
 /// Takes content piece by piece.
 #[derive(Debug, Clone, Default)]
@@ -11,9 +13,12 @@ pub(super) struct Content(Sha256);
 // === impl Content ===
 
 impl Content {
-    /// Begins with the kind of the content, so that no table is taken for a port set.
+    /// Begins with the secret, if there is one, and the kind of the content, so that no table is taken for a port set.
     pub(super) fn new(kind: &str) -> Self {
         let mut content = Self::default();
+        if let Some(secret) = secret() {
+            content.bytes(secret);
+        }
         content.text(kind);
         content
     }

@@ -1,4 +1,4 @@
-//! Numbers of identities, the same on every node and after every restart.
+//! Numbers of identities, the same after every restart.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -36,7 +36,8 @@ pub(super) struct Numbered {
     pub(super) pod: PodId,
 }
 
-/// Two contents that have one id. By chance this does not happen; nothing is planned that would take one for the other.
+/// Two contents that have one id. By chance this does not happen, and [`super::keep_secret`] has nobody look for it; nothing
+/// is planned that would take one for the other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{first} and {second} have the same number {id:#018x}")]
 pub struct Collision {
