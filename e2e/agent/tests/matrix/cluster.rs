@@ -1,6 +1,6 @@
 //! The cluster that truth tables are about, on one node with an agent.
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Namespace;
 use stockade_agent::hold::PodRequest;
 use stockade_agent::inputs::{Inputs, NamespaceFacts, PodFacts, PolicyObject};
 use stockade_e2e_agent::hosts::{Node, Topology};
@@ -28,7 +28,7 @@ pub(crate) fn inputs(cluster: &Cluster) -> Inputs {
         let facts = NamespaceFacts::new(meta.labels.unwrap_or_default(), &meta.annotations.unwrap_or_default());
         (meta.name.unwrap(), facts)
     });
-    let pods = cluster.pods().map(|object| PodFacts::read(&serde_json::from_value::<Pod>(object).unwrap()).unwrap());
+    let pods = cluster.pods().map(|object| PodFacts::read(serde_json::from_value(object).unwrap()).unwrap());
     let policies = cluster.policies().map(PolicyObject::from);
     Inputs {
         namespaces: namespaces.collect(),
