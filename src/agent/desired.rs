@@ -21,6 +21,7 @@ mod people;
 mod policies;
 
 pub use decider::Decider;
+use policies::Judged;
 pub use policies::{PolicyInForce, PolicyState};
 
 /// What the kernel is to hold, and what is to be told of it.
@@ -98,6 +99,19 @@ impl Desired {
         }
         kept.remove(&0);
         self.contents.add_tables_of(held, &kept);
+    }
+
+    /// Pods and what they are judged by; of those with the same planned tables, which the same policies select, one.
+    fn judged<'p>(&self, locals: &[Local<'_>], own: &[PodId], plan: &'p Plan) -> Vec<Judged<'p>> {
+        let mut seen = HashSet::new();
+        let judged = locals.iter().zip(own).filter_map(|(local, pod)| {
+            let endpoint = self.contents.endpoints.get(&local.place.interface.index)?;
+            let tables = (endpoint.table, endpoint.audit_table);
+            let refused = plan.pods.get(pod).and_then(|planned| planned.as_ref().err());
+            let is_alike = refused.is_none() && endpoint.table != CLOSED;
+            (!is_alike || seen.insert(tables)).then_some(Judged { pod: *pod, tables, refused })
+        });
+        judged.collect()
     }
 
     /// Pods whose network is being set up and that no watch has told of yet.

@@ -151,6 +151,9 @@ impl Enforcement {
         let state =
             self.policies.entry(PolicyKey { kind, namespace: namespace.unwrap_or_default(), name }).or_default();
         let why = match (refused, generation, state.generation) {
+            (Some(refused), Some(held), Some(wanted)) if held != wanted => {
+                format!("{refused}; generation {held} of {wanted} is in force")
+            }
             (Some(refused), _, _) => refused,
             (None, Some(held), Some(wanted)) if held == wanted && is_ready => return state.in_force += 1,
             (None, Some(held), Some(wanted)) if held == wanted => "the node is not ready".to_owned(),

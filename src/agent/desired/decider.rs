@@ -10,6 +10,7 @@ use stockade_netpol::state::{Labels, Node, Pod, PodId, State};
 use stockade_policy::compiled::Origin;
 
 use super::people::{Own, People, Sources};
+use super::policies::Made;
 use super::{Desired, Undecided, locals, policies, prefix};
 use crate::contents::Contents;
 use crate::inputs::claims::Claim;
@@ -24,6 +25,8 @@ pub struct Decider {
     limits: Limits,
     people: Option<People>,
     planner: Option<(Basis, Planner)>,
+    /// What the tables of Pods were made of.
+    made: Made,
 }
 
 /// What a planner's census is made of. While it is the same, so is the census.
@@ -41,7 +44,7 @@ struct Basis {
 impl Decider {
     /// One that remembers nothing.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, people: None, planner: None }
+        Self { limits, people: None, planner: None, made: Made::default() }
     }
 
     /// Decides. `held` is what the kernel holds: where the tables of a Pod do not fit, it keeps those it has.
@@ -73,7 +76,8 @@ impl Decider {
         desired.add_endpoints(inputs, &locals, &own, &plan, held);
         desired.add_unknown(inputs, places);
         desired.add_leftovers(places, held);
-        desired.policies = policies::in_force(inputs, &compiled, &own, &plan);
+        let judged = desired.judged(&locals, &own, &plan);
+        desired.policies = policies::in_force(inputs, &compiled, &judged, &plan, &mut self.made);
         desired.rules = plan.tables.into_iter().map(|(id, table)| (id, Arc::clone(&table.rules))).collect();
         Ok(desired)
     }

@@ -1,13 +1,15 @@
 //! Which policies are in force on the node, and what is wrong with the others.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stockade_netpol::compile::Compiled;
-use stockade_netpol::plan::{Plan, RuleName};
+use stockade_netpol::plan::{DoesNotFit, Plan, RuleName};
 use stockade_netpol::policy::Policy;
 use stockade_netpol::read::api::Faults;
 use stockade_netpol::state::PodId;
 
+use crate::contents::CLOSED;
 use crate::inputs::{Inputs, PolicyObject};
 
 /// A policy that selects Pods of the node.
@@ -32,8 +34,31 @@ pub enum PolicyState {
     Planned,
     /// Of every Pod here that it selects, but closed where it is not understood.
     Closed(String),
-    /// Not of every Pod, and why: those keep what they had, or are closed.
-    Refused(String),
+    /// Not of every Pod: those keep what they had, or are closed.
+    Refused {
+        /// Why.
+        why: String,
+        /// The `metadata.generation` that all of them have at least; none where one has none, or it is not known because
+        /// the agent has started since.
+        held: Option<i64>,
+    },
+}
+
+/// What a Pod is judged by: its table, and the one that is audited; 0 for none.
+pub(super) type TablesOfPod = (u64, u64);
+
+/// What each pair of tables was made of.
+#[derive(Debug, Default)]
+pub(super) struct Made(BTreeMap<TablesOfPod, Vec<Arc<PolicyObject>>>);
+
+/// A Pod of the node, or one for all that have its tables.
+#[derive(Debug)]
+pub(super) struct Judged<'p> {
+    pub(super) pod: PodId,
+    /// In force from now on.
+    pub(super) tables: TablesOfPod,
+    /// Why they are not those of the plan.
+    pub(super) refused: Option<&'p DoesNotFit>,
 }
 
 /// All policies, with the audit of their namespaces.
@@ -48,19 +73,35 @@ pub(super) fn read(inputs: &Inputs) -> Vec<Arc<Policy>> {
     inputs.policies.values().filter_map(read).collect()
 }
 
-/// Those that select Pods of the node, and those of which it is not known whom they select; by key.
-pub(super) fn in_force(inputs: &Inputs, compiled: &Compiled, own: &[PodId], plan: &Plan) -> Vec<PolicyInForce> {
+/// Those that select Pods of the node, and those of which it is not known whom they select; by key. `made` is of the
+/// decision before, and then of this one.
+pub(super) fn in_force(
+    inputs: &Inputs,
+    compiled: &Compiled,
+    judged: &[Judged<'_>],
+    plan: &Plan,
+    made: &mut Made,
+) -> Vec<PolicyInForce> {
     let mut found = Vec::new();
+    let mut now = Made::default();
     for object in inputs.policies.values() {
         let state = match &object.policy {
-            None => PolicyState::Refused(shown(&object.faults)),
+            None => PolicyState::Refused { why: shown(&object.faults), held: None },
             Some(policy) => {
-                let mut selected = own.iter().filter(|pod| compiled.selects(&policy.subject, **pod)).peekable();
-                if selected.peek().is_none() {
+                let selected: Vec<_> = judged.iter().filter(|one| compiled.selects(&policy.subject, one.pod)).collect();
+                if selected.is_empty() {
                     continue;
                 }
-                match selected.find_map(|pod| plan.pods.get(pod)?.as_ref().err()) {
-                    Some(does_not_fit) => PolicyState::Refused(does_not_fit.to_string()),
+                // The closed table is made of no policy, whoever has it.
+                for one in selected.iter().filter(|one| one.refused.is_none() && one.tables.0 != CLOSED) {
+                    now.0.entry(one.tables).or_default().push(Arc::clone(object));
+                }
+                let refused = || selected.iter().filter_map(|one| Some((one.tables, one.refused?)));
+                match refused().next() {
+                    Some((_, does_not_fit)) => PolicyState::Refused {
+                        why: does_not_fit.to_string(),
+                        held: made.generation(object, refused().map(|(tables, _)| tables)),
+                    },
                     None if object.faults != Faults::default() => PolicyState::Closed(shown(&object.faults)),
                     None => match plan.not_enforced.iter().find(|rule| is_of(rule, policy)) {
                         Some(rule) => PolicyState::Closed(format!("{rule} accepts nothing by its domain names")),
@@ -77,7 +118,28 @@ pub(super) fn in_force(inputs: &Inputs, compiled: &Compiled, own: &[PodId], plan
             state,
         });
     }
+    for tables in judged.iter().filter(|one| one.refused.is_some()).map(|one| one.tables) {
+        if let Some(before) = made.0.remove(&tables) {
+            now.0.entry(tables).or_insert(before);
+        }
+    }
+    *made = now;
     found
+}
+
+// === impl Made ===
+
+impl Made {
+    /// The least generation of a policy in some tables; none where one of them was not made of it.
+    fn generation(&self, policy: &PolicyObject, tables: impl Iterator<Item = TablesOfPod>) -> Option<i64> {
+        let of = |tables: TablesOfPod| {
+            let same = |made: &&Arc<PolicyObject>| {
+                (&made.kind, &made.namespace, &made.name) == (&policy.kind, &policy.namespace, &policy.name)
+            };
+            self.0.get(&tables)?.iter().find(same).map(|made| made.generation)
+        };
+        tables.map(of).reduce(|a, b| a.zip(b).map(|(a, b)| a.min(b))).flatten()
+    }
 }
 
 fn is_of(rule: &RuleName, policy: &Policy) -> bool {

@@ -135,18 +135,33 @@ fn what_does_not_fit_leaves_a_pod_what_it_has_and_closes_a_new_one() {
     let (mut inputs, places) = node(&[("a", "web", "10.0.0.1"), ("b", "web", "10.0.0.2"), ("c", "db", "10.0.0.3")]);
     let selector = json!({ "matchLabels": { "app": "web" } });
     add_policy(&mut inputs, "web", &json!({ "podSelector": selector, "ingress": [{ "ports": [{ "port": 80 }] }] }));
-    let mut held = decide(&inputs, &places).contents;
+    let limits = Limits { blocks_per_table: 3, ..Limits::default() };
+    let mut decider = Decider::new(limits);
+    let mut held = decider.decide(&inputs, &places, &Contents::default()).unwrap().contents;
     let before = held.endpoints.remove(&1).unwrap();
     held.endpoints = BTreeMap::from([(1, before)]);
     let blocks: Vec<Value> = (0..9).map(|n| json!({ "ipBlock": { "cidr": format!("10.{n}.0.0/16") } })).collect();
     add_policy(&mut inputs, "web", &json!({ "podSelector": selector, "ingress": [{ "from": blocks }] }));
-    let limits = Limits { blocks_per_table: 3, ..Limits::default() };
-    let desired = desired(&inputs, &places, &held, &limits).unwrap();
+    let mut changed = PolicyObject::clone(inputs.policies.values().next().unwrap());
+    changed.generation = 5;
+    inputs.policies.insert(changed.key(), changed);
+    let desired = decider.decide(&inputs, &places, &held).unwrap();
     let tables: Vec<_> = desired.contents.endpoints.iter().map(|(index, e)| (*index, e.table)).collect();
     assert_eq!(tables, [(1, before.table), (2, CLOSED), (3, 0)]);
     assert_eq!(desired.contents.tables.get(&before.table), held.tables.get(&before.table));
     assert_eq!(desired.contents.ports, held.ports);
-    assert!(matches!(&desired.policies[..], [one] if matches!(&one.state, PolicyState::Refused(_))));
+    let held_by = |desired: &Desired| match &desired.policies[..] {
+        [PolicyInForce { generation: 5, state: PolicyState::Refused { held, .. }, .. }] => *held,
+        others => panic!("{others:?}"),
+    };
+    assert_eq!(held_by(&desired), None, "the new one has none");
+    // Once there is no new one; and still when it is decided again.
+    inputs.pods.remove("b");
+    for _ in 0..2 {
+        assert_eq!(held_by(&decider.decide(&inputs, &places, &held).unwrap()), Some(4));
+    }
+    let restarted = Decider::new(limits).decide(&inputs, &places, &held).unwrap();
+    assert_eq!(held_by(&restarted), None, "it is not known any more");
 }
 
 #[test]

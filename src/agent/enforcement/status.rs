@@ -112,7 +112,7 @@ fn policies(desired: &Desired) -> Vec<EnforcedPolicy> {
         let (generation, refused) = match &policy.state {
             PolicyState::Planned => (Some(policy.generation), None),
             PolicyState::Closed(why) => (Some(policy.generation), Some(cut(why))),
-            PolicyState::Refused(why) => (None, Some(cut(why))),
+            PolicyState::Refused { why, held } => (*held, Some(cut(why))),
         };
         EnforcedPolicy {
             kind: policy.kind.clone(),

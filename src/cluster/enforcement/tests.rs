@@ -66,7 +66,7 @@ fn a_policy_is_in_force_where_a_ready_node_holds_its_latest_generation() {
     };
     assert_eq!(state("a"), (2, 1, "three: the node is not ready".to_owned()));
     assert_eq!(state("b"), (0, 1, "one: generation 1 of 2".to_owned()));
-    assert_eq!(state("c"), (0, 1, "one: does not fit".to_owned()));
+    assert_eq!(state("c"), (0, 1, "one: does not fit; generation 1 of 2 is in force".to_owned()));
     assert_eq!(state("d"), (0, 1, "two: no generation is in the kernel".to_owned()));
     assert_eq!(state("e"), (0, 0, String::new()), "it selects nobody");
     assert_eq!(state("gone"), (0, 1, "two: the policy is not there any more".to_owned()));

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use stockade_node::identity_slice::{self, IdentitySliceSpec, NamedPort};
 
+use super::super::PolicyState;
 use super::*;
 use crate::hold::{HostInterface, PodName, PodRequest};
 use crate::inputs::{PodFacts, PolicyObject, SliceFacts};
@@ -165,6 +166,17 @@ fn make(change: Change, inputs: &mut Inputs, places: &mut Places) {
     }
 }
 
+/// Without what tables in the kernel were made of, which only who wrote them knows.
+fn forgetful(desired: &Desired) -> Desired {
+    let mut desired = desired.clone();
+    for policy in &mut desired.policies {
+        if let PolicyState::Refused { held, .. } = &mut policy.state {
+            *held = None;
+        }
+    }
+    desired
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -186,7 +198,7 @@ proptest! {
             }
             let desired = decider.decide(&inputs, &places, &held).unwrap();
             let from_nothing = Decider::new(limits).decide(&inputs, &places, &held).unwrap();
-            prop_assert_eq!(&desired, &from_nothing);
+            prop_assert_eq!(forgetful(&desired), from_nothing);
             held = desired.contents;
         }
     }
