@@ -9,4 +9,5 @@ pub mod guest;
 pub mod hosts;
 pub mod netns;
 pub mod runtime;
+pub mod told;
 pub mod traffic;

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::LinkNameSpaceType;
+use stockade_agent::hold::HostInterface;
 
 /// A network namespace; removed with all its interfaces when this is dropped.
 #[derive(Debug)]
@@ -54,6 +55,19 @@ impl Netns {
     #[track_caller]
     pub fn ip(&self, arguments: &str) -> String {
         must(Command::new("ip").args(["-n", &self.name]).args(arguments.split_whitespace()))
+    }
+
+    /// So many interfaces that lead nowhere: frames that are tried need some that are there.
+    ///
+    /// # Panics
+    /// Without root.
+    pub fn add_interfaces(&self, count: usize) -> Vec<HostInterface> {
+        let add = |n| {
+            let name = format!("pod{n}");
+            self.ip(&format!("link add {name} type bridge"));
+            HostInterface { index: self.interface(&name), name }
+        };
+        (0..count).map(add).collect()
     }
 
     /// The number of an interface.

@@ -16,9 +16,10 @@ use std::collections::BTreeSet;
 use stockade_e2e_agent::agent_process::AgentProcess;
 use stockade_e2e_agent::bpffs::Bpffs;
 use stockade_e2e_agent::hosts::Topology;
+use stockade_e2e_agent::told::inputs;
 use stockade_e2e_agent::traffic::Traffic;
 use stockade_netpol::addresses::Family;
-use stockade_netpol_testing::truth_tables::{Cluster, Pair, pairs, tests};
+use stockade_netpol_testing::truth_tables::{Cluster, Pair, tests};
 
 /// The agent.
 const STAND_IN: &str = env!("CARGO_BIN_EXE_stand-in");
@@ -38,14 +39,14 @@ fn assert_tables_hold(topology: Topology) {
     let pins = Bpffs::new();
     let mut agent = AgentProcess::start(STAND_IN, &node, &pins, "recheck");
     let traffic = Traffic::start(&node);
-    let pairs: Vec<Pair> = pairs().collect();
     let mut faults = Vec::new();
     for test in tests() {
+        let pairs: Vec<Pair> = test.pairs().collect();
         for family in [Family::V4, Family::V6] {
             let mut cluster = Cluster::new(family);
             for step in &test.steps {
                 cluster.take(&step.change);
-                agent.tell(&cluster::inputs(&cluster), &cluster::requests(&node));
+                agent.tell(&inputs(&cluster), &cluster::requests(&node));
                 for table in &step.tables {
                     let expected: BTreeSet<Pair> = pairs.iter().filter(|pair| table.allows(**pair)).copied().collect();
                     let kind = (family == Family::V6, table.protocol, table.port);

@@ -4,11 +4,13 @@ use std::net::IpAddr;
 
 use stockade_netpol::addresses::Family;
 use stockade_netpol::compile::{Compiled, RuleId};
-use stockade_netpol::plan::{Limits, NOBODY, Numbers, Plan, RuleName, plan, protocol_number};
+use stockade_netpol::plan::{Limits, NOBODY, Numbers, Plan, RuleName, plan};
 use stockade_netpol::policy::{Direction, Policy};
 use stockade_netpol::ports::Protocol;
 use stockade_netpol::state::{Pod, PodId, State};
 use stockade_netpol::verdict::{Decision, Endpoint};
+
+use crate::truth_tables::{FAR, address};
 
 /// A cluster, planned for all its Pods.
 #[derive(Debug)]
@@ -82,24 +84,30 @@ impl Planned {
         (ruling.allowed, ruling.rule.cloned())
     }
 
-    /// Whether two Pods' tables let a connection pass.
-    pub fn allows(&self, from: PodId, to: PodId, family: Family, (protocol, port): (Protocol, u16)) -> bool {
-        let packet = (protocol_number(protocol), port);
-        let asked =
-            |near, far, direction| self.ruling(self.table(near), direction, &self.peer_by(far, family), packet).0;
-        asked(from, to, Direction::Egress) && asked(to, from, Direction::Ingress)
-    }
-
     /// A Pod as its packets show it; of two addresses the first counts.
     pub fn peer(&self, pod: PodId) -> Peer<'static> {
         self.peer_by(pod, Family::of(self.compiled.state().pod(pod).addresses[0]))
     }
 
     /// A Pod as its packets of one family show it.
-    pub fn peer_by(&self, pod: PodId, family: Family) -> Peer<'static> {
+    fn peer_by(&self, pod: PodId, family: Family) -> Peer<'static> {
         let addresses = &self.compiled.state().pod(pod).addresses;
         let address = *addresses.iter().find(|address| Family::of(**address) == family).unwrap();
         Peer { end: Endpoint::Pod(pod, Some(family)), identity: self.numbers.of_pod(pod), address }
+    }
+
+    /// Whoever is at a place of [`crate::truth_tables::Cluster`]: a Pod or not, and as its packets show it.
+    pub fn at(&self, place: usize, family: Family) -> (Option<PodId>, Peer<'static>) {
+        if place == FAR {
+            return (None, Self::outside(address(family, place)));
+        }
+        let pod = PodId(place as u32);
+        (Some(pod), self.peer_by(pod, family))
+    }
+
+    /// Somebody with an address that is no Pod's.
+    pub fn outside(address: IpAddr) -> Peer<'static> {
+        Peer { end: Endpoint::Outside { address: Some(address), names: &[] }, identity: NOBODY, address }
     }
 
     /// Everybody who can send packets. Whoever shares an address is left out: a packet shows one of them.
@@ -112,12 +120,7 @@ impl Planned {
         let pods = state.pods().filter(|(_, pod)| alone(pod)).map(|(id, _)| self.peer(id));
         let texts = (0..9).flat_map(|host| [format!("10.0.0.{host}"), format!("fd00::{host}")]);
         let outside = texts.map(|text| text.parse::<IpAddr>().unwrap()).filter(|a| state.holders(*a).next().is_none());
-        let outside = outside.map(|address| Peer {
-            end: Endpoint::Outside { address: Some(address), names: &[] },
-            identity: NOBODY,
-            address,
-        });
-        pods.chain(outside).collect()
+        pods.chain(outside.map(Self::outside)).collect()
     }
 
     /// What the oracle says about one end; none where it is no matter of policies.

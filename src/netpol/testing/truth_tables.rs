@@ -1,4 +1,5 @@
-//! `truth_tables.yaml`: what the end-to-end suite of Kubernetes expects, by both families of addresses.
+//! What is to hold in a cluster, as tables of who reaches whom: `truth_tables.yaml` is what the end-to-end suite of
+//! Kubernetes expects, `tier_tables.yaml` what ClusterNetworkPolicies do.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,7 +17,10 @@ pub const PORTS: [u16; 2] = [80, 81];
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 
-/// Two Pods by their places, in which the first asks the second.
+/// The place of another node, behind those of Pods.
+pub const FAR: usize = 9;
+
+/// Two by their places, of which the first asks the second.
 pub type Pair = (usize, usize);
 
 /// A test: what is done, and what holds then.
@@ -26,6 +30,8 @@ pub struct Test {
     pub name: String,
     /// One after the other.
     pub steps: Vec<Step>,
+    /// Places that its tables are about.
+    places: usize,
 }
 
 /// A step of a test.
@@ -48,25 +54,32 @@ pub struct Table {
     expect: Vec<(bool, String, String)>,
 }
 
-/// The cluster that the tables are about: three namespaces with three Pods each. It has what a test has applied so far.
+/// The cluster that the tables are about: three namespaces with three Pods each, and a node without any. It has what a
+/// test has applied so far.
 #[derive(Debug)]
 pub struct Cluster {
     family: Family,
     policies: BTreeMap<String, Value>,
     /// By namespace, or namespace and Pod.
     labels: BTreeMap<String, Map<String, Value>>,
+    /// By namespace.
+    annotations: BTreeMap<String, Map<String, Value>>,
 }
 
-/// All tests.
+/// What the end-to-end suite expects of NetworkPolicies, and what is expected of ClusterNetworkPolicies.
 ///
 /// # Panics
-/// Where there are not as many as upstream.
+/// Where the suite's are not as many as upstream.
 pub fn tests() -> Vec<Test> {
-    let documents = load_documents("truth_tables.yaml", include_str!("truth_tables.yaml")).unwrap();
-    let tests: Vec<Test> = documents[0].value.as_array().unwrap().iter().map(Test::read).collect();
-    let tables: usize = tests.iter().flat_map(|test| &test.steps).map(|step| step.tables.len()).sum();
-    assert_eq!((tests.len(), tables), (48, 65), "as many as there are upstream");
-    tests
+    let upstream = read("truth_tables.yaml", include_str!("truth_tables.yaml"), FAR);
+    let tables: usize = upstream.iter().flat_map(|test| &test.steps).map(|step| step.tables.len()).sum();
+    assert_eq!((upstream.len(), tables), (48, 65), "as many as there are upstream");
+    [upstream, read("tier_tables.yaml", include_str!("tier_tables.yaml"), FAR + 1)].concat()
+}
+
+fn read(name: &str, text: &str, places: usize) -> Vec<Test> {
+    let documents = load_documents(name, text).unwrap();
+    documents[0].value.as_array().unwrap().iter().map(|test| Test::read(test, places)).collect()
 }
 
 /// Namespace and name of each Pod, by its place.
@@ -74,12 +87,11 @@ pub fn pods() -> impl Iterator<Item = (&'static str, &'static str)> {
     NAMESPACES.into_iter().flat_map(|namespace| NAMES.map(|name| (namespace, name)))
 }
 
-/// Each Pod with each other.
-pub fn pairs() -> impl Iterator<Item = Pair> {
-    (0..9).flat_map(|from| (0..9).filter(move |to| *to != from).map(move |to| (from, to)))
+fn name(at: usize) -> String {
+    pods().nth(at).map_or_else(|| "far".to_owned(), |(namespace, name)| format!("{namespace}/{name}"))
 }
 
-/// Of the Pod at a place.
+/// Of whoever is at a place.
 pub fn address(family: Family, at: usize) -> IpAddr {
     let text = match family {
         Family::V4 => format!("10.99.0.{}", at + 10),
@@ -91,7 +103,7 @@ pub fn address(family: Family, at: usize) -> IpAddr {
 // === impl Test ===
 
 impl Test {
-    fn read(test: &Value) -> Self {
+    fn read(test: &Value, places: usize) -> Self {
         let step = |step: &Value| Step {
             change: step.clone(),
             tables: step["tables"].as_array().unwrap().iter().map(Table::read).collect(),
@@ -99,7 +111,14 @@ impl Test {
         Self {
             name: test["test"].as_str().unwrap().to_owned(),
             steps: test["steps"].as_array().unwrap().iter().map(step).collect(),
+            places,
         }
+    }
+
+    /// Everybody whom its tables are about with everybody else.
+    pub fn pairs(&self) -> impl Iterator<Item = Pair> {
+        let places = 0..self.places;
+        places.clone().flat_map(move |from| places.clone().filter(move |to| *to != from).map(move |to| (from, to)))
     }
 }
 
@@ -122,10 +141,6 @@ impl Table {
 
     /// What it says of a pair.
     pub fn allows(&self, (from, to): Pair) -> bool {
-        let name = |at| {
-            let (namespace, name) = pods().nth(at).unwrap();
-            format!("{namespace}/{name}")
-        };
         let (from, to) = (name(from), name(to));
         let means = |pattern: &str, pod: &str| {
             pattern == "*" || pattern == pod || pattern.strip_suffix('*').is_some_and(|prefix| pod.starts_with(prefix))
@@ -140,10 +155,10 @@ impl Table {
 impl Cluster {
     /// One without policies, whose blocks of addresses are of this family.
     pub fn new(family: Family) -> Self {
-        Self { family, policies: BTreeMap::new(), labels: BTreeMap::new() }
+        Self { family, policies: BTreeMap::new(), labels: BTreeMap::new(), annotations: BTreeMap::new() }
     }
 
-    /// Takes a step of a test: `apply`, `remove`, `label`.
+    /// Takes a step of a test: `apply`, `remove`, `label`; and `annotate`, of a namespace, which replaces what it had.
     pub fn take(&mut self, step: &Value) {
         for (name, spec) in step["apply"].as_object().into_iter().flatten() {
             let mut spec = spec.clone();
@@ -156,6 +171,9 @@ impl Cluster {
         for (name, labels) in step["label"].as_object().into_iter().flatten() {
             self.labels.entry(name.clone()).or_default().extend(labels.as_object().unwrap().clone());
         }
+        for (name, annotations) in step["annotate"].as_object().into_iter().flatten() {
+            self.annotations.insert(name.clone(), annotations.as_object().unwrap().clone());
+        }
     }
 
     fn fill_addresses(&self, value: &mut Value) {
@@ -164,7 +182,7 @@ impl Cluster {
                 let (large, one) = if self.family == Family::V4 { (4, 32) } else { (4, 128) };
                 let inner = text.trim_matches(['{', '}']);
                 let (pod, bits) = inner.strip_prefix("around ").map_or((inner, one), |pod| (pod, large));
-                let at = pods().position(|(namespace, name)| format!("{namespace}/{name}") == pod).unwrap();
+                let at = (0..=FAR).position(|at| name(at) == pod).unwrap();
                 *text = format!("{}/{bits}", address(self.family, at));
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.fill_addresses(item)),
@@ -176,8 +194,10 @@ impl Cluster {
     /// Namespaces, as an API server has them.
     pub fn namespaces(&self) -> impl Iterator<Item = Value> {
         NAMESPACES.into_iter().map(|name| {
-            let labels = self.labels.get(name).cloned().unwrap_or_default();
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } })
+            let [labels, annotations] =
+                [&self.labels, &self.annotations].map(|all| all.get(name).cloned().unwrap_or_default());
+            let meta = json!({ "name": name, "labels": labels, "annotations": annotations });
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": meta })
         })
     }
 
@@ -204,6 +224,16 @@ impl Cluster {
         })
     }
 
+    /// The node, as an API server has it.
+    pub fn node(&self) -> Value {
+        let addresses =
+            [Family::V4, Family::V6].map(|family| json!({ "type": "InternalIP", "address": address(family, FAR) }));
+        json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": { "name": "far", "labels": { "role": "edge" } },
+            "status": { "addresses": addresses },
+        })
+    }
+
     /// Policies, as an API server has them. A name without a namespace is that of a ClusterNetworkPolicy.
     pub fn policies(&self) -> impl Iterator<Item = Value> {
         self.policies.iter().map(|(name, spec)| match name.split_once('/') {
@@ -220,7 +250,8 @@ impl Cluster {
 
     /// It as the oracle knows it. Pods have their places as numbers.
     pub fn compiled(&self) -> Compiled {
-        let objects: Vec<Value> = self.namespaces().chain(self.pods()).chain(self.policies()).collect();
+        let objects: Vec<Value> =
+            self.namespaces().chain(self.pods()).chain([self.node()]).chain(self.policies()).collect();
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
         let mut reader = ManifestReader::new("default");
         reader.add("cluster.json", &list.to_string());

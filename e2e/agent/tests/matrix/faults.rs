@@ -12,6 +12,7 @@ use stockade_agent::inputs::PodFacts;
 use stockade_e2e_agent::agent_process::AgentProcess;
 use stockade_e2e_agent::bpffs::Bpffs;
 use stockade_e2e_agent::hosts::{Node, PodNet, Topology, within};
+use stockade_e2e_agent::told::inputs;
 use stockade_e2e_agent::traffic::Traffic;
 use stockade_netpol::addresses::Family;
 use stockade_netpol::ports::Protocol;
@@ -71,13 +72,13 @@ fn survives(established: &str) -> bool {
     state.take(&json!({ "apply": { "x/all": {
         "podSelector": { "matchLabels": { "pod": "a" } }, "ingress": [{ "from": [{ "podSelector": {} }] }],
     } } }));
-    agent.tell(&cluster::inputs(&state), &requests);
+    agent.tell(&inputs(&state), &requests);
     let (mut cut, mut cut_end) = open(&node, (XB, XA), 7_001);
     let (mut kept, mut kept_end) = open(&node, (XC, XA), 7_002);
     assert!(arrives(&mut cut, &mut cut_end, WITHIN) && arrives(&mut kept, &mut kept_end, WITHIN));
     state.take(&json!({ "remove": ["x/all"] }));
     state.take(&only_from("c"));
-    agent.tell(&cluster::inputs(&state), &requests);
+    agent.tell(&inputs(&state), &requests);
     assert!(arrives(&mut kept, &mut kept_end, WITHIN), "a connection that is allowed before and after was cut");
     let survives = arrives(&mut cut, &mut cut_end, if established == "keep" { WITHIN } else { SETTLE });
     let listener = listen(&node.pods[XA], 7_003);
@@ -105,7 +106,7 @@ fn agents_that_are_killed_at_any_moment_let_nothing_in_and_cut_nothing_off() {
     let mut state = Cluster::new(Family::V4);
     state.take(&only_from("b"));
     let mut agent = AgentProcess::start(STAND_IN, &node, &pins, "recheck");
-    agent.tell(&cluster::inputs(&state), &requests);
+    agent.tell(&inputs(&state), &requests);
     let listener = listen(&node.pods[XA], 7_000);
     let to = node.pods[XA].addresses[0];
     let is_over = AtomicBool::new(false);
@@ -141,12 +142,12 @@ fn agents_that_are_killed_at_any_moment_let_nothing_in_and_cut_nothing_off() {
                 "from": [{ "podSelector": { "matchLabels": { "pod": label } } }], "ports": [{ "port": 100 + n }],
             }] } } }),
             );
-            agent.begin(&cluster::inputs(&state), &requests);
+            agent.begin(&inputs(&state), &requests);
             thread::sleep(Duration::from_micros(n * 2_500));
             agent.kill();
             agent = AgentProcess::start(STAND_IN, &node, &pins, "recheck");
         }
-        agent.tell(&cluster::inputs(&state), &requests);
+        agent.tell(&inputs(&state), &requests);
         is_over.store(true, Ordering::Relaxed);
         (allowed.join().unwrap(), denied.join().unwrap())
     });
@@ -161,7 +162,7 @@ fn an_address_that_is_given_away_again_at_once_gives_nothing_away_of_who_had_it(
     let mut agent = AgentProcess::start(STAND_IN, &node, &pins, "recheck");
     let mut state = Cluster::new(Family::V4);
     state.take(&only_from("c"));
-    agent.tell(&cluster::inputs(&state), &cluster::requests(&node));
+    agent.tell(&inputs(&state), &cluster::requests(&node));
     let to_a = BTreeSet::from([(XC, XA)]);
     let tcp = (false, Protocol::Tcp, 80);
     assert_eq!(Traffic::start(&node).reached(&node, &[(XC, XA), (XB, XA)], tcp, &to_a), to_a);
@@ -172,19 +173,17 @@ fn an_address_that_is_given_away_again_at_once_gives_nothing_away_of_who_had_it(
     node.remove_pod(XC);
     node.add_pod(addresses);
     let at = node.pods.len() - 1;
-    let mut inputs = cluster::inputs(&state);
+    let mut inputs = inputs(&state);
     let mut facts = PodFacts::clone(&inputs.pods.remove("x-c").unwrap());
     facts.namespace = "z".to_owned();
     inputs.pods.insert("z-new".to_owned(), facts);
-    let names = ["x-a", "x-b", "y-a", "y-b", "y-c", "z-a", "z-b", "z-c", "z-new"];
+    // The one without a name is the other node.
+    let names = ["x-a", "x-b", "y-a", "y-b", "y-c", "z-a", "z-b", "z-c", "", "z-new"];
     let requests: Vec<_> = node
         .pods
         .iter()
         .zip(names)
-        .map(|(pod, name)| {
-            let (namespace, name) = name.split_once('-').unwrap();
-            pod.request(namespace, name)
-        })
+        .filter_map(|(pod, name)| name.split_once('-').map(|(namespace, name)| pod.request(namespace, name)))
         .collect();
     agent.tell(&inputs, &requests);
     eprintln!("an address was another's within {:?}", begin.elapsed());

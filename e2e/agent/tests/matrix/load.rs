@@ -8,6 +8,7 @@ use stockade_agent::inputs::{Inputs, NamespaceFacts, PodFacts, PolicyObject};
 use stockade_e2e_agent::agent_process::AgentProcess;
 use stockade_e2e_agent::bpffs::Bpffs;
 use stockade_e2e_agent::hosts::{Node, Topology};
+use stockade_e2e_agent::told::inputs;
 use stockade_e2e_agent::traffic::Traffic;
 use stockade_netpol::addresses::Family;
 use stockade_netpol::ports::Protocol;
@@ -30,7 +31,7 @@ fn the_last_of_ten_thousand_rules_counts_as_the_first() {
     let mut state = Cluster::new(Family::V4);
     let spec = json!({ "podSelector": { "matchLabels": { "pod": "a" } }, "ingress": rules });
     state.take(&json!({ "apply": { "x/many": spec } }));
-    let micros = agent.tell(&cluster::inputs(&state), &cluster::requests(&node));
+    let micros = agent.tell(&inputs(&state), &cluster::requests(&node));
     eprintln!("10,000 rules are in the kernel after {} ms", micros / 1_000);
     let traffic = Traffic::start(&node);
     let expected = BTreeSet::from([(1, 0)]);

@@ -1,17 +1,15 @@
 //! Tables for kernels beside the oracle.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use stockade_netpol::compile::{Census, Compiled};
-use stockade_netpol::plan::{DoesNotFit, Limits, NOBODY, Plan, RuleName, What, protocol_number};
+use stockade_netpol::plan::{DoesNotFit, Limits, Plan, RuleName, What, protocol_number};
 use stockade_netpol::policy::{Direction, Policy};
 use stockade_netpol::ports::Protocol;
 use stockade_netpol::read::ManifestReader;
 use stockade_netpol::state::PodId;
-use stockade_netpol::verdict::Endpoint;
 
 use stockade_netpol_testing::chance::{policies, state};
 use stockade_netpol_testing::planned::{Peer, Planned};
@@ -46,8 +44,7 @@ fn pod(name: &str, labels: &Value, address: &str) -> Value {
 }
 
 fn outside(address: &str) -> Peer<'static> {
-    let address: IpAddr = address.parse().unwrap();
-    Peer { end: Endpoint::Outside { address: Some(address), names: &[] }, identity: NOBODY, address }
+    Planned::outside(address.parse().unwrap())
 }
 
 /// Whether packets of a peer come in to a Pod.
