@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use crate::contents::Contents;
+use crate::contents::{CLOSED, Contents};
 use crate::kernel::{Endpoint, Entries, Kernel, KernelError, PeerKey, Tables};
 
 /// How long what nothing asks for any more stays: longer than any packet takes through a program.
@@ -171,6 +171,18 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         let Switched { refused, .. } = self.switch(&new)?;
         put(self.kernel.identities(), &mut self.held.identities, &new.identities)?;
         refused
+    }
+
+    /// Closes Pods that have no endpoint yet, because what they are to be judged by cannot be written.
+    ///
+    /// # Errors
+    /// The last refusal of a Pod; others are closed all the same.
+    pub fn close_new(&mut self, wanted: &Contents) -> Result<(), KernelError> {
+        let mut closed = Contents::default();
+        let new = wanted.endpoints.iter().filter(|(interface, _)| !self.held.endpoints.contains_key(interface));
+        let close = |endpoint: &Endpoint| Endpoint { table: CLOSED, audit_table: 0, ..*endpoint };
+        closed.endpoints = new.map(|(interface, endpoint)| (*interface, close(endpoint))).collect();
+        self.switch(&closed)?.refused
     }
 
     fn write_tables(&mut self, wanted: &Contents) -> Result<(), KernelError> {

@@ -50,11 +50,16 @@ impl<K: Tables + Programs> Keeper<K> {
     /// Makes the kernel hold what inputs and places say.
     ///
     /// # Errors
-    /// Nothing is decided, or the kernel refuses: then what is written is as good as what was there, and a further call
-    /// goes on.
+    /// Nothing is decided, or the kernel refuses: then what is written is as good as what was there, who is new is closed,
+    /// and a further call goes on.
     pub fn keep(&mut self, inputs: &Inputs, places: &Places, extent: Extent) -> Result<(), KeepError> {
         let desired = self.decider.decide(inputs, places, &self.held.contents)?;
-        Writer::new(&*self.kernel, &mut self.held).write(&desired.contents, extent)?;
+        let written = Writer::new(&*self.kernel, &mut self.held).write(&desired.contents, extent);
+        if let Err(error) = written {
+            // Where even that is refused there is no more to be told than why the first was.
+            drop(Writer::new(&*self.kernel, &mut self.held).close_new(&desired.contents));
+            return Err(error.into());
+        }
         self.desired = Arc::new(desired);
         if extent == Extent::All && self.stale.is_none() {
             let stale = stale(&self.held.contents, &self.desired.contents);

@@ -9,10 +9,14 @@ mod connections;
 mod exempt;
 #[path = "datapath/flows.rs"]
 mod flows;
+#[path = "datapath/hooks.rs"]
+mod hooks;
 #[path = "datapath/host.rs"]
 mod host;
 #[path = "datapath/ids.rs"]
 mod ids;
+#[path = "datapath/kept.rs"]
+mod kept;
 #[path = "datapath/malformed.rs"]
 mod malformed;
 #[path = "datapath/oracle.rs"]
@@ -23,3 +27,5 @@ mod policies;
 mod services;
 #[path = "datapath/telling.rs"]
 mod telling;
+#[path = "datapath/timeouts.rs"]
+mod timeouts;

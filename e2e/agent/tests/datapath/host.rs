@@ -37,7 +37,7 @@ pub(crate) const PEER: u64 = 4711;
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) kernel: Kernel,
-    _pins: Bpffs,
+    pub(crate) pins: Bpffs,
 }
 
 /// One packet to or from the Pod: seen from it.
@@ -82,7 +82,7 @@ impl Host {
     pub(crate) fn with(options: &Options) -> Self {
         let pins = Bpffs::new();
         let kernel = Kernel::open(&pins.path(), options).unwrap();
-        let host = Self { kernel, _pins: pins };
+        let host = Self { kernel, pins };
         for addresses in FAMILIES {
             host.kernel.identities().set(&[(addresses.peer, PEER), (addresses.node, 1)]).unwrap();
             host.kernel.local_addresses().set(&[(addresses.pod, INTERFACE)]).unwrap();
@@ -160,12 +160,17 @@ impl Host {
 
     /// What was told since the last time.
     pub(crate) fn told(&self) -> Vec<Event> {
-        let told = RefCell::new(Vec::new());
-        let events = self.kernel.events(|event| told.borrow_mut().push(event)).unwrap();
-        events.poll(Duration::ZERO).unwrap();
-        drop(events);
-        told.into_inner()
+        told(&self.kernel)
     }
+}
+
+/// What was told since the last time.
+pub(crate) fn told(kernel: &Kernel) -> Vec<Event> {
+    let told = RefCell::new(Vec::new());
+    let events = kernel.events(|event| told.borrow_mut().push(event)).unwrap();
+    events.poll(Duration::ZERO).unwrap();
+    drop(events);
+    told.into_inner()
 }
 
 pub(crate) fn counted(counters: &Counters) -> Vec<(Direction, Outcome, u64)> {
