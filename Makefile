@@ -96,8 +96,11 @@ bench-facts: toolchain ## memory of 24,700 objects of a real API server, held as
 bench-images: toolchain ## what it costs to ask whether images are signed: known, over a slow link, by many at once
 	$(CARGO) bench --locked -p stockade-benches --bench images
 
-bench-agent: toolchain bpf-tools ## what the node agent costs connections of Pods, beside nothing and beside nftables (root)
+bench-agent: toolchain bpf-tools ## what the node agent costs connections of Pods, beside nothing and beside nftables, and what it costs itself (root)
 	$(CARGO) run --release --locked --quiet -p stockade-benches-agent
+	e2e/tools/build
+	$(CARGO) build --release --locked --quiet -p stockade-agent
+	$(CARGO) run --release --locked --quiet -p stockade-benches-node
 
 # Without the rest of the benches: what is counted needs none of what they compare with.
 WRITE ?=

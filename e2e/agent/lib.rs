@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+pub mod agent_binary;
 pub mod agent_process;
 pub mod bpffs;
 pub mod frames;

@@ -3,32 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
-use std::io;
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
-use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use stockade_cni::ask::ask;
-use stockade_cni::gate::{Answer, Command, Interface, Pod, Request, VERSION};
+use stockade_cni::gate::Answer;
 use stockade_e2e::cluster::Cluster;
 use stockade_e2e::tools;
 use stockade_e2e::webhook::eventually;
+use stockade_e2e_agent::agent_binary;
 use stockade_e2e_agent::bpffs::Bpffs;
-use stockade_e2e_agent::hosts::{Node, PodNet, Topology, within};
+use stockade_e2e_agent::hosts::{Node, PodNet, Topology};
 use stockade_e2e_agent::traffic::Traffic;
 use stockade_netpol::ports::Protocol;
 use stockade_netpol_testing::truth_tables::Pair;
-
-/// Longest wait for an answer of the start gate.
-const WITHIN: Duration = Duration::from_secs(120);
-/// Definitions of the agent's kinds.
-const DEFINITIONS: [&str; 2] = [
-    include_str!("../../../charts/stockade/crds/identityslices.yaml"),
-    include_str!("../../../charts/stockade/crds/nodeenforcements.yaml"),
-];
 
 /// A node with an agent, and its API server.
 struct Setting {
@@ -44,7 +32,7 @@ struct Setting {
 impl Setting {
     fn new() -> Self {
         let cluster = Cluster::with_default_apis();
-        for definition in DEFINITIONS {
+        for definition in agent_binary::DEFINITIONS {
             cluster.apply(definition);
         }
         for kind in ["identityslices", "nodeenforcements"] {
@@ -52,24 +40,14 @@ impl Setting {
             eventually(|| cluster.client.get(&path).ok(), |served| *served);
         }
         let node = Node::new(Topology::Routed);
-        let port = cluster.url.rsplit(':').next().unwrap().parse().unwrap();
-        lead_to_this_machine(&node, port);
+        agent_binary::lead_to_this_machine(&node, &cluster.url);
         Self { cluster, node, pins: Bpffs::new(), folder: tempfile::tempdir().unwrap(), agent: None }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("agent.sock")
     }
 
     fn start_agent(&mut self) {
         let program = Path::new(env!("CARGO_BIN_EXE_stand-in")).with_file_name("stockade-agent");
-        assert!(program.is_file(), "{} is not there: `make e2e-agent` builds it", program.display());
-        let mut command = self.node.netns.command(program);
-        command.args(["run", "--node-name=n1", "--listen-health=127.0.0.1:0", "--log=text"]);
-        command.arg(format!("--kubeconfig={}", self.cluster.kubeconfig().display()));
-        command.arg(format!("--pins={}", self.pins.path().join("stockade").display()));
-        command.arg(format!("--state={}", self.folder.path().join("state").display()));
-        command.arg(format!("--socket={}", self.socket().display()));
+        let kubeconfig = self.cluster.kubeconfig();
+        let mut command = agent_binary::command(&program, &self.node, &kubeconfig, &self.pins, self.folder.path());
         self.agent = Some(command.spawn().unwrap());
     }
 
@@ -98,16 +76,7 @@ impl Setting {
     }
 
     fn hold(&self, name: &str, uid: &str, pod: &PodNet) -> Answer {
-        let request = Request {
-            version: VERSION,
-            command: Command::Add,
-            container_id: format!("sandbox-{name}"),
-            ifname: "eth0".to_owned(),
-            pod: Pod { namespace: "shop".to_owned(), name: name.to_owned(), uid: uid.to_owned() },
-            interface: Some(Interface { index: pod.interface.index, name: pod.interface.name.clone() }),
-            addresses: pod.addresses.to_vec(),
-        };
-        ask(&self.socket(), &request, WITHIN).unwrap()
+        agent_binary::hold(self.folder.path(), "shop", name, uid, pod)
     }
 
     /// Lets nobody but Pods with this label reach `web`.
@@ -151,27 +120,6 @@ impl Drop for Setting {
     }
 }
 
-/// Takes connections to the loopback address in a node's network namespace, and leads them to this machine's: there the API
-/// server is.
-fn lead_to_this_machine(node: &Node, port: u16) {
-    let listener = within(&node.netns, || TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
-    thread::spawn(move || {
-        for taken in listener.incoming().flatten() {
-            // While it is away, whoever asks is refused.
-            let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { continue };
-            for (mut from, mut to) in [
-                (taken.try_clone().unwrap(), server.try_clone().unwrap()),
-                (server.try_clone().unwrap(), taken.try_clone().unwrap()),
-            ] {
-                thread::spawn(move || {
-                    drop(io::copy(&mut from, &mut to));
-                    drop(to.shutdown(Shutdown::Both));
-                });
-            }
-        }
-    });
-}
-
 #[test]
 fn an_agent_enforces_what_the_api_server_says_through_its_absence_and_leaves_nothing_behind() {
     if !tools::present() {
@@ -202,10 +150,10 @@ fn an_agent_enforces_what_the_api_server_says_through_its_absence_and_leaves_not
     setting.reaches(&traffic, &pairs, &[(2, 0)]);
 
     eventually(|| setting.ready(), |ready| *ready == ("True".to_owned(), "ReadBack".to_owned()));
-    let status = eventually(|| setting.enforcement()["status"].clone(), |s| s["endpoints"] == 2);
+    let policies = json!([{ "kind": "NetworkPolicy", "namespace": "shop", "name": "web", "generation": 2 }]);
+    let is_told = |status: &Value| status["endpoints"] == 2 && status["policies"] == policies;
+    let status = eventually(|| setting.enforcement()["status"].clone(), is_told);
     assert_eq!(status["canary"]["refused"], true);
-    let policy = json!({ "kind": "NetworkPolicy", "namespace": "shop", "name": "web", "generation": 2 });
-    assert_eq!(status["policies"], json!([policy]));
 
     // The API server is away, and the agent is another: all stays, and who is not known is closed.
     eventually(|| setting.folder.path().join("state/inputs.json").is_file(), |is_there| *is_there);
