@@ -83,7 +83,8 @@ pub struct NodeFacts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Value", into = "Value")]
 pub struct PolicyObject {
-    object: Value,
+    /// As JSON, which takes a tenth of a tree's memory.
+    object: Box<str>,
     /// `NetworkPolicy` or `ClusterNetworkPolicy`.
     pub kind: String,
     /// Of a NetworkPolicy.
@@ -170,14 +171,15 @@ impl From<Value> for PolicyObject {
             policy: read.policy.map(Arc::new),
             faults: read.faults,
             kind,
-            object,
+            object: object.to_string().into(),
         }
     }
 }
 
 impl From<PolicyObject> for Value {
     fn from(policy: PolicyObject) -> Self {
-        policy.object
+        // It was written by this process.
+        serde_json::from_str(&policy.object).unwrap_or_default()
     }
 }
 

@@ -317,8 +317,8 @@ fn union(sets: &[&Arc<IdentitySet>]) -> Arc<IdentitySet> {
 
 impl Matched {
     /// With an index, for a census that stays.
-    pub(crate) fn indexed(census: &Census) -> Self {
-        Self { known: HashMap::new(), index: Some(LabelIndex::new(&census.identities)) }
+    pub(crate) fn indexed() -> Self {
+        Self { known: HashMap::new(), index: Some(LabelIndex::default()) }
     }
 
     /// Whom each selector of some policies means. It is remembered as long as one of them has it.
@@ -340,7 +340,7 @@ impl Matched {
         for (pods, set) in &mut distinct {
             *set = match self.known.get(pods) {
                 Some(known) => Arc::clone(known),
-                None => Arc::new(identities.matching(state, pods, self.index.as_ref())),
+                None => Arc::new(identities.matching(state, pods, self.index.as_mut())),
             };
         }
         self.known.clone_from(&distinct);

@@ -117,7 +117,7 @@ impl Identities {
 
     /// Whom a selector means. Namespaces are matched first, so that labels are looked at only where they count; with an
     /// index only those are looked at that have one of the labels it asks for.
-    pub(crate) fn matching(&self, state: &State, pods: &Pods, index: Option<&LabelIndex>) -> IdentitySet {
+    pub(crate) fn matching(&self, state: &State, pods: &Pods, index: Option<&mut LabelIndex>) -> IdentitySet {
         if let Some(with) = index.and_then(|index| index.candidates(self, pods)) {
             return with.filter(|id| self.is_meant(state, pods, *id)).collect();
         }

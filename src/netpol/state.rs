@@ -106,8 +106,7 @@ impl Labels {
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        let at = self.0.binary_search_by(|(k, _)| (**k).cmp(key)).ok()?;
-        Some(&self.0[at].1)
+        self.shared(key).map(|value| &**value)
     }
 
     /// Whether a selector means them.
@@ -115,9 +114,16 @@ impl Labels {
         selector.matches_by(|key| self.get(key))
     }
 
-    /// As they are shared.
-    pub(crate) fn shared(&self) -> impl Iterator<Item = &(Arc<str>, Arc<str>)> {
-        self.0.iter()
+    /// Shared labels, of parts that are shared too.
+    pub fn of_shared(labels: impl IntoIterator<Item = (Arc<str>, Arc<str>)>) -> Self {
+        let sorted: BTreeMap<Arc<str>, Arc<str>> = labels.into_iter().collect();
+        Self(sorted.into_iter().collect())
+    }
+
+    /// The value of a key, as it is shared.
+    pub(crate) fn shared(&self, key: &str) -> Option<&Arc<str>> {
+        let at = self.0.binary_search_by(|(k, _)| (**k).cmp(key)).ok()?;
+        Some(&self.0[at].1)
     }
 
     /// In order of their keys.

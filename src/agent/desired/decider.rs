@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use stockade_netpol::compile::Census;
-use stockade_netpol::plan::{Limits, Planned, Planner};
+use stockade_netpol::plan::{Limits, Numbers, Planned, Planner};
 use stockade_netpol::state::{Labels, Node, Pod, PodId, State};
 use stockade_policy::compiled::Origin;
 
@@ -100,9 +100,15 @@ impl Decider {
         people: &People,
         own: &[PodId],
     ) -> Result<Planned, Undecided> {
-        let mut planner = match self.planner.take() {
-            Some((before, planner)) if before.is_same(&basis) => planner,
-            _ => Planner::new(Arc::new(Census::new(basis.state(people))), self.limits)?,
+        let before = self.planner.take().filter(|(before, _)| before.is_same(&basis));
+        let mut planner = match before {
+            Some((_, planner)) => planner,
+            None => {
+                let census = Arc::new(Census::new(basis.state(people)));
+                let number = |id: PodId, _: &Pod| basis.identities[id.0 as usize].number;
+                let numbers = Numbers::known(&census, number)?;
+                Planner::new(census, numbers, self.limits)
+            }
         };
         let planned = planner.plan(policies::read(inputs), own);
         self.planner = Some((basis, planner));

@@ -19,6 +19,7 @@ use stockade_watch::watch;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::identity::Words;
 use super::{Inputs, NamespaceFacts, NodeFacts, PodFacts, PolicyObject, SliceFacts};
 
 /// Events that wait to be taken. A watch waits when they are this many, and the API server with it.
@@ -97,7 +98,10 @@ impl Watched {
         }));
         watches.spawn(follow_cluster_network_policies(client.clone(), tell.clone()));
         let slices = Api::<IdentitySlice>::all(client.clone());
-        watches.spawn(follow(slices, Config::default(), tell.clone(), |event| map(event, read_slice).map(Told::Slice)));
+        let mut words = Words::default();
+        watches.spawn(follow(slices, Config::default(), tell.clone(), move |event| {
+            map(event, |slice| read_slice(slice, &mut words)).map(Told::Slice)
+        }));
         let services = Api::<ServiceCIDR>::all(client.clone());
         watches.spawn(follow(services, Config::default(), tell.clone(), |event| {
             map(event, read_services).map(Told::Services)
@@ -207,8 +211,12 @@ impl Kept {
 }
 
 /// Watches for ever, and tells.
-async fn follow<K>(api: Api<K>, config: Config, tell: mpsc::Sender<Told>, told: impl Fn(Event<K>) -> Option<Told>)
-where
+async fn follow<K>(
+    api: Api<K>,
+    config: Config,
+    tell: mpsc::Sender<Told>,
+    mut told: impl FnMut(Event<K>) -> Option<Told>,
+) where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
     let mut events = std::pin::pin!(watch(api, config));
@@ -267,9 +275,9 @@ fn read_namespace(namespace: Namespace) -> Option<(String, NamespaceFacts)> {
     Some((meta.name?, NamespaceFacts::new(meta.labels.unwrap_or_default(), &annotations)))
 }
 
-fn read_slice(slice: IdentitySlice) -> Option<(String, SliceFacts)> {
+fn read_slice(slice: IdentitySlice, words: &mut Words) -> Option<(String, SliceFacts)> {
     let version = slice.metadata.resource_version.and_then(|version| version.parse().ok()).unwrap_or_default();
-    Some((slice.metadata.name?, SliceFacts::new(version, &slice.spec)))
+    Some((slice.metadata.name?, SliceFacts::of_words(version, &slice.spec, words)))
 }
 
 fn read_services(services: ServiceCIDR) -> Option<(String, Vec<String>)> {

@@ -10,6 +10,8 @@ pub(super) type PartId = u32;
 pub(super) struct Classes {
     /// By subject; 0 for those that no rule is about.
     of: Vec<u32>,
+    /// Subjects that a rule is about, each once: mostly few of all.
+    met: Vec<usize>,
     /// Of each class but the first: the class before its last part was added, and that part.
     steps: Vec<(u32, PartId)>,
     /// Classes that the current rule made.
@@ -23,7 +25,7 @@ pub(super) struct Classes {
 impl Classes {
     /// Of so many subjects, about which nothing is said.
     pub(super) fn new(subjects: usize) -> Self {
-        Self { of: vec![0; subjects], steps: Vec::new(), moved: HashMap::new(), last: None }
+        Self { of: vec![0; subjects], met: Vec::new(), steps: Vec::new(), moved: HashMap::new(), last: None }
     }
 
     /// Begins another rule.
@@ -43,6 +45,9 @@ impl Classes {
             }),
         };
         self.last = Some((key, class));
+        if self.of[subject] == 0 {
+            self.met.push(subject);
+        }
         self.of[subject] = class;
     }
 
@@ -59,10 +64,16 @@ impl Classes {
     /// Whether each class has a subject; those that later rules have emptied have none.
     pub(super) fn inhabited(&self) -> Vec<bool> {
         let mut inhabited = vec![false; self.len()];
-        for class in &self.of {
-            inhabited[*class as usize] = true;
+        inhabited[0] = self.met.len() < self.of.len();
+        for subject in &self.met {
+            inhabited[self.of(*subject)] = true;
         }
         inhabited
+    }
+
+    /// Subjects that a rule is about, in no order.
+    pub(super) fn met(&self) -> &[usize] {
+        &self.met
     }
 
     /// Parts of a class, the last first.

@@ -24,8 +24,6 @@ pub struct Numbers {
     numbered: Vec<Numbered>,
     /// By identity: where its numbers begin in `numbered`; one more at the end.
     starts: Vec<u32>,
-    /// Places in `numbered` in the order of the numbers.
-    sorted: Vec<u32>,
 }
 
 /// A number, and one of the Pods that have it.
@@ -78,6 +76,15 @@ impl Numbers {
     /// # Errors
     /// Two identities with one number, or one with a number that means something else.
     pub fn new(census: &Census) -> Result<Self, Collision> {
+        Self::known(census, |_, pod| identity_number(&pod.namespace, &pod.labels, &pod.ports))
+    }
+
+    /// The same, where somebody knows what [`identity_number`] says of each Pod: it is a digest, and a census of those
+    /// who were numbered before need not make it again.
+    ///
+    /// # Errors
+    /// As [`Numbers::new`].
+    pub fn known(census: &Census, number: impl Fn(PodId, &Pod) -> u64) -> Result<Self, Collision> {
         let state = census.state();
         let mut numbers = Self::default();
         let mut known: HashMap<u64, PodId> = HashMap::with_capacity(state.pods.len());
@@ -86,7 +93,7 @@ impl Numbers {
                 numbers.of_pod.push(NOBODY);
                 continue;
             };
-            let number = identity_number(&pod.namespace, &pod.labels, &pod.ports);
+            let number = number(id, pod);
             let collision = |other: &str| Collision { id: number, first: pod.to_string(), second: other.to_owned() };
             if [NOBODY, OWN_NODE].contains(&number) {
                 return Err(collision("what is no Pod"));
@@ -106,8 +113,6 @@ impl Numbers {
         for at in 1..numbers.starts.len() {
             numbers.starts[at] += numbers.starts[at - 1];
         }
-        numbers.sorted = (0..numbers.numbered.len() as u32).collect();
-        numbers.sorted.sort_unstable_by_key(|at| numbers.numbered[*at as usize].number);
         Ok(numbers)
     }
 
@@ -125,11 +130,6 @@ impl Numbers {
     pub(super) fn of_identity(&self, identity: IdentityId) -> Range<usize> {
         let at = identity.0 as usize;
         self.starts[at] as usize..self.starts[at + 1] as usize
-    }
-
-    /// Places in [`Self::all`] in the order of the numbers.
-    pub(super) fn sorted(&self) -> impl Iterator<Item = usize> {
-        self.sorted.iter().map(|at| *at as usize)
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn plan<'c>(
     }
     let port_sets = builder.port_sets_of(&classes)?;
     let numbers = builder.numbers;
-    let peers = numbers.sorted().map(|at| (numbers.all()[at].number, port_sets[classes.of(at)]));
+    let peers = classes.met().iter().map(|at| (numbers.all()[*at].number, port_sets[classes.of(*at)]));
     Ok(peers.filter(|(_, port_set)| *port_set != 0).collect())
 }
 

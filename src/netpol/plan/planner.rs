@@ -44,14 +44,9 @@ pub enum NotPlanned {
 // === impl Planner ===
 
 impl Planner {
-    /// Numbers and indexes everybody.
-    ///
-    /// # Errors
-    /// Two identities with one number.
-    pub fn new(census: Arc<Census>, limits: Limits) -> Result<Self, Collision> {
-        let numbers = Numbers::new(&census)?;
-        let matched = Matched::indexed(&census);
-        Ok(Self { census, numbers, limits, matched, built: BuiltTables::new() })
+    /// Of a census and its numbers.
+    pub fn new(census: Arc<Census>, numbers: Numbers, limits: Limits) -> Self {
+        Self { census, numbers, limits, matched: Matched::indexed(), built: BuiltTables::new() }
     }
 
     /// Numbers of the Pods of the census.

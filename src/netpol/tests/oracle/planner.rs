@@ -34,7 +34,7 @@ proptest! {
         let census = Arc::new(Census::new(state));
         let small = Limits { ports: 40, peers: 6, blocks: 12, ports_per_set: 20, ..Limits::default() };
         let limits = if room { Limits::default() } else { small };
-        let mut planner = Planner::new(Arc::clone(&census), limits).unwrap();
+        let mut planner = Planner::new(Arc::clone(&census), Numbers::new(&census).unwrap(), limits);
         for (policies, choice) in steps {
             let policies: Vec<Arc<Policy>> = policies.into_iter().map(Arc::new).collect();
             let pods = chosen(&census, choice);
