@@ -1,11 +1,13 @@
 //! What a Kubernetes client sees: status, body and warnings of each request.
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::Request;
+use ureq::http::request::Builder;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::documents::text;
@@ -113,15 +115,7 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<(u16, Vec<String>, String), ureq::Error> {
         let bytes = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header("Authorization", format!("Bearer {}", self.token))
-            .header("Accept", "application/json")
-            .header("Content-Type", media);
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
+        let request = self.asking(method, path).header("Content-Type", media);
         let mut response = self.agent.run(request.body(bytes).unwrap())?;
         let warnings = response
             .headers()
@@ -132,6 +126,30 @@ impl Client {
         let code = response.status().as_u16();
         let text = response.body_mut().with_config().limit(64 << 20).read_to_string().unwrap_or_default();
         Ok((code, warnings, text))
+    }
+
+    /// Who asks for what.
+    fn asking(&self, method: &str, path: &str) -> Builder {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .header("Accept", "application/json");
+        self.headers.iter().fold(request, |request, (name, value)| request.header(name, value))
+    }
+
+    /// Asks for something that goes on, and hands over how many bytes come until it ends.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn count(&self, path: &str, mut came: impl FnMut(usize)) {
+        let request = self.agent.configure_request(self.asking("GET", path).body(()).unwrap());
+        let mut response = self.agent.run(request.timeout_global(None).build()).unwrap();
+        assert_eq!(response.status().as_u16(), 200, "{path}");
+        let (mut body, mut buffer) = (response.body_mut().as_reader(), vec![0; 64 << 10]);
+        while let Some(bytes) = body.read(&mut buffer).ok().filter(|bytes| *bytes > 0) {
+            came(bytes);
+        }
     }
 
     /// What a watch of a collection tells since a resourceVersion until it ends after a second: its events, in order.
@@ -159,14 +177,24 @@ impl Client {
     /// # Panics
     /// When one is not made.
     pub fn make_all(&self, count: usize, object: impl Fn(usize) -> (String, Value) + Sync) {
+        self.do_all(count, |number| {
+            let (path, object) = object(number);
+            self.post(&path, &object).expect_ok();
+        });
+    }
+
+    /// Does something for each number below `count`, as [`Client::make_all`] does.
+    ///
+    /// # Panics
+    /// When that does.
+    pub fn do_all(&self, count: usize, act: impl Fn(usize) + Sync) {
         let next = AtomicUsize::new(0);
-        let make = || {
+        let act = || {
             while let Some(number) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < count) {
-                let (path, object) = object(number);
-                self.post(&path, &object).expect_ok();
+                act(number);
             }
         };
-        std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(make))));
+        std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(act))));
     }
 
     /// PUT of an object.
