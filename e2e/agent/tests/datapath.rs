@@ -19,6 +19,8 @@ mod ids;
 mod kept;
 #[path = "datapath/malformed.rs"]
 mod malformed;
+#[path = "datapath/mutations.rs"]
+mod mutations;
 #[path = "datapath/oracle.rs"]
 mod oracle;
 #[path = "datapath/policies.rs"]

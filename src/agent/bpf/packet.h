@@ -300,6 +300,8 @@ static __noinline int parse_v6(packet_source *from, __u32 at, __u32 limit, int m
 		}
 		p->protocol = extension.next;
 		at += (extension.length + 1) * 8;
+		if (end != EMBEDDED && at > end)
+			return -1; /* whatever comes next is not there */
 	}
 	return -1;
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use libbpf_rs::{MapCore as _, MapHandle};
 use stockade_agent::kernel::{
     BlockKey, Counters, Endpoint, Event, Head, HeadDirection, Hook, Kernel, KernelError, Options, Outcome, PeerKey,
     PortsKey, Sizes, Tables, Trial, Tried,
@@ -37,7 +38,7 @@ pub(crate) const PEER: u64 = 4711;
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) kernel: Kernel,
-    pub(crate) pins: Bpffs,
+    pins: Bpffs,
 }
 
 /// One packet to or from the Pod: seen from it.
@@ -158,9 +159,39 @@ impl Host {
         counted(&counters)
     }
 
+    /// A map of the kernel, by its pin.
+    pub(crate) fn map(&self, name: &str) -> MapHandle {
+        let folders = std::fs::read_dir(self.pins.path()).unwrap().map(|entry| entry.unwrap().path());
+        let path = folders.map(|folder| folder.join(name)).find(|path| path.exists()).unwrap();
+        MapHandle::from_pinned_path(path).unwrap()
+    }
+
     /// What was told since the last time.
     pub(crate) fn told(&self) -> Vec<Event> {
         told(&self.kernel)
+    }
+}
+
+/// Numbers by a simple generator (SplitMix64), so that a failure comes again.
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 27)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() >> 1).unwrap() % bound
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.next().to_le_bytes()[7]
+    }
+
+    pub(crate) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
     }
 }
 
@@ -219,6 +250,13 @@ pub(crate) fn all_ports() -> Vec<PortKey> {
 /// A NetworkPolicy's rule.
 pub(crate) fn accept(direction: Direction, whom: Whom, ports: Vec<PortKey>) -> Rule {
     Rule { tier: Tier::Network, action: Action::Accept, direction, whom, ports }
+}
+
+/// Empties a map.
+pub(crate) fn forget(map: &MapHandle) {
+    for key in map.keys().collect::<Vec<_>>() {
+        map.delete(&key).unwrap();
+    }
 }
 
 /// By outcome, for assertions.

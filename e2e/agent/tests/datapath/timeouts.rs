@@ -5,20 +5,13 @@ use std::time::Duration;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use stockade_e2e_agent::frames::{ACK, FIN, Packet, SCTP, SYN, TCP, UDP};
 
-use crate::host::{Addresses, Egress, FAMILIES, Host, Ingress, Whom, accept, all_ports};
+use crate::host::{Addresses, Egress, FAMILIES, Host, Ingress, Whom, accept, all_ports, forget};
 
 /// What a machine may be late by.
 const SLACK: Duration = Duration::from_secs(30);
 
 /// Generic routing encapsulation, of which nothing is known.
 const GRE: u8 = 47;
-
-/// The kernel's map of connections, by its pin.
-fn connections(host: &Host) -> MapHandle {
-    let folders = std::fs::read_dir(host.pins.path()).unwrap().map(|entry| entry.unwrap().path());
-    let map = folders.map(|folder| folder.join("conntrack")).find(|path| path.exists()).unwrap();
-    MapHandle::from_pinned_path(map).unwrap()
-}
 
 /// Makes all connections older. `struct flow` begins with the time when it was last seen.
 fn age(connections: &MapHandle, by: Duration) {
@@ -28,12 +21,6 @@ fn age(connections: &MapHandle, by: Duration) {
         let before = u64::from_ne_bytes(*seen).checked_sub(by.as_nanos() as u64).unwrap();
         *seen = before.to_ne_bytes();
         connections.update(&key, &flow, MapFlags::EXIST).unwrap();
-    }
-}
-
-fn forget(connections: &MapHandle) {
-    for key in connections.keys().collect::<Vec<_>>() {
-        connections.delete(&key).unwrap();
     }
 }
 
@@ -68,7 +55,7 @@ fn an_entry_is_believed_as_long_as_its_protocol_needs_and_no_longer() {
     ];
     let uptime = Duration::from_secs(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_sec as u64);
     let host = Host::isolated(&[accept(Egress, Whom::Everyone, all_ports())]);
-    let connections = connections(&host);
+    let connections = host.map("conntrack");
     for (kind, protocol, seconds) in kinds {
         let lifetime = Duration::from_secs(seconds);
         if uptime < lifetime + SLACK {
@@ -96,7 +83,7 @@ fn what_passes_makes_an_entry_young_again() {
     let (a, host) = (FAMILIES[0], Host::isolated(&[accept(Egress, Whom::Everyone, all_ports())]));
     let (pod, peer) = ((a.pod, 40_000), (a.peer, 53));
     assert!(host.passes(Egress, &Packet::udp(pod, peer)));
-    let connections = connections(&host);
+    let connections = host.map("conntrack");
     for _ in 0..3 {
         age(&connections, Duration::from_secs(200));
         assert!(host.passes(Ingress, &Packet::udp(peer, pod)));
