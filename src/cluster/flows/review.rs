@@ -7,7 +7,7 @@ use stockade_engine::decision::Decision;
 use stockade_engine::request::{Operation, Request};
 use stockade_netpol::flows::replay::{Judged, replay};
 use stockade_netpol::flows::{Flow, FlowProtocol, Observed};
-use stockade_netpol::policy::Policy;
+use stockade_netpol::policy::{Peers, Policy, Ports, Rule};
 use stockade_netpol::read::{Manifests, api};
 use stockade_netpol::state::State;
 
@@ -16,6 +16,8 @@ use super::gathered::Known;
 
 /// Most policies that are judged with: each is looked at for each of some hundred kinds of Pods while a request waits.
 const MAX_POLICIES: usize = 200;
+/// Most peers and ports of all of them: one policy alone may have ten thousand.
+const MAX_PARTS: usize = 2_000;
 /// Most connections that are named.
 const MAX_NAMED: usize = 3;
 /// Longest warning, in bytes: the API server cuts what is longer when there are several.
@@ -57,13 +59,26 @@ impl Flows {
     }
 }
 
+/// Peers and ports of all rules.
+fn parts(policy: &Policy) -> usize {
+    let rules = policy.ingress.iter().chain(&policy.egress).flatten();
+    let of_rule = |rule: &Rule| {
+        let peers = if let Peers::AnyOf(peers) = &rule.peers { peers.len() } else { 1 };
+        let ports = if let Ports::AnyOf(ports) = &rule.ports { ports.len() } else { 1 };
+        peers + ports
+    };
+    rules.map(of_rule).sum()
+}
+
 /// None when nothing is cut, or nothing is known.
 fn warnings(known: &Known, edit: Edit<'_>) -> Vec<String> {
     let Some(talks) = known.talks.get(edit.namespace) else { return Vec::new() };
     let present = known.network_policies.get(edit.namespace).map_or(&[][..], |policies| policies.as_slice());
-    let count = present.len() + known.cluster_network_policies.len();
-    if count > MAX_POLICIES {
-        return vec![format!("what this change cuts is not judged: {count} policies are more than {MAX_POLICIES}")];
+    let policies =
+        || present.iter().chain(known.cluster_network_policies.iter()).map(|policy| &**policy).chain(&edit.policy);
+    if policies().count() > MAX_POLICIES || policies().map(parts).sum::<usize>() > MAX_PARTS {
+        let bounds = format!("more than {MAX_POLICIES} policies, or {MAX_PARTS} peers and ports of theirs, decide");
+        return vec![format!("what this change cuts is not judged: {bounds}")];
     }
     let others = present.iter().filter(|policy| &*policy.name != edit.name).map(|policy| Policy::clone(policy));
     let cut_after = cut(known, talks, others.chain(edit.policy));

@@ -143,10 +143,17 @@ fn what_an_old_summary_tells_is_left_out_and_that_it_is_old_is_told() {
 }
 
 #[test]
-fn more_policies_than_a_request_can_wait_for_are_said_to_be_too_many() {
-    let many = (0..=200).map(|n| network_policy(&policy(&format!("p{n}"), false, "web")));
-    let said = warned(known(passing().into_iter().chain(many)), "CREATE", &policy("db", false, "nobody"));
-    assert_eq!(said, ["what this change cuts is not judged: 201 policies are more than 200"]);
+fn more_than_a_request_can_wait_for_is_said_to_be_too_much() {
+    let told = |policies: &[Value]| known(passing().into_iter().chain(policies.iter().map(network_policy)));
+    let closing = policy("db", false, "nobody");
+    let many: Vec<Value> = (0..200).map(|n| policy(&format!("p{n}"), false, "web")).collect();
+    let too_much =
+        "what this change cuts is not judged: more than 200 policies, or 2000 peers and ports of theirs, decide";
+    assert_eq!(warned(told(&many), "CREATE", &closing), [too_much]);
+    let mut large = policy("large", false, "web");
+    large["spec"]["ingress"][0]["ports"] = (1..=2_000).map(|port| json!({ "port": port })).collect();
+    assert_eq!(warned(told(&[]), "CREATE", &large), [too_much]);
+    assert_eq!(warned(told(&many[..1]), "CREATE", &closing), [""; 0], "what p0 accepts is not cut");
 }
 
 #[test]

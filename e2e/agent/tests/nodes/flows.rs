@@ -77,7 +77,7 @@ pub(crate) fn flows_are_streamed(nodes: &Nodes) {
     nodes.until(SOON, events, |said| said.text.contains("TCP 8080 from Pods of shop (app=other) is denied"));
 }
 
-/// In the Report of its namespace, as an Event of the Pod, and to whoever would enforce the policy.
+/// In the Report of its namespace, as an Event of the Pod, and to whoever would make one that is enforced.
 pub(crate) fn what_would_be_denied_is_reported(nodes: &Nodes) {
     apply(nodes, AUDITED);
     let talk = format!("kubectl exec -n shop other-1 -- nc -w 3 {} 8080 </dev/null", address(nodes, "other-2"));
@@ -89,7 +89,7 @@ pub(crate) fn what_would_be_denied_is_reported(nodes: &Nodes) {
     let report = "kubectl get reports.openreports.io -n shop stockade -o jsonpath='{.results[*].message}'";
     let reported = format!("{denial}: no rule of the policies that select this Pod accepts it (audited)");
     nodes.until(SOON, report, |said| said.text.contains(&reported));
-    let enforced = AUDITED.replace("Audit", "Enforce");
+    let enforced = AUDITED.replace("Audit", "Enforce").replace("name: audited", "name: closed");
     let line = format!("kubectl apply --dry-run=server -f - <<'YAML'\n{enforced}\nYAML");
     nodes.until(SOON, &line, |said| said.ok && said.text.contains("would be cut: shop/other -> shop/other TCP 8080"));
     nodes.must("kubectl delete networkpolicy -n shop audited");
