@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(120);
 /// The nodes' network plugins and their configurations are where `e2e/cluster` has them; containerd 1.6 does not know
 /// CAP_BPF in its profile of system calls.
 const INSTALL: &str = "helm install stockade charts/stockade --namespace stockade-system --create-namespace --wait \
-    --timeout=5m --set replicaCount=1,agent.enabled=true \
+    --timeout=5m --set replicaCount=1,agent.enabled=true,network.fitsKernelTables.enabled=true \
     --set networkPolicy.apiServerPorts={16443},agent.seccompProfile.type=Unconfined \
     --set agent.gate.pluginsDir=/var/lib/cni/bin,agent.gate.configurationsDir=/var/lib/cni/net.d";
 
