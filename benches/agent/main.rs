@@ -1,12 +1,13 @@
 //! What the datapath costs connections between two Pods of a node: round trips on an open connection, connections a
 //! second, throughput; each as a ratio to a node that judges nothing, with nftables beside. The rows take turns, so that
 //! whatever else the machine does falls on all of them; both ends are on one CPU, so that a round trip is the work that
-//! it takes and not how long CPUs take to wake each other.
+//! it takes and not how long CPUs take to wake each other. Before it, what one packet costs in the programs alone.
 //!
 //! Needs root: both Pods and their node are network namespaces.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints figures")]
 
 mod network;
+mod packets;
 mod rows;
 mod traffic;
 
@@ -29,6 +30,7 @@ struct Figures {
 }
 
 fn main() {
+    packets::measure();
     for topology in [Topology::Routed, Topology::Bridged] {
         let network = Network::new(topology);
         let traffic = Traffic::start(&network);

@@ -23,9 +23,9 @@ pub(crate) enum Row {
 }
 
 /// Table and identities of both Pods: all is the same in both.
-const TABLE: u64 = 1;
+pub(crate) const TABLE: u64 = 1;
 /// Identities from here on; the first is that of both Pods.
-const IDENTITIES: u64 = 1_000;
+pub(crate) const IDENTITIES: u64 = 1_000;
 /// TCP.
 const TCP: u8 = 6;
 
@@ -57,7 +57,7 @@ impl Row {
     }
 
     /// As many rules, each about another peer and port; the last is about both Pods.
-    fn stockade(rules: u32) -> Self {
+    pub(crate) fn stockade(rules: u32) -> Self {
         let pins = Bpffs::new();
         let kernel = Kernel::open(&pins.path(), &Options::default()).unwrap();
         let (mut ports, mut peers, mut identities) = (Vec::new(), Vec::new(), Vec::new());

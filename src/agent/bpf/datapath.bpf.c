@@ -14,6 +14,22 @@ static __always_inline int read_bytes(packet_source *from, __u32 at, void *to, _
 	return bpf_skb_load_bytes(from, at, to, size);
 }
 
+/* What is further behind is copied by the kernel; the verifier wants a bound. */
+#define NEAR 0x3fff
+
+/* The same at half the price: headers mostly lie in one piece, and kernels that run these programs read words wherever
+ * they begin (saying so keeps clang from reading each byte alone). Only for what nearly each packet has: the verifier
+ * follows both ways of each. */
+static __always_inline int read_near(packet_source *from, __u32 at, void *to, __u32 size)
+{
+	void *begin = (void *)(long)from->data + (at & NEAR);
+
+	if (at > NEAR || begin + size > (void *)(long)from->data_end)
+		return read_bytes(from, at, to, size);
+	__builtin_memcpy(to, __builtin_assume_aligned(begin, 4), size);
+	return 0;
+}
+
 /* As exact as timeouts need, and a fifth of the price. */
 static __always_inline __u64 clock(void)
 {
@@ -30,7 +46,7 @@ static __always_inline int handle(struct __sk_buff *skb, __u32 direction)
 	__be16 kind;
 	int unreadable = -1;
 
-	if (bpf_skb_load_bytes(skb, __builtin_offsetof(struct ethhdr, h_proto), &kind, sizeof(kind)))
+	if (read_near(skb, __builtin_offsetof(struct ethhdr, h_proto), &kind, sizeof(kind)))
 		kind = 0;
 	at.packet.length = skb->len;
 	if (kind == bpf_htons(ETH_P_IP))

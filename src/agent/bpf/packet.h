@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Reading a packet: from IP to ports. What includes this has defined
- * `packet_source`, `read_bytes` and `clock`. Everything is
- * checked against the packet's own lengths, so that no byte of padding is taken for a port. */
+/* Reading a packet: from IP to ports. What includes this has defined `packet_source`, `read_bytes`, `read_near` and
+ * `clock`. Everything is checked against the packet's own lengths, so that no byte of padding is taken for a port. */
 #ifndef PACKET_H
 #define PACKET_H
 
@@ -171,7 +170,7 @@ static __always_inline int parse_transport(packet_source *from, __u32 at, __u32 
 	if (end != EMBEDDED && at + size > end)
 		return -1;
 	if (end != EMBEDDED && p->protocol == IPPROTO_TCP) {
-		if (read_bytes(from, at, first, sizeof(first)))
+		if (read_near(from, at, first, sizeof(first)))
 			return -1;
 		__builtin_memcpy(ports, first, sizeof(ports));
 		__u32 header = (first[12] >> 4) * 4;
@@ -206,7 +205,7 @@ static __noinline int parse_v4(packet_source *from, __u32 at, __u32 limit, int m
 {
 	struct iphdr ip;
 
-	if (read_bytes(from, at, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+	if (read_near(from, at, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
 		return -1;
 	map_v4(&p->source, ip.saddr);
 	map_v4(&p->destination, ip.daddr);
@@ -247,7 +246,7 @@ static __noinline int parse_v6(packet_source *from, __u32 at, __u32 limit, int m
 	struct ipv6hdr ip;
 	__u32 end = EMBEDDED;
 
-	if (read_bytes(from, at, &ip, sizeof(ip)) || ip.version != 6)
+	if (read_near(from, at, &ip, sizeof(ip)) || ip.version != 6)
 		return -1;
 	__builtin_memcpy(&p->source, &ip.saddr, sizeof(p->source));
 	__builtin_memcpy(&p->destination, &ip.daddr, sizeof(p->destination));

@@ -142,12 +142,11 @@ static __noinline int is_related(packet_source *from, struct passage *at, const 
 	return flow && (flow->generation == endpoint->generation || (at->settings & CONFIG_KEEP));
 }
 
-/* A packet that no entry lets pass at once. */
-static __noinline __u32 look_up(packet_source *from, struct passage *at, __u32 has_ports)
+/* A packet that no entry lets pass at once; `flow` is the entry that there is. */
+static __noinline __u32 look_up(packet_source *from, struct passage *at, struct flow *flow, __u32 has_ports)
 {
 	struct endpoint_key key = { .prefix = 8 * sizeof(key.ifindex), .ifindex = at->ifindex };
 	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &key);
-	struct flow *flow;
 	__u64 identity;
 
 	if (!endpoint)
@@ -164,8 +163,7 @@ static __noinline __u32 look_up(packet_source *from, struct passage *at, __u32 h
 			return EXEMPT;
 		return dropped(at, has_ports ? UNRELATED : FRAGMENT, identity);
 	}
-	flow = known(&at->flow, &at->packet, at->direction, at->now);
-	if (flow && !(at->translated && (flow->flags & FLOW_PROVISIONAL)))
+	if (flow)
 		return look_again(at, endpoint, flow, identity);
 	return begin(at, endpoint, identity);
 }
@@ -176,6 +174,7 @@ static __always_inline __u32 pass(packet_source *from, struct passage *at, int u
 	__u32 zero = 0, outcome, has_ports = 1;
 	struct config *settings = bpf_map_lookup_elem(&config, &zero);
 	struct packet *p = &at->packet;
+	struct flow *flow = 0;
 
 	if (!settings)
 		return MALFORMED;
@@ -187,18 +186,17 @@ static __always_inline __u32 pass(packet_source *from, struct passage *at, int u
 	key_of(&at->flow, p, at->ifindex, at->direction);
 	if (unreadable)
 		return dropped(at, MALFORMED, IDENTITY_NOBODY);
-	if (has_ports && !(p->flags & (PACKET_ERROR | PACKET_LINK))) {
-		struct flow *flow = known(&at->flow, p, at->direction, at->now);
-
+	if (has_ports && !(p->flags & PACKET_ERROR))
+		flow = known(&at->flow, p, at->direction, at->now);
+	if (flow && at->translated && (flow->flags & FLOW_PROVISIONAL))
+		flow = 0; /* it was not judged yet */
+	if (flow && flow->epoch == at->epoch && !(p->flags & PACKET_LINK)) {
 		/* An entry of this epoch is all that needs to be known of a packet: endpoint and peer are as they were. */
-		if (flow && flow->epoch == at->epoch && !(at->translated && (flow->flags & FLOW_PROVISIONAL))) {
-			touch(flow, p, at->direction, at->now);
-			outcome = ESTABLISHED;
-			goto judged;
-		}
+		touch(flow, p, at->direction, at->now);
+		outcome = ESTABLISHED;
+	} else {
+		outcome = look_up(from, at, flow, has_ports);
 	}
-	outcome = look_up(from, at, has_ports);
-judged:
 	if ((p->flags & PACKET_FIRST_FRAGMENT) && outcome <= LAST_THAT_PASSES)
 		remember_ports(p, at->ifindex, at->direction);
 	return outcome;

@@ -15,6 +15,9 @@ static __always_inline int read_bytes(packet_source *from, __u32 at, void *to, _
 	return bpf_dynptr_read(to, size, from, at, 0);
 }
 
+/* Packets to Services alone come by, once a connection most of all. */
+#define read_near read_bytes
+
 /* The same clock; such programs may not read it coarsely. */
 static __always_inline __u64 clock(void)
 {
