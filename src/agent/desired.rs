@@ -71,6 +71,17 @@ fn locals<'a>(inputs: &'a Inputs, places: &'a Places) -> Vec<Local<'a>> {
     locals
 }
 
+/// Endpoints of all Pods of the node, closed: what is left to say of those that are new where nothing can be said.
+pub fn all_closed(inputs: &Inputs, places: &Places) -> Contents {
+    let mut desired = Desired::default();
+    for Local { place, identity, addresses, .. } in locals(inputs, places) {
+        let endpoint = Endpoint { identity: identity.number, table: CLOSED, ..Endpoint::default() };
+        desired.add_endpoint(&place.interface, endpoint, &addresses, None);
+    }
+    desired.add_unknown(inputs, places);
+    desired.contents
+}
+
 // === impl Desired ===
 
 impl Desired {

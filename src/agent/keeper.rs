@@ -7,7 +7,7 @@ use stockade_netpol::plan::Limits;
 
 use crate::apply::{Extent, GRACE, Held, Programs, Stale, Writer, stale};
 use crate::contents::Contents;
-use crate::desired::{Decider, Desired, Undecided};
+use crate::desired::{Decider, Desired, Undecided, all_closed};
 use crate::inputs::Inputs;
 use crate::kernel::{KernelError, Tables};
 use crate::places::Places;
@@ -27,7 +27,7 @@ pub struct Keeper<K> {
 /// Why the kernel does not hold what is wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepError {
-    /// It is not known what that would be; nothing was changed.
+    /// It is not known what that would be; nothing was changed, but that who is new is closed.
     #[error("{0}")]
     Undecided(#[from] Undecided),
     /// The kernel refuses.
@@ -53,11 +53,16 @@ impl<K: Tables + Programs> Keeper<K> {
     /// Nothing is decided, or the kernel refuses: then what is written is as good as what was there, who is new is closed,
     /// and a further call goes on.
     pub fn keep(&mut self, inputs: &Inputs, places: &Places, extent: Extent) -> Result<(), KeepError> {
-        let desired = self.decider.decide(inputs, places, &self.held.contents)?;
+        let desired = match self.decider.decide(inputs, places, &self.held.contents) {
+            Ok(desired) => desired,
+            Err(error) => {
+                self.close_new(&all_closed(inputs, places));
+                return Err(error.into());
+            }
+        };
         let written = Writer::new(&*self.kernel, &mut self.held).write(&desired.contents, extent);
         if let Err(error) = written {
-            // Where even that is refused there is no more to be told than why the first was.
-            drop(Writer::new(&*self.kernel, &mut self.held).close_new(&desired.contents));
+            self.close_new(&desired.contents);
             return Err(error.into());
         }
         self.desired = Arc::new(desired);
@@ -66,6 +71,11 @@ impl<K: Tables + Programs> Keeper<K> {
             self.stale = (!stale.is_empty()).then(|| (Instant::now() + GRACE, stale));
         }
         Ok(())
+    }
+
+    fn close_new(&mut self, wanted: &Contents) {
+        // Where even that is refused there is no more to be told than why the first was.
+        drop(Writer::new(&*self.kernel, &mut self.held).close_new(wanted));
     }
 
     /// When [`Keeper::remove_stale`] has something to do.

@@ -1,12 +1,15 @@
 //! A kernel that is kept by the agent's heart, which is told what an API server would tell.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use stockade_agent::apply::Extent;
 use stockade_agent::hold::{HostInterface, PodName, PodRequest};
+use stockade_agent::inputs::Inputs;
+use stockade_agent::inputs::identity::{Identity, SliceFacts};
 use stockade_agent::keeper::{KeepError, Keeper};
 use stockade_agent::kernel::{Hook, Kernel, KernelError, Options, Outcome, Sizes, Trial};
 use stockade_agent::places::Places;
@@ -74,7 +77,11 @@ impl Kept {
     }
 
     fn keep(&mut self, cluster: &Cluster) -> Result<(), KeepError> {
-        self.keeper.keep(&inputs(cluster), &self.places, Extent::All)
+        self.keep_inputs(&inputs(cluster))
+    }
+
+    fn keep_inputs(&mut self, inputs: &Inputs) -> Result<(), KeepError> {
+        self.keeper.keep(inputs, &self.places, Extent::All)
     }
 
     /// Both ends of the next connection from a Pod to another.
@@ -150,6 +157,37 @@ fn while_the_kernel_has_no_room_who_is_new_is_closed_and_the_others_keep_what_th
         node.keep(&cluster).unwrap();
         let opened = [YA, ZA].map(|at| [node.comes_in(XB, at, 1_000), node.goes_out(at, XB, 1_000)]);
         assert_eq!(opened, [[true; 2]; 2]);
+    });
+}
+
+#[test]
+fn while_nothing_can_be_decided_who_is_new_is_closed_and_the_others_keep_what_they_have() {
+    on_node(sizes(), |node| {
+        node.place(&[XA]);
+        let mut cluster = Cluster::new(Family::V4);
+        cluster.take(&all("x/web", &json!([{ "ports": [{ "port": 80 }] }])));
+        node.keep(&cluster).unwrap();
+        node.place(&[ZA]);
+        // Two that have one number, which nobody can make who does not know the secret.
+        let mut told = inputs(&cluster);
+        let one = Identity::new("elsewhere".into(), &BTreeMap::new(), &[]);
+        let other = Identity { namespace: "somewhere".into(), ..one.clone() };
+        let slice = |identity: Identity, last: u8| {
+            let identities = vec![(Arc::new(identity.clone()), vec![IpAddr::from([10, 9, 9, last])])];
+            (last.to_string(), SliceFacts { version: 1, namespace: identity.namespace, identities })
+        };
+        told.slices = [slice(one, 1), slice(other, 2)].into_iter().collect();
+        let error = node.keep_inputs(&told).unwrap_err();
+        assert!(matches!(error, KeepError::Undecided(_)), "{error:?}");
+        let seen = |node: &Kept| {
+            let old = [node.comes_in(XB, XA, 80), node.comes_in(XB, XA, 81)];
+            (old, [node.comes_in(XB, ZA, 80), node.goes_out(ZA, XB, 80)])
+        };
+        assert_eq!(seen(node), ([true, false], [false; 2]));
+        let hung: Vec<u32> = node.keeper.kernel().attached().unwrap().into_keys().collect();
+        assert_eq!(hung, [XA, ZA].map(|at| node.interfaces[at].index), "so nothing passes by real traffic");
+        node.keep(&cluster).unwrap();
+        assert_eq!(seen(node), ([true, false], [true; 2]));
     });
 }
 
