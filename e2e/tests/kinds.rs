@@ -81,7 +81,7 @@ fn the_definitions_are_structural_and_established() {
         told.sort_unstable();
         assert_eq!(told, [("Established", "True"), ("NamesAccepted", "True")], "{definition}");
     }
-    assert_eq!(list["items"].as_array().unwrap().len(), 6);
+    assert_eq!(list["items"].as_array().unwrap().len(), 7);
 }
 
 #[test]
