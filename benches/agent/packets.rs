@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use stockade_agent::kernel::{Endpoint, Hook, Kernel, Tables, Trial};
 use stockade_e2e_agent::frames::Packet;
 
+use crate::median;
 use crate::rows::{IDENTITIES, Row, TABLE};
 use crate::traffic::ECHO;
 
@@ -44,15 +45,13 @@ pub(crate) fn measure() {
 }
 
 /// In ns.
-fn took(kernel: &Kernel, packet: &Packet, passes: bool) -> u128 {
+fn took(kernel: &Kernel, packet: &Packet, passes: bool) -> f64 {
     let frame = packet.frame();
     let trial = Trial { hook: Hook::ToPod(INTERFACE), frame: &frame, times: IN_A_ROW };
     let run = |_| {
         let tried = kernel.run(&trial).unwrap();
         assert_eq!(tried.passes, passes);
-        tried.took.as_nanos()
+        tried.took.as_nanos() as f64
     };
-    let mut all: Vec<u128> = (0..ROWS).map(run).collect();
-    all.sort_unstable();
-    all[ROWS / 2]
+    median((0..ROWS).map(run))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stockade_netpol::policy::{AUDIT, ENFORCEMENT, Peer, Peers, Policy};
+use stockade_netpol::policy::{Peer, Peers, Policy, audits_its_policies};
 use stockade_netpol::read::api::{self, Faults};
 use stockade_node::identity_slice::NamedPort;
 use stockade_node::pod::SeenPod;
@@ -130,7 +130,7 @@ impl PodFacts {
 impl NamespaceFacts {
     /// Of labels and annotations.
     pub fn new(labels: BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Self {
-        Self { labels, audit: annotations.get(ENFORCEMENT).is_some_and(|v| v == AUDIT) }
+        Self { labels, audit: audits_its_policies(annotations) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A NetworkPolicy is rules that accept, in a tier of their own, in which whoever is selected and not accepted is
 //! denied. A ClusterNetworkPolicy is an ordered list of rules that accept, deny or pass on, before that tier or after.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -20,6 +21,11 @@ pub const ENFORCEMENT: &str = "stockade.dev/enforcement";
 
 /// Its value for policies whose denials are only told.
 pub const AUDIT: &str = "Audit";
+
+/// Whether a Namespace with these annotations has its NetworkPolicies only told of ([`ENFORCEMENT`]).
+pub fn audits_its_policies(annotations: &BTreeMap<String, String>) -> bool {
+    annotations.get(ENFORCEMENT).is_some_and(|value| value == AUDIT)
+}
 
 /// A direction, seen from the Pod that a policy is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -199,6 +205,14 @@ impl Direction {
 // === impl Policy ===
 
 impl Policy {
+    /// The same in a namespace that has its NetworkPolicies only told of, or not: shared where that says nothing new.
+    pub fn in_namespace(self: &Arc<Self>, is_audited: bool) -> Arc<Self> {
+        match is_audited && !self.audit {
+            true => Arc::new(Self { audit: true, ..Self::clone(self) }),
+            false => Arc::clone(self),
+        }
+    }
+
     /// The same without places, to be compared.
     pub(crate) fn placeless(&self) -> Self {
         let mut policy = self.clone();

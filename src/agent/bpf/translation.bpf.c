@@ -15,7 +15,7 @@ static __always_inline int read_bytes(packet_source *from, __u32 at, void *to, _
 	return bpf_dynptr_read(to, size, from, at, 0);
 }
 
-/* Packets to Services alone come by, once a connection most of all. */
+/* A dynptr is read by copying, wherever. */
 #define read_near read_bytes
 
 /* The same clock; such programs may not read it coarsely. */

@@ -63,13 +63,8 @@ pub(super) struct Judged<'p> {
 
 /// All policies, with the audit of their namespaces.
 pub(super) fn read(inputs: &Inputs) -> Vec<Arc<Policy>> {
-    let read = |object: &Arc<PolicyObject>| {
-        let policy = object.policy.as_ref()?;
-        Some(match !policy.audit && inputs.is_audited_by_namespace(object) {
-            true => Arc::new(Policy { audit: true, ..Policy::clone(policy) }),
-            false => Arc::clone(policy),
-        })
-    };
+    let read =
+        |object: &Arc<PolicyObject>| Some(object.policy.as_ref()?.in_namespace(inputs.is_audited_by_namespace(object)));
     inputs.policies.values().filter_map(read).collect()
 }
 

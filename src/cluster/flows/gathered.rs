@@ -10,7 +10,7 @@ use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::Value;
 use stockade_netpol::flows::{Flow, Outcome, Sums};
-use stockade_netpol::policy::{AUDIT, ENFORCEMENT, Policy};
+use stockade_netpol::policy::{Policy, audits_its_policies};
 use stockade_netpol::read::api;
 use stockade_netpol::state::Labels;
 use stockade_node::flow_summary::{FlowSummary, MAX_AGE, MAX_SUMMARY_TALKS};
@@ -147,11 +147,7 @@ impl Gathered {
         for policy in understood(&self.network_policies) {
             let Some(namespace) = &policy.namespace else { continue };
             let is_audited = self.namespaces.known().get(&**namespace).is_some_and(|facts| facts.audit);
-            let policy = match is_audited && !policy.audit {
-                true => Arc::new(Policy { audit: true, ..Policy::clone(policy) }),
-                false => Arc::clone(policy),
-            };
-            all.entry(Arc::clone(namespace)).or_default().push(policy);
+            all.entry(Arc::clone(namespace)).or_default().push(policy.in_namespace(is_audited));
         }
         all.into_iter().map(|(namespace, policies)| (namespace, Arc::new(policies))).collect()
     }
@@ -214,7 +210,7 @@ pub(super) fn namespace(object: Namespace) -> Option<(String, NamespaceFacts)> {
     let meta = object.metadata;
     let (name, labels) = (meta.name?, meta.labels.unwrap_or_default());
     let pairs = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let audit = meta.annotations.is_some_and(|all| all.get(ENFORCEMENT).is_some_and(|value| value == AUDIT));
+    let audit = meta.annotations.is_some_and(|annotations| audits_its_policies(&annotations));
     let facts = NamespaceFacts { labels: Labels::of_namespace(&name, pairs), audit };
     Some((name, facts))
 }
