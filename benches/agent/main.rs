@@ -1,7 +1,8 @@
 //! What the datapath costs connections between two Pods of a node: round trips on an open connection, connections a
-//! second, throughput; each as a ratio to a node that judges nothing, with nftables beside. The rows take turns, so that
-//! whatever else the machine does falls on all of them; both ends are on one CPU, so that a round trip is the work that
-//! it takes and not how long CPUs take to wake each other. Before it, what one packet costs in the programs alone.
+//! second, throughput; each as a ratio to a node that judges nothing, with nftables beside. What a row is compared with is
+//! measured just before and just after it, as whatever else the machine does changes within seconds; a row that judges
+//! nothing either says how exact that is. Both ends are on one CPU, so that a round trip is the work that it takes and not
+//! how long CPUs take to wake each other. Before it, what one packet costs in the programs alone.
 //!
 //! Needs root: both Pods and their node are network namespaces.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints figures")]
@@ -16,17 +17,17 @@ use rows::Row;
 use traffic::Traffic;
 
 /// Turns of each row; medians are of so many.
-const TURNS: usize = 21;
+const TURNS: usize = 61;
 
 /// What one turn of a row came to.
 #[derive(Debug, Clone, Copy)]
-struct Figures {
+pub(crate) struct Figures {
     /// Of a round trip, in microseconds.
-    round_trip: f64,
+    pub(crate) round_trip: f64,
     /// New connections a second.
-    connections: f64,
+    pub(crate) connections: f64,
     /// In gigabits a second.
-    throughput: f64,
+    pub(crate) throughput: f64,
 }
 
 fn main() {
@@ -36,34 +37,41 @@ fn main() {
         let traffic = Traffic::start(&network);
         let rows = network.on_node(|| Row::all(topology));
         let mut measured = vec![Vec::new(); rows.len()];
-        for turn in 0..=TURNS {
-            for (row, figures) in rows.iter().zip(&mut measured) {
-                network.on_node(|| row.set(&network));
-                let turned = Figures {
-                    round_trip: traffic.round_trip(),
-                    connections: traffic.connections(),
-                    throughput: traffic.throughput(),
-                };
-                network.on_node(|| row.clear(&network));
-                // The first turn fills caches.
-                if turn > 0 {
-                    figures.push(turned);
-                }
+        // The first turn fills caches.
+        turn(&network, &traffic, &rows);
+        for _ in 0..TURNS {
+            for (all, turned) in measured.iter_mut().zip(turn(&network, &traffic, &rows)) {
+                all.push(turned);
             }
         }
         print(topology, &rows, &measured);
     }
 }
 
-fn print(topology: Topology, rows: &[Row], measured: &[Vec<Figures>]) {
+/// Each row once, between two measurements of a node that judges nothing: what it came to, and that beside.
+fn turn(network: &Network, traffic: &Traffic<'_>, rows: &[Row]) -> Vec<(Figures, Figures)> {
+    let mut before = traffic.figures();
+    let turned = rows.iter().map(|row| {
+        network.on_node(|| row.set(network));
+        let figures = traffic.figures();
+        network.on_node(|| row.clear(network));
+        let after = traffic.figures();
+        let beside = before.middle(&after);
+        before = after;
+        (figures, beside)
+    });
+    turned.collect()
+}
+
+fn print(topology: Topology, rows: &[Row], measured: &[Vec<(Figures, Figures)>]) {
     let fields: [fn(&Figures) -> f64; 3] = [|f| f.round_trip, |f| f.connections, |f| f.throughput];
-    println!("\n{topology:?}, medians of {TURNS} turns, and of each turn's ratios to a node that judges nothing");
+    println!(
+        "\n{topology:?}, medians of {TURNS} turns, and of their ratios to what a node that judges nothing did beside"
+    );
     println!("{:32} {:>18} {:>18} {:>18}", "", "round trip, µs", "connections/s", "throughput, Gbit/s");
-    for (row, figures) in rows.iter().zip(measured) {
-        let of = fields.map(|field| median(figures.iter().map(field)));
-        // Whatever else the machine does is slower than a turn, and falls on both.
-        let ratios =
-            fields.map(|field| median(figures.iter().zip(&measured[0]).map(|(f, base)| field(f) / field(base))));
+    for (row, turns) in rows.iter().zip(measured) {
+        let of = fields.map(|field| median(turns.iter().map(|(figures, _)| field(figures))));
+        let ratios = fields.map(|field| median(turns.iter().map(|(figures, beside)| field(figures) / field(beside))));
         let cell = |at: usize, digits| format!("{:.digits$} ({:.3})", of[at], ratios[at]);
         println!("{:32} {:>18} {:>18} {:>18}", row.title(), cell(0, 2), cell(1, 0), cell(2, 2));
         if row.has_targets() {
@@ -83,4 +91,17 @@ fn median(all: impl Iterator<Item = f64>) -> f64 {
     let mut all: Vec<f64> = all.collect();
     all.sort_by(f64::total_cmp);
     all[all.len() / 2]
+}
+
+// === impl Figures ===
+
+impl Figures {
+    fn middle(&self, other: &Self) -> Self {
+        let middle = |field: fn(&Self) -> f64| f64::midpoint(field(self), field(other));
+        Self {
+            round_trip: middle(|f| f.round_trip),
+            connections: middle(|f| f.connections),
+            throughput: middle(|f| f.throughput),
+        }
+    }
 }

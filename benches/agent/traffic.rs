@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Instant;
 
+use crate::Figures;
 use crate::network::Network;
 
 /// The server's port for single bytes, which it sends back.
@@ -11,12 +12,12 @@ pub(crate) const ECHO: u16 = 8_080;
 /// The server's port for many bytes, of which it tells the end.
 pub(crate) const SINK: u16 = 8_081;
 
-/// Round trips of a turn.
-const ROUND_TRIPS: u32 = 6_000;
-/// Connections of a turn.
-const CONNECTIONS: u32 = 1_000;
-/// Bytes of a turn.
-const STREAM: usize = 384 << 20;
+/// Round trips at a time.
+const ROUND_TRIPS: u32 = 3_000;
+/// Connections at a time.
+const CONNECTIONS: u32 = 600;
+/// Bytes at a time.
+const STREAM: usize = 96 << 20;
 /// Bytes that are written at a time.
 const CHUNK: usize = 128 << 10;
 
@@ -44,8 +45,12 @@ impl<'n> Traffic<'n> {
         Self { network }
     }
 
+    pub(crate) fn figures(&self) -> Figures {
+        Figures { round_trip: self.round_trip(), connections: self.connections(), throughput: self.throughput() }
+    }
+
     /// Microseconds of one byte to the server and back.
-    pub(crate) fn round_trip(&self) -> f64 {
+    fn round_trip(&self) -> f64 {
         let to = self.server(ECHO);
         self.network.on_client(move || {
             let mut connection = connect(to);
@@ -56,7 +61,7 @@ impl<'n> Traffic<'n> {
     }
 
     /// Connections a second, each for one byte to the server and back.
-    pub(crate) fn connections(&self) -> f64 {
+    fn connections(&self) -> f64 {
         let to = self.server(ECHO);
         self.network.on_client(move || {
             let from = Instant::now();
@@ -66,7 +71,7 @@ impl<'n> Traffic<'n> {
     }
 
     /// Gigabits a second to the server.
-    pub(crate) fn throughput(&self) -> f64 {
+    fn throughput(&self) -> f64 {
         let to = self.server(SINK);
         self.network.on_client(move || {
             let mut connection = connect(to);

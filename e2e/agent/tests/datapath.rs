@@ -25,6 +25,8 @@ mod mutations;
 mod oracle;
 #[path = "datapath/policies.rs"]
 mod policies;
+#[path = "datapath/recents.rs"]
+mod recents;
 #[path = "datapath/services.rs"]
 mod services;
 #[path = "datapath/telling.rs"]

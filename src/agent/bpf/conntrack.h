@@ -58,19 +58,25 @@ static __always_inline __u64 lifetime(const struct flow *flow, __u32 protocol)
 	}
 }
 
-/* The connection of a packet; none if it is not known, too old, or asked for anew: by the other side, or when the one
- * before has ended. */
-static __always_inline struct flow *known(const struct flow_key *key, const struct packet *p, __u32 direction, __u64 now)
+/* Whether an entry is a packet's connection: not one that is too old, nor asked for anew: by the other side, or when the
+ * one before has ended. */
+static __always_inline int is_of(const struct flow *flow, const struct packet *p, __u32 direction, __u64 now)
 {
-	struct flow *flow = bpf_map_lookup_elem(&conntrack, key);
-
 	/* The clock that is read is the same for all CPUs, but an entry may be younger than this packet's time. */
-	if (!flow || (now > flow->seen && now - flow->seen > lifetime(flow, key->protocol) * SECOND))
+	if (now > flow->seen && now - flow->seen > lifetime(flow, p->protocol) * SECOND)
 		return 0;
-	if ((p->flags & PACKET_OPENS) &&
-	    ((flow->flags & FLOW_CLOSING) || !!(flow->flags & FLOW_EGRESS) != (direction == EGRESS)))
-		return 0;
-	return flow;
+	return !(p->flags & PACKET_OPENS) ||
+	       (!(flow->flags & FLOW_CLOSING) && !!(flow->flags & FLOW_EGRESS) == (direction == EGRESS));
+}
+
+/* Writes the entry of a connection that was allowed; over one that is there, which costs a tenth. Others may see some of
+ * both meanwhile: both may pass. */
+static __always_inline void enter(const struct flow_key *key, struct flow *there, const struct flow *flow)
+{
+	if (there)
+		*there = *flow;
+	else
+		bpf_map_update_elem(&conntrack, key, flow, BPF_ANY);
 }
 
 /* A packet of a connection passes. */

@@ -14,22 +14,6 @@ static __always_inline int read_bytes(packet_source *from, __u32 at, void *to, _
 	return bpf_skb_load_bytes(from, at, to, size);
 }
 
-/* What is further behind is copied by the kernel; the verifier wants a bound. */
-#define NEAR 0x3fff
-
-/* The same at half the price: headers mostly lie in one piece, and kernels that run these programs read words wherever
- * they begin (saying so keeps clang from reading each byte alone). Only for what nearly each packet has: the verifier
- * follows both ways of each. */
-static __always_inline int read_near(packet_source *from, __u32 at, void *to, __u32 size)
-{
-	void *begin = (void *)(long)from->data + (at & NEAR);
-
-	if (at > NEAR || begin + size > (void *)(long)from->data_end)
-		return read_bytes(from, at, to, size);
-	__builtin_memcpy(to, __builtin_assume_aligned(begin, 4), size);
-	return 0;
-}
-
 /* As exact as timeouts need, and a fifth of the price. */
 static __always_inline __u64 clock(void)
 {
@@ -37,30 +21,46 @@ static __always_inline __u64 clock(void)
 }
 
 #include "count.h"
+#include "near.h"
 #include "pass.h"
+#include "recent.h"
+
+/* What becomes of any packet. */
+static __noinline __u32 consider(struct __sk_buff *skb, struct passage *at)
+{
+	int unreadable = -1;
+	__be16 kind;
+
+	if (read_bytes(skb, __builtin_offsetof(struct ethhdr, h_proto), &kind, sizeof(kind)))
+		kind = 0;
+	at->packet.length = skb->len;
+	if (kind == bpf_htons(ETH_P_ARP)) {
+		struct endpoint_key key = { .prefix = 8 * sizeof(key.ifindex), .ifindex = at->ifindex };
+
+		return bpf_map_lookup_elem(&endpoints, &key) ? EXEMPT : NO_ENDPOINT;
+	}
+	if (kind == bpf_htons(ETH_P_IP))
+		unreadable = parse_v4(skb, ETH_HLEN, skb->len, skb->gso_size, &at->packet);
+	else if (kind == bpf_htons(ETH_P_IPV6))
+		unreadable = parse_v6(skb, ETH_HLEN, skb->len, skb->gso_size, &at->packet);
+	return pass(skb, at, unreadable);
+}
 
 static __always_inline int handle(struct __sk_buff *skb, __u32 direction)
 {
 	struct passage at = { .ifindex = skb->ifindex, .direction = direction };
 	__u32 outcome;
-	__be16 kind;
-	int unreadable = -1;
 
-	if (read_near(skb, __builtin_offsetof(struct ethhdr, h_proto), &kind, sizeof(kind)))
-		kind = 0;
-	at.packet.length = skb->len;
-	if (kind == bpf_htons(ETH_P_IP))
-		unreadable = parse_v4(skb, ETH_HLEN, skb->len, skb->gso_size, &at.packet);
-	else if (kind == bpf_htons(ETH_P_IPV6))
-		unreadable = parse_v6(skb, ETH_HLEN, skb->len, skb->gso_size, &at.packet);
-	else if (kind == bpf_htons(ETH_P_ARP))
-		unreadable = 0;
-	if (kind == bpf_htons(ETH_P_ARP)) {
-		struct endpoint_key key = { .prefix = 8 * sizeof(key.ifindex), .ifindex = at.ifindex };
-
-		outcome = bpf_map_lookup_elem(&endpoints, &key) ? EXEMPT : NO_ENDPOINT;
+	if (!configure(&at)) {
+		outcome = MALFORMED;
+	} else if (!read_near(skb, &at.packet)) {
+		outcome = consider(skb, &at);
+	} else if (passed(&at)) {
+		outcome = ESTABLISHED;
 	} else {
-		outcome = pass(skb, &at, unreadable);
+		outcome = pass(skb, &at, 0);
+		if (outcome == ESTABLISHED || outcome == OPENED)
+			remember(&at);
 	}
 	count(at.ifindex, direction, outcome);
 	/* Others on this interface decide too; what is dropped is dropped. */

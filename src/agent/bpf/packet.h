@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Reading a packet: from IP to ports. What includes this has defined `packet_source`, `read_bytes`, `read_near` and
- * `clock`. Everything is checked against the packet's own lengths, so that no byte of padding is taken for a port. */
+/* Reading a packet: from IP to ports. What includes this has defined `packet_source`, `read_bytes` and `clock`.
+ * Everything is checked against the packet's own lengths, so that no byte of padding is taken for a port. */
 #ifndef PACKET_H
 #define PACKET_H
 
@@ -140,6 +140,18 @@ static __always_inline int parse_icmp(packet_source *from, __u32 at, struct pack
 	return 0;
 }
 
+/* Of the byte that has SYN, ACK, FIN and RST (RFC 9293 section 3.1). */
+static __always_inline __u32 tcp_flags(__u8 byte)
+{
+	__u32 flags = 0;
+
+	if ((byte & 0x12) == 0x02) /* SYN, not ACK */
+		flags |= PACKET_OPENS;
+	if (byte & 0x05) /* FIN or RST */
+		flags |= PACKET_CLOSES;
+	return flags;
+}
+
 /* Only what is whole has ports: a first fragment that is cut within its header is none (RFC 1858). */
 static __always_inline int parse_transport(packet_source *from, __u32 at, __u32 end, struct packet *p, __u32 hops)
 {
@@ -170,16 +182,13 @@ static __always_inline int parse_transport(packet_source *from, __u32 at, __u32 
 	if (end != EMBEDDED && at + size > end)
 		return -1;
 	if (end != EMBEDDED && p->protocol == IPPROTO_TCP) {
-		if (read_near(from, at, first, sizeof(first)))
+		if (read_bytes(from, at, first, sizeof(first)))
 			return -1;
 		__builtin_memcpy(ports, first, sizeof(ports));
 		__u32 header = (first[12] >> 4) * 4;
 		if (header < sizeof(struct tcphdr) || at + header > end)
 			return -1;
-		if ((first[13] & 0x12) == 0x02) /* SYN, not ACK */
-			p->flags |= PACKET_OPENS;
-		if (first[13] & 0x05) /* FIN or RST */
-			p->flags |= PACKET_CLOSES;
+		p->flags |= tcp_flags(first[13]);
 	} else if (read_bytes(from, at, ports, sizeof(ports))) {
 		return -1;
 	}
@@ -205,7 +214,7 @@ static __noinline int parse_v4(packet_source *from, __u32 at, __u32 limit, int m
 {
 	struct iphdr ip;
 
-	if (read_near(from, at, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+	if (read_bytes(from, at, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
 		return -1;
 	map_v4(&p->source, ip.saddr);
 	map_v4(&p->destination, ip.daddr);
@@ -246,7 +255,7 @@ static __noinline int parse_v6(packet_source *from, __u32 at, __u32 limit, int m
 	struct ipv6hdr ip;
 	__u32 end = EMBEDDED;
 
-	if (read_near(from, at, &ip, sizeof(ip)) || ip.version != 6)
+	if (read_bytes(from, at, &ip, sizeof(ip)) || ip.version != 6)
 		return -1;
 	__builtin_memcpy(&p->source, &ip.saddr, sizeof(p->source));
 	__builtin_memcpy(&p->destination, &ip.daddr, sizeof(p->destination));

@@ -98,8 +98,8 @@ static __noinline __u32 look_again(struct passage *at, const struct endpoint *en
 	return ESTABLISHED;
 }
 
-/* The first packet of a connection. */
-static __noinline __u32 begin(struct passage *at, const struct endpoint *endpoint, __u64 identity)
+/* The first packet of a connection; `there` is the entry of one that was. */
+static __noinline __u32 begin(struct passage *at, const struct endpoint *endpoint, struct flow *there, __u64 identity)
 {
 	struct verdict v = { .word = NO_RULE, .allowed = 1 };
 	struct flow flow = {
@@ -121,7 +121,7 @@ static __noinline __u32 begin(struct passage *at, const struct endpoint *endpoin
 		flow.flags |= FLOW_CLOSING;
 	/* What is for another address came by flooding: an entry would let the Pod answer with that address. */
 	if (is_own(endpoint, &at->flow.local))
-		bpf_map_update_elem(&conntrack, &at->flow, &flow, BPF_ANY);
+		enter(&at->flow, there, &flow);
 	if (v.provisional)
 		return OPENED; /* told behind translation */
 	return tell(at, at->direction, v.would_deny ? WOULD_DENY : OPENED, identity, &v);
@@ -138,12 +138,14 @@ static __noinline int is_related(packet_source *from, struct passage *at, const 
 	if (parse_embedded(from, at->packet.embedded, at->packet.flags & PACKET_V6, &sent))
 		return 0;
 	key_of(&key, &sent, at->ifindex, direction);
-	flow = known(&key, &sent, direction, at->now);
-	return flow && (flow->generation == endpoint->generation || (at->settings & CONFIG_KEEP));
+	flow = bpf_map_lookup_elem(&conntrack, &key);
+	return flow && is_of(flow, &sent, direction, at->now) &&
+	       (flow->generation == endpoint->generation || (at->settings & CONFIG_KEEP));
 }
 
-/* A packet that no entry lets pass at once; `flow` is the entry that there is. */
-static __noinline __u32 look_up(packet_source *from, struct passage *at, struct flow *flow, __u32 has_ports)
+/* A packet that no entry lets pass at once; `there` is the entry that there is, be it of this connection or of one before. */
+static __noinline __u32 look_up(packet_source *from, struct passage *at, struct flow *there, __u32 is_known,
+				__u32 has_ports)
 {
 	struct endpoint_key key = { .prefix = 8 * sizeof(key.ifindex), .ifindex = at->ifindex };
 	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &key);
@@ -163,39 +165,48 @@ static __noinline __u32 look_up(packet_source *from, struct passage *at, struct 
 			return EXEMPT;
 		return dropped(at, has_ports ? UNRELATED : FRAGMENT, identity);
 	}
-	if (flow)
-		return look_again(at, endpoint, flow, identity);
-	return begin(at, endpoint, identity);
+	if (there && is_known)
+		return look_again(at, endpoint, there, identity);
+	return begin(at, endpoint, there, identity);
 }
 
-/* What becomes of a packet that was read, or not. `at` has the packet, interface and direction. */
+/* What is asked for at present. */
+static __always_inline int configure(struct passage *at)
+{
+	__u32 zero = 0;
+	struct config *settings = bpf_map_lookup_elem(&config, &zero);
+
+	if (!settings)
+		return 0;
+	at->epoch = settings->epoch;
+	at->settings = settings->flags;
+	return 1;
+}
+
+/* What becomes of a packet that was read, or not, on a passage that is configured. */
 static __always_inline __u32 pass(packet_source *from, struct passage *at, int unreadable)
 {
-	__u32 zero = 0, outcome, has_ports = 1;
-	struct config *settings = bpf_map_lookup_elem(&config, &zero);
+	__u32 outcome, has_ports = 1, is_known = 0;
 	struct packet *p = &at->packet;
 	struct flow *flow = 0;
 
-	if (!settings)
-		return MALFORMED;
 	at->now = clock();
-	at->epoch = settings->epoch;
-	at->settings = settings->flags;
 	if (!unreadable && (p->flags & PACKET_LATER_FRAGMENT))
 		has_ports = !recall_ports(p, at->ifindex, at->direction);
 	key_of(&at->flow, p, at->ifindex, at->direction);
 	if (unreadable)
 		return dropped(at, MALFORMED, IDENTITY_NOBODY);
 	if (has_ports && !(p->flags & PACKET_ERROR))
-		flow = known(&at->flow, p, at->direction, at->now);
-	if (flow && at->translated && (flow->flags & FLOW_PROVISIONAL))
-		flow = 0; /* it was not judged yet */
-	if (flow && flow->epoch == at->epoch && !(p->flags & PACKET_LINK)) {
+		flow = bpf_map_lookup_elem(&conntrack, &at->flow);
+	/* What is provisional was not judged yet. */
+	if (flow && is_of(flow, p, at->direction, at->now) && !(at->translated && (flow->flags & FLOW_PROVISIONAL)))
+		is_known = 1;
+	if (flow && is_known && flow->epoch == at->epoch && !(p->flags & PACKET_LINK)) {
 		/* An entry of this epoch is all that needs to be known of a packet: endpoint and peer are as they were. */
 		touch(flow, p, at->direction, at->now);
 		outcome = ESTABLISHED;
 	} else {
-		outcome = look_up(from, at, flow, has_ports);
+		outcome = look_up(from, at, flow, is_known, has_ports);
 	}
 	if ((p->flags & PACKET_FIRST_FRAGMENT) && outcome <= LAST_THAT_PASSES)
 		remember_ports(p, at->ifindex, at->direction);

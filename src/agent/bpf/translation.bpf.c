@@ -15,9 +15,6 @@ static __always_inline int read_bytes(packet_source *from, __u32 at, void *to, _
 	return bpf_dynptr_read(to, size, from, at, 0);
 }
 
-/* A dynptr is read by copying, wherever. */
-#define read_near read_bytes
-
 /* The same clock; such programs may not read it coarsely. */
 static __always_inline __u64 clock(void)
 {
@@ -56,7 +53,7 @@ int forwarded(struct bpf_nf_ctx *ctx)
 	if (!ifindex)
 		return NF_ACCEPT; /* of another node, or of this one itself */
 	at.ifindex = *ifindex;
-	outcome = pass(&from, &at, unreadable);
+	outcome = configure(&at) ? pass(&from, &at, unreadable) : MALFORMED;
 	/* The interface has counted the packet; here what differs is counted too. */
 	if (outcome > OPENED && outcome != EXEMPT)
 		count(at.ifindex, EGRESS, outcome);

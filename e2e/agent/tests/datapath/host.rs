@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use libbpf_rs::{MapCore as _, MapHandle};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use stockade_agent::kernel::{
     BlockKey, Counters, Endpoint, Event, Head, HeadDirection, Hook, Kernel, KernelError, Options, Outcome, PeerKey,
     PortsKey, Sizes, Tables, Trial, Tried,
@@ -166,6 +166,24 @@ impl Host {
         MapHandle::from_pinned_path(path).unwrap()
     }
 
+    /// Has the programs forget connections and fragments.
+    pub(crate) fn forget(&self) {
+        for map in ["conntrack", "fragments"].map(|name| self.map(name)) {
+            for key in map.keys().collect::<Vec<_>>() {
+                map.delete(&key).unwrap();
+            }
+        }
+        self.forget_recent();
+    }
+
+    /// Has them look up each connection again, as if the moment were over for which they do not.
+    pub(crate) fn forget_recent(&self) {
+        let (map, key) = (self.map("recents"), 0_u32.to_ne_bytes());
+        let mut all = map.lookup_percpu(&key, MapFlags::ANY).unwrap().unwrap();
+        all.iter_mut().for_each(|of_cpu| of_cpu.fill(0));
+        map.update_percpu(&key, &all, MapFlags::ANY).unwrap();
+    }
+
     /// What was told since the last time.
     pub(crate) fn told(&self) -> Vec<Event> {
         told(&self.kernel)
@@ -250,13 +268,6 @@ pub(crate) fn all_ports() -> Vec<PortKey> {
 /// A NetworkPolicy's rule.
 pub(crate) fn accept(direction: Direction, whom: Whom, ports: Vec<PortKey>) -> Rule {
     Rule { tier: Tier::Network, action: Action::Accept, direction, whom, ports }
-}
-
-/// Empties a map.
-pub(crate) fn forget(map: &MapHandle) {
-    for key in map.keys().collect::<Vec<_>>() {
-        map.delete(&key).unwrap();
-    }
 }
 
 /// By outcome, for assertions.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
+use libbpf_rs::{MapCore as _, MapFlags};
 use stockade_e2e_agent::frames::{ACK, FIN, Packet, SCTP, SYN, TCP, UDP};
 
-use crate::host::{Addresses, Egress, FAMILIES, Host, Ingress, Whom, accept, all_ports, forget};
+use crate::host::{Addresses, Egress, FAMILIES, Host, Ingress, Whom, accept, all_ports};
 
 /// What a machine may be late by.
 const SLACK: Duration = Duration::from_secs(30);
@@ -14,7 +14,8 @@ const SLACK: Duration = Duration::from_secs(30);
 const GRE: u8 = 47;
 
 /// Makes all connections older. `struct flow` begins with the time when it was last seen.
-fn age(connections: &MapHandle, by: Duration) {
+fn age(host: &Host, by: Duration) {
+    let connections = host.map("conntrack");
     for key in connections.keys() {
         let mut flow = connections.lookup(&key, MapFlags::ANY).unwrap().unwrap();
         let (seen, _) = flow.split_first_chunk_mut::<8>().unwrap();
@@ -22,6 +23,7 @@ fn age(connections: &MapHandle, by: Duration) {
         *seen = before.to_ne_bytes();
         connections.update(&key, &flow, MapFlags::EXIST).unwrap();
     }
+    host.forget_recent();
 }
 
 /// What opens a connection from the Pod, and a packet of the other side, which nothing but an entry lets in.
@@ -55,7 +57,6 @@ fn an_entry_is_believed_as_long_as_its_protocol_needs_and_no_longer() {
     ];
     let uptime = Duration::from_secs(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_sec as u64);
     let host = Host::isolated(&[accept(Egress, Whom::Everyone, all_ports())]);
-    let connections = host.map("conntrack");
     for (kind, protocol, seconds) in kinds {
         let lifetime = Duration::from_secs(seconds);
         if uptime < lifetime + SLACK {
@@ -70,9 +71,9 @@ fn an_entry_is_believed_as_long_as_its_protocol_needs_and_no_longer() {
                     let direction = if packet.source == a.pod { Egress } else { Ingress };
                     assert!(host.passes(direction, &packet), "{packet:?}");
                 }
-                age(&connections, older);
+                age(&host, older);
                 assert_eq!(host.passes(Ingress, &answer), passes, "{kind} after {older:?}");
-                forget(&connections);
+                host.forget();
             }
         }
     }
@@ -83,9 +84,8 @@ fn what_passes_makes_an_entry_young_again() {
     let (a, host) = (FAMILIES[0], Host::isolated(&[accept(Egress, Whom::Everyone, all_ports())]));
     let (pod, peer) = ((a.pod, 40_000), (a.peer, 53));
     assert!(host.passes(Egress, &Packet::udp(pod, peer)));
-    let connections = host.map("conntrack");
     for _ in 0..3 {
-        age(&connections, Duration::from_secs(200));
+        age(&host, Duration::from_secs(200));
         assert!(host.passes(Ingress, &Packet::udp(peer, pod)));
     }
 }
