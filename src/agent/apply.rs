@@ -271,6 +271,18 @@ impl Stale {
     pub fn is_empty(&self) -> bool {
         self.contents == Contents::default()
     }
+
+    /// Leaves out what endpoints are judged by.
+    pub fn spare_used(&mut self, held: &Contents) {
+        let tables = held.endpoints.values().flat_map(|endpoint| [endpoint.table, endpoint.audit_table]);
+        let mut used = Contents::default();
+        used.add_tables_of(held, &tables.collect());
+        let gone = &mut self.contents;
+        gone.tables.retain(|key, _| !used.tables.contains_key(key));
+        gone.peers.retain(|key, _| !used.peers.contains_key(key));
+        gone.blocks.retain(|key, _| !used.blocks.contains_key(key));
+        gone.ports.retain(|key, _| !used.ports.contains_key(key));
+    }
 }
 
 /// Identities that somebody has.

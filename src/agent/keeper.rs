@@ -22,6 +22,8 @@ pub struct Keeper<K> {
     desired: Arc<Desired>,
     /// What is removed, and when.
     stale: Option<(Instant, Stale)>,
+    /// The kernel does not hold what was wanted last: endpoints may use tables that nothing asks for.
+    is_behind: bool,
 }
 
 /// Why the kernel does not hold what is wanted.
@@ -44,7 +46,7 @@ impl<K: Tables + Programs> Keeper<K> {
     /// The kernel's.
     pub fn open(kernel: Arc<K>, limits: Limits) -> Result<Self, KernelError> {
         let held = Held::read(&*kernel)?;
-        Ok(Self { kernel, decider: Decider::new(limits), held, desired: Arc::default(), stale: None })
+        Ok(Self { kernel, decider: Decider::new(limits), held, desired: Arc::default(), stale: None, is_behind: false })
     }
 
     /// Makes the kernel hold what inputs and places say.
@@ -61,16 +63,24 @@ impl<K: Tables + Programs> Keeper<K> {
             }
         };
         let written = Writer::new(&*self.kernel, &mut self.held).write(&desired.contents, extent);
-        if let Err(error) = written {
+        self.is_behind = written.is_err();
+        if written.is_err() {
             self.close_new(&desired.contents);
-            return Err(error.into());
         }
-        self.desired = Arc::new(desired);
+        // Where it failed too: what an earlier attempt has left may be what there is no room for.
         if extent == Extent::All && self.stale.is_none() {
-            let stale = stale(&self.held.contents, &self.desired.contents);
-            self.stale = (!stale.is_empty()).then(|| (Instant::now() + GRACE, stale));
+            self.find_stale(&desired.contents);
         }
-        Ok(())
+        if written.is_ok() {
+            self.desired = Arc::new(desired);
+        }
+        Ok(written?)
+    }
+
+    /// Has removed what the kernel holds beside what is wanted, after [`GRACE`].
+    fn find_stale(&mut self, wanted: &Contents) {
+        let stale = stale(&self.held.contents, wanted);
+        self.stale = (!stale.is_empty()).then(|| (Instant::now() + GRACE, stale));
     }
 
     fn close_new(&mut self, wanted: &Contents) {
@@ -88,10 +98,14 @@ impl<K: Tables + Programs> Keeper<K> {
     /// # Errors
     /// The kernel's.
     pub fn remove_stale(&mut self) -> Result<(), KernelError> {
-        let Some((_, gone)) = self.stale.take_if(|(due, _)| *due <= Instant::now()) else { return Ok(()) };
+        let Some((_, mut gone)) = self.stale.take_if(|(due, _)| *due <= Instant::now()) else { return Ok(()) };
+        if self.is_behind {
+            gone.spare_used(&self.held.contents);
+        }
         Writer::new(&*self.kernel, &mut self.held).remove(&gone, &self.desired.contents)?;
-        let stale = stale(&self.held.contents, &self.desired.contents);
-        self.stale = (!stale.is_empty()).then(|| (Instant::now() + GRACE, stale));
+        if !self.is_behind {
+            self.find_stale(&Arc::clone(&self.desired).contents);
+        }
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use stockade_netpol::plan::{Leaf, Prefix};
 
 mod attach;
+mod batches;
 mod counters;
 mod error;
 mod events;

@@ -33,3 +33,5 @@ mod services;
 mod telling;
 #[path = "datapath/timeouts.rs"]
 mod timeouts;
+#[path = "datapath/whole.rs"]
+mod whole;

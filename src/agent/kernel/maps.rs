@@ -7,6 +7,7 @@ use std::sync::Arc;
 use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, MapType};
 use zerocopy::FromBytes;
 
+use super::batches;
 use super::error::KernelError;
 use super::settings::Settings;
 use super::tables::Entries;
@@ -29,12 +30,6 @@ pub(super) struct Typed<K, V> {
     before: &'static [u8],
     types: PhantomData<fn() -> (K, V)>,
 }
-
-/// Key and value, as they lie in the kernel.
-type Entry = (Vec<u8>, Vec<u8>);
-
-/// Entries in one system call.
-const BATCH: u32 = 4_096;
 
 // === impl Map ===
 
@@ -80,16 +75,20 @@ impl Map {
         }
     }
 
-    /// Everything, in no order.
-    pub(super) fn read_all(&self) -> Result<Vec<Entry>, KernelError> {
-        let refused = || KernelError::refused(format!("reading map {}", self.name));
-        // A trie's batches begin at its root again and again.
+    /// Gives each key with its value, in no order.
+    pub(super) fn for_each(&self, mut take: impl FnMut(&[u8], &[u8])) -> Result<(), KernelError> {
         if self.handle.map_type() != MapType::LpmTrie {
-            let entries = self.handle.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY).map_err(refused())?;
-            return Ok(entries.collect());
+            let refused =
+                |source: std::io::Error| KernelError::refused(format!("reading map {}", self.name))(source.into());
+            return batches::for_each(&self.handle, take).map_err(refused);
         }
-        let value = |key: Vec<u8>| Some(self.get(&key).transpose()?.map(|value| (key, value)));
-        self.handle.keys().filter_map(value).collect()
+        // A trie's batches begin at its root again and again.
+        for key in self.handle.keys() {
+            if let Some(value) = self.get(&key)? {
+                take(&key, &value);
+            }
+        }
+        Ok(())
     }
 
     fn write_error(&self, source: libbpf_rs::Error) -> KernelError {
@@ -137,9 +136,14 @@ impl<K: Wire, V> Typed<K, V> {
 
 impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
     fn all(&self) -> Result<BTreeMap<K, V>, KernelError> {
-        let decode = |(key, value): Entry| key.strip_prefix(self.before).and_then(K::decode).zip(V::decode(&value));
-        let entries = self.map.read_all()?.into_iter();
-        entries.map(|entry| decode(entry).ok_or_else(|| self.map.unreadable())).collect()
+        let (mut all, mut is_readable) = (BTreeMap::new(), true);
+        self.map.for_each(|key, value| {
+            match key.strip_prefix(self.before).and_then(K::decode).zip(V::decode(value)) {
+                Some((key, value)) => drop(all.insert(key, value)),
+                None => is_readable = false,
+            }
+        })?;
+        if is_readable { Ok(all) } else { Err(self.map.unreadable()) }
     }
 
     fn get(&self, key: &K) -> Result<Option<V>, KernelError> {

@@ -141,8 +141,7 @@ fn while_the_kernel_has_no_room_who_is_new_is_closed_and_the_others_keep_what_th
         node.keep(&cluster).unwrap();
         let as_before = |node: &Kept| [node.comes_in(XB, XA, 80), node.comes_in(XB, XA, 81), node.goes_out(XA, XB, 80)];
         assert_eq!(as_before(node), [true, false, true]);
-        let ports: Vec<Value> = (0..40).map(|n| json!({ "port": 1_000 + 2 * n })).collect();
-        cluster.take(&all("y/many", &json!([{ "ports": ports }])));
+        cluster.take(&all("y/many", &ports(1_000, 40)));
         // One whom that policy selects, and one whom none does.
         node.place(&[YA, ZA]);
         let error = node.keep(&cluster).unwrap_err();
@@ -157,6 +156,44 @@ fn while_the_kernel_has_no_room_who_is_new_is_closed_and_the_others_keep_what_th
         node.keep(&cluster).unwrap();
         let opened = [YA, ZA].map(|at| [node.comes_in(XB, at, 1_000), node.goes_out(at, XB, 1_000)]);
         assert_eq!(opened, [[true; 2]; 2]);
+    });
+}
+
+/// As many ports, from one on; no two make a range.
+fn ports(first: usize, count: usize) -> Value {
+    let ports: Vec<Value> = (0..count).map(|n| json!({ "port": first + 2 * n })).collect();
+    json!([{ "ports": ports }])
+}
+
+#[test]
+fn what_an_attempt_without_room_has_left_is_removed_and_what_pods_are_judged_by_is_not() {
+    on_node(Sizes { ports: 16, ..sizes() }, |node| {
+        node.place(&[XA, XB]);
+        let mut cluster = Cluster::new(Family::V4);
+        cluster.take(&all("x/web", &ports(80, 1)));
+        node.keep(&cluster).unwrap();
+        // Another agent, which has not written what Pods are judged by.
+        node.keeper = Keeper::open(Arc::clone(node.keeper.kernel()), Limits::default()).unwrap();
+        let as_before = |node: &Kept| [node.comes_in(XB, XA, 80), node.comes_in(XB, XA, 81), node.goes_out(XA, XB, 80)];
+        cluster.take(&all("x/web", &ports(1_000, 40)));
+        let fails = |node: &mut Kept, cluster: &Cluster| {
+            let error = node.keep(cluster).unwrap_err();
+            assert!(matches!(error, KeepError::Kernel(KernelError::Full { map: "ports", .. })), "{error:?}");
+            assert_eq!(as_before(node), [true, false, true]);
+        };
+        fails(node, &cluster);
+        // This one would fit, were the first not half there.
+        cluster.take(&all("x/web", &ports(3_000, 10)));
+        // First goes what the first would have left, then what it has.
+        for _ in 0..2 {
+            fails(node, &cluster);
+            let due = node.keeper.next_removal().unwrap();
+            std::thread::sleep(due.saturating_duration_since(std::time::Instant::now()));
+            node.keeper.remove_stale().unwrap();
+            assert_eq!(as_before(node), [true, false, true]);
+        }
+        node.keep(&cluster).unwrap();
+        assert_eq!([node.comes_in(XB, XA, 80), node.comes_in(XB, XA, 3_018)], [false, true]);
     });
 }
 
