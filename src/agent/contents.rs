@@ -138,8 +138,13 @@ impl Contents {
         for (key, leaf) in &self.ports {
             digest.update(format!("{key:?}={leaf:?}\n"));
         }
-        for (key, set) in &self.peers {
-            digest.update(format!("{key:?}={set}\n"));
+        // Of these there are many, and text costs ten times as much.
+        digest.update((self.peers.len() as u64).to_be_bytes());
+        for (PeerKey { table, identity, direction }, set) in &self.peers {
+            digest.update(table.to_be_bytes());
+            digest.update(identity.to_be_bytes());
+            digest.update([*direction as u8]);
+            digest.update(set.to_be_bytes());
         }
         for (key, set) in &self.blocks {
             digest.update(format!("{key:?}={set}\n"));
@@ -152,8 +157,14 @@ impl Contents {
             let Endpoint { identity, table, audit_table, .. } = endpoint;
             digest.update(format!("{address}={identity} {table} {audit_table}\n"));
         }
+        digest.update((self.identities.len() as u64).to_be_bytes());
         for (address, identity) in &self.identities {
-            digest.update(format!("{address}={identity}\n"));
+            let v6 = match address {
+                IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+                IpAddr::V6(v6) => *v6,
+            };
+            digest.update(v6.octets());
+            digest.update(identity.to_be_bytes());
         }
         for block in self.services.keys() {
             digest.update(format!("{block:?}\n"));

@@ -50,6 +50,15 @@ struct Local<'a> {
     addresses: Vec<IpAddr>,
 }
 
+/// Identities of all Pods of the node, with a network or not yet.
+fn expected(inputs: &Inputs) -> BTreeSet<Arc<Identity>> {
+    inputs.pods.values().filter(|pod| pod.is_judged()).map(|pod| Arc::new(identity(pod))).collect()
+}
+
+fn identity(pod: &PodFacts) -> Identity {
+    Identity::new(pod.namespace.as_str().into(), &pod.labels, &pod.ports)
+}
+
 /// Pods of the node that have an interface and an address.
 fn locals<'a>(inputs: &'a Inputs, places: &'a Places) -> Vec<Local<'a>> {
     let judged = inputs.pods.iter().filter(|(_, pod)| pod.is_judged());
@@ -62,7 +71,7 @@ fn locals<'a>(inputs: &'a Inputs, places: &'a Places) -> Vec<Local<'a>> {
         if addresses.is_empty() {
             return None;
         }
-        let identity = Arc::new(Identity::new(pod.namespace.as_str().into(), &pod.labels, &pod.ports));
+        let identity = Arc::new(identity(pod));
         Some(Local { pod, place, identity, addresses })
     });
     let mut locals: Vec<Local<'a>> = placed.collect();

@@ -67,10 +67,7 @@ impl Writer {
             };
             let next = Instant::now() + if is_told { LOOK } else { GATHER * 5 };
             // Either way: time passed, or something changed. The agent's end ends this too.
-            let _ = timeout_at(next, async {
-                tokio::select! { _ = self.view.changed() => {}, _ = self.chain.changed() => {} }
-            })
-            .await;
+            let _ = timeout_at(next, news(&mut self.view, &mut self.chain)).await;
             sleep(GATHER).await;
         }
     }
@@ -104,6 +101,15 @@ impl Writer {
     }
 }
 
+/// Returns when something is told. Who tells nothing any more, as where no plugin is installed, is not waited for.
+async fn news(view: &mut watch::Receiver<View>, chain: &mut watch::Receiver<Chain>) {
+    tokio::select! {
+        Ok(()) = view.changed() => {}
+        Ok(()) = chain.changed() => {}
+        else => std::future::pending().await,
+    }
+}
+
 /// Says this of a node and no more: what was said before and is not said again goes.
 async fn apply(api: &Api<NodeEnforcement>, node: &str, status: &NodeEnforcementStatus) -> kube::Result<()> {
     let patch = json!({ "apiVersion": "stockade.dev/v1alpha1", "kind": "NodeEnforcement", "status": status });
@@ -122,4 +128,22 @@ fn differs(a: &NodeEnforcementStatus, b: &NodeEnforcementStatus) -> bool {
         status
     };
     timeless(a) != timeless(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_tells_nothing_any_more_wakes_nobody() {
+        let (tell, mut view) = watch::channel(View::default());
+        let (told_once, mut chain) = watch::channel(Chain::default());
+        drop(told_once);
+        let soon = || Instant::now() + LOOK;
+        assert!(timeout_at(soon(), news(&mut view, &mut chain)).await.is_err());
+        tell.send_replace(View::default());
+        assert!(timeout_at(soon(), news(&mut view, &mut chain)).await.is_ok());
+        drop(tell);
+        assert!(timeout_at(soon(), news(&mut view, &mut chain)).await.is_err());
+    }
 }

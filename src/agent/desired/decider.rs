@@ -11,7 +11,7 @@ use stockade_policy::compiled::Origin;
 
 use super::people::{Own, People, Sources};
 use super::policies::Made;
-use super::{Desired, Undecided, locals, policies, prefix};
+use super::{Desired, Undecided, expected, locals, policies, prefix};
 use crate::contents::Contents;
 use crate::inputs::claims::Claim;
 use crate::inputs::identity::{Identity, pairs};
@@ -58,8 +58,12 @@ impl Decider {
             claim: Claim::of_pod(local.pod),
             addresses: local.addresses.clone(),
         });
-        let node_addresses = places.node_addresses.clone();
-        let sources = Sources { own: own.collect(), slices: inputs.slices.clone(), node_addresses };
+        let sources = Sources {
+            own: own.collect(),
+            expected: expected(inputs),
+            slices: inputs.slices.clone(),
+            node_addresses: places.node_addresses.clone(),
+        };
         let people = People::update(self.people.take(), sources);
         let own = people.own();
         let planned = self.plan(inputs, &people, &own);

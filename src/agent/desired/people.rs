@@ -24,6 +24,8 @@ pub(super) struct Own {
 pub(super) struct Sources {
     /// In the order of their claims.
     pub(super) own: Vec<Own>,
+    /// Identities of all Pods of the node: known before a Pod has a network, they cost nothing when it gets one.
+    pub(super) expected: BTreeSet<Arc<Identity>>,
     pub(super) slices: Shared<SliceFacts>,
     pub(super) node_addresses: BTreeSet<IpAddr>,
 }
@@ -59,7 +61,7 @@ impl People {
         let (mut addresses, contested) = claims.finish();
         addresses.extend(sources.node_addresses.iter().map(|address| (*address, OWN_NODE)));
         let in_slices = sources.slices.values().flat_map(|slice| slice.identities.iter().map(|(who, _)| who));
-        let all = sources.own.iter().map(|own| &own.identity).chain(in_slices);
+        let all = sources.own.iter().map(|own| &own.identity).chain(&sources.expected).chain(in_slices);
         let mut identities: Vec<Arc<Identity>> = all.map(Arc::clone).collect();
         identities.sort();
         identities.dedup();

@@ -92,7 +92,7 @@ impl Default for Sizes {
             // The cluster of 20,000 Pods with two addresses each, thrice.
             identities: 131_072,
             tables: 4_096,
-            peers: 262_144,
+            peers: 524_288,
             blocks: 262_144,
             ports: 131_072,
             conntrack: 262_144,
