@@ -25,43 +25,59 @@ static __always_inline __u64 clock(void)
 #include "pass.h"
 #include "recent.h"
 
-/* What becomes of any packet. */
-static __noinline __u32 consider(struct __sk_buff *skb, struct passage *at)
+#define RESOLVES 1 /* addresses of neighbours (ARP) */
+
+/* Reads any packet; -1 if it cannot be. Its frame is gone before the packet is judged: all that are open have 512 bytes,
+ * each rounded up to 32 by older kernels. */
+static __noinline int read_any(struct __sk_buff *skb, struct packet *p)
 {
-	int unreadable = -1;
 	__be16 kind;
 
 	if (read_bytes(skb, __builtin_offsetof(struct ethhdr, h_proto), &kind, sizeof(kind)))
 		kind = 0;
-	at->packet.length = skb->len;
-	if (kind == bpf_htons(ETH_P_ARP)) {
-		struct endpoint_key key = { .prefix = 8 * sizeof(key.ifindex), .ifindex = at->ifindex };
-
-		return bpf_map_lookup_elem(&endpoints, &key) ? EXEMPT : NO_ENDPOINT;
-	}
+	p->length = skb->len;
+	if (kind == bpf_htons(ETH_P_ARP))
+		return RESOLVES;
 	if (kind == bpf_htons(ETH_P_IP))
-		unreadable = parse_v4(skb, ETH_HLEN, skb->len, skb->gso_size, &at->packet);
-	else if (kind == bpf_htons(ETH_P_IPV6))
-		unreadable = parse_v6(skb, ETH_HLEN, skb->len, skb->gso_size, &at->packet);
-	return pass(skb, at, unreadable);
+		return parse_v4(skb, ETH_HLEN, skb->len, skb->gso_size, p);
+	if (kind == bpf_htons(ETH_P_IPV6))
+		return parse_v6(skb, ETH_HLEN, skb->len, skb->gso_size, p);
+	return -1;
+}
+
+/* What no policy is asked about. */
+static __noinline __u32 resolve(__u32 ifindex)
+{
+	struct endpoint_key key = { .prefix = 8 * sizeof(key.ifindex), .ifindex = ifindex };
+
+	return bpf_map_lookup_elem(&endpoints, &key) ? EXEMPT : NO_ENDPOINT;
+}
+
+static __always_inline __u32 judge_packet(struct __sk_buff *skb, struct passage *at)
+{
+	int near, seen = 0;
+	__u32 outcome;
+
+	if (!configure(at))
+		return MALFORMED;
+	near = read_near(skb, &at->packet);
+	if (near && passed(at))
+		return ESTABLISHED;
+	if (!near)
+		seen = read_any(skb, &at->packet);
+	if (seen == RESOLVES)
+		return resolve(at->ifindex);
+	outcome = pass(skb, at, seen);
+	if (near && (outcome == ESTABLISHED || outcome == OPENED))
+		remember(at);
+	return outcome;
 }
 
 static __always_inline int handle(struct __sk_buff *skb, __u32 direction)
 {
 	struct passage at = { .ifindex = skb->ifindex, .direction = direction };
-	__u32 outcome;
+	__u32 outcome = judge_packet(skb, &at);
 
-	if (!configure(&at)) {
-		outcome = MALFORMED;
-	} else if (!read_near(skb, &at.packet)) {
-		outcome = consider(skb, &at);
-	} else if (passed(&at)) {
-		outcome = ESTABLISHED;
-	} else {
-		outcome = pass(skb, &at, 0);
-		if (outcome == ESTABLISHED || outcome == OPENED)
-			remember(&at);
-	}
 	count(at.ifindex, direction, outcome);
 	/* Others on this interface decide too; what is dropped is dropped. */
 	return outcome <= LAST_THAT_PASSES ? TC_ACT_UNSPEC : TC_ACT_SHOT;

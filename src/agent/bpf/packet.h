@@ -315,7 +315,7 @@ static __noinline int parse_v6(packet_source *from, __u32 at, __u32 limit, int m
 }
 
 /* What an error is about: addresses, protocol and ports of the packet that was sent. */
-static __noinline int parse_embedded(packet_source *from, __u32 at, __u32 v6, struct packet *p)
+static __always_inline int parse_embedded(packet_source *from, __u32 at, __u32 v6, struct packet *p)
 {
 	int refused = v6 ? parse_v6(from, at, EMBEDDED, 0, p) : parse_v4(from, at, EMBEDDED, 0, p);
 
