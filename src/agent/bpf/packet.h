@@ -22,6 +22,7 @@
 #define PACKET_LINK 32		/* ICMPv6 that no router forwards: neighbours, multicast listeners */
 #define PACKET_TOLD 64		/* such as only routers send */
 #define PACKET_V6 128
+#define PACKET_ANSWERS 256 /* the first of who was asked: SYN with ACK */
 
 struct packet {
 	struct address source;
@@ -145,8 +146,8 @@ static __always_inline __u32 tcp_flags(__u8 byte)
 {
 	__u32 flags = 0;
 
-	if ((byte & 0x12) == 0x02) /* SYN, not ACK */
-		flags |= PACKET_OPENS;
+	if (byte & 0x02) /* SYN, without ACK or with it */
+		flags |= byte & 0x10 ? PACKET_ANSWERS : PACKET_OPENS;
 	if (byte & 0x05) /* FIN or RST */
 		flags |= PACKET_CLOSES;
 	return flags;

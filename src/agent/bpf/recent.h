@@ -65,7 +65,8 @@ static __always_inline __u64 ports_of(const struct packet *p)
 	return (__u64)p->source_port << 16 | p->destination_port;
 }
 
-/* Whether a packet passes because one like it did. What opens or closes changes the connection. */
+/* Whether a packet passes because one like it did. What opens, answers or closes changes the connection, which may be
+ * another one by now of the same ports. */
 static __always_inline int passed(const struct passage *at)
 {
 	const struct packet *p = &at->packet;
@@ -74,10 +75,11 @@ static __always_inline int passed(const struct passage *at)
 
 	return recent && recent->where == where && recent->ports == ports && recent->epoch == at->epoch &&
 	       bpf_jiffies64() < recent->until && same(&recent->source, &p->source) &&
-	       same(&recent->destination, &p->destination) && !(p->flags & (PACKET_OPENS | PACKET_CLOSES));
+	       same(&recent->destination, &p->destination) && !(p->flags & (PACKET_OPENS | PACKET_ANSWERS | PACKET_CLOSES));
 }
 
-/* A packet of a connection passes, whose entry is of this epoch. */
+/* A packet of a connection passes, whose entry is of this epoch. (Programs on one CPU do not interrupt each other: softirqs
+ * are off where they hang.) */
 static __always_inline void remember(const struct passage *at)
 {
 	__u64 where = where_of(at), ports = ports_of(&at->packet);

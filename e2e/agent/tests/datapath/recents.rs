@@ -30,6 +30,7 @@ fn what_passed_a_moment_ago_is_not_looked_up_again_until_a_policy_changes() {
         assert!(host.passes(Egress, &Packet::tcp(pod, peer, ACK)), "so did this, as it opened");
         for (other, why) in [
             (Packet::tcp(peer, pod, FIN | ACK), "what closes is looked up"),
+            (Packet::tcp(peer, pod, SYN | ACK), "what answers too: it may be of the next connection"),
             (Packet::tcp(peer, pod, RST), "likewise"),
             (Packet::tcp(peer, pod, SYN), "what opens is judged"),
             (Packet::udp(peer, pod), "another protocol"),
