@@ -94,6 +94,7 @@ impl Row {
                     let endpoint = Endpoint { identity: IDENTITIES, table: TABLE, v4, ..Endpoint::default() };
                     kernel.endpoints().set(&[(interface, endpoint)]).unwrap();
                     kernel.attach(interface).unwrap();
+                    kernel.settle(interface).unwrap();
                 }
             }
             Self::NftLinear { rules, topology } => network.nft(&chain(*topology, &linear(*rules, &addresses))),

@@ -38,6 +38,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How long changes gather before the last known inputs are written.
 const SNAPSHOT_PAUSE: Duration = Duration::from_secs(5);
+/// How long no Pod starts before programs are settled, which keeps whoever changes interfaces waiting.
+const SETTLE_AFTER: Duration = Duration::from_secs(1);
+/// Pause between two Pods whose programs are settled: a third of the time is left to others.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 /// Longest sleep: something is always due by then.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
@@ -88,6 +92,7 @@ pub struct Agent {
     is_dirty: bool,
     not_before: Instant,
     look_again: Option<Instant>,
+    settle_at: Instant,
     snapshot_due: Option<Instant>,
     snapshots: SnapshotWriter,
     started: Instant,
@@ -129,6 +134,7 @@ impl Agent {
             is_dirty: true,
             not_before: now,
             look_again: None,
+            settle_at: now,
             snapshot_due: None,
             snapshots,
             started: now,
@@ -172,8 +178,15 @@ impl Agent {
             self.keep(extent);
         }
         self.waiting.answer(self.parts.keeper.held(), &self.inputs);
-        if let Err(error) = self.parts.keeper.remove_stale() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "what nothing asks for could not be removed");
+        let told = |what: Result<(), KernelError>, message: &'static str| {
+            if let Err(error) = what {
+                tracing::warn!(error = &error as &dyn std::error::Error, "{message}");
+            }
+        };
+        told(self.parts.keeper.remove_stale(), "what nothing asks for could not be removed");
+        if self.parts.keeper.is_unsettled() && self.settle_at <= now {
+            told(self.parts.keeper.settle_one(), "the programs of a Pod hang by clsact");
+            self.settle_at = Instant::now() + SETTLE_PAUSE;
         }
         if self.snapshot_due.take_if(|at| *at <= now).is_some() && !self.snapshots.begin(Arc::clone(&self.inputs)) {
             self.snapshot_due = Some(now + SNAPSHOT_PAUSE);
@@ -185,7 +198,8 @@ impl Agent {
         let removal = self.parts.keeper.next_removal().map(Instant::from_std);
         let write = (self.is_dirty && self.extent.is_some()).then_some(self.not_before);
         let last_known = self.extent.is_none().then(|| self.started + LAST_KNOWN_AFTER);
-        let all = [removal, write, last_known, self.look_again, self.snapshot_due, self.waiting.next()];
+        let settling = self.parts.keeper.is_unsettled().then_some(self.settle_at);
+        let all = [removal, write, last_known, self.look_again, settling, self.snapshot_due, self.waiting.next()];
         let soonest = all.into_iter().flatten().min();
         let latest = Instant::now() + MAX_SLEEP;
         soonest.map_or(latest, |at| at.min(latest))
@@ -243,6 +257,7 @@ impl Agent {
                 Ok(true) if self.places.put(request.clone()) => {
                     self.is_dirty = true;
                     self.not_before = Instant::now();
+                    self.settle_at = Instant::now() + SETTLE_AFTER;
                     self.waiting.add(request, answer);
                     return;
                 }

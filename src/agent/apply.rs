@@ -7,20 +7,24 @@
 //! 4. Addresses: who is new at one has its peers in all tables by now.
 //! 5. Programs and endpoints of Pods that are gone, in this order.
 //!
-//! What nothing asks for any more ([`stale`]) is removed some time after ([`GRACE`]), when no packet is under way that
-//! had begun to ask. A process that is killed between two writes leaves each endpoint with one whole table, the old one
+//! What nothing asks for any more ([`unwanted`]) is removed some time after, when no packet is under way that had begun to
+//! ask ([`crate::stale`]). A process that is killed between two writes leaves each endpoint with one whole table, the old one
 //! or the new; the next one reads back what there is and goes on.
 
 use std::cell::LazyCell;
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::time::Duration;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::contents::{CLOSED, Contents};
-use crate::kernel::{Endpoint, Entries, Kernel, KernelError, PeerKey, Tables};
+use stockade_netpol::plan::{PortSetEntries, PortSets};
 
-/// How long what nothing asks for any more stays: longer than any packet takes through a program.
-pub const GRACE: Duration = Duration::from_secs(2);
+use crate::contents::{CLOSED, Contents, TableContents, read_ports, read_tables};
+use crate::kernel::{Endpoint, Kernel, KernelError, PeerKey, PortsKey, Tables};
+use crate::stale::Item;
+
+mod entries;
+
+use entries::{besides, copied, differing, keep_only, missing, put};
 
 /// Where programs hang.
 pub trait Programs {
@@ -29,6 +33,11 @@ pub trait Programs {
     /// # Errors
     /// The kernel's.
     fn attach(&self, interface: u32) -> Result<(), KernelError>;
+    /// Hangs them there the way that is best in the long run, which takes longer.
+    ///
+    /// # Errors
+    /// The kernel's. They hang as they did.
+    fn settle(&self, interface: u32) -> Result<(), KernelError>;
     /// Takes them off an interface.
     ///
     /// # Errors
@@ -39,6 +48,8 @@ pub trait Programs {
     /// # Errors
     /// The kernel's.
     fn attached(&self) -> Result<BTreeMap<u32, bool>, KernelError>;
+    /// Returns when none is running that ran when this was called; false at once where the kernel does not tell.
+    fn wait_for_running(&self) -> bool;
 }
 
 /// Whether what is not wanted goes.
@@ -54,33 +65,33 @@ pub enum Extent {
 /// A copy of what the kernel holds.
 #[derive(Debug)]
 pub struct Held {
-    /// The copy.
+    /// The copy, but for `spare`.
     pub contents: Contents,
+    /// What tables still say of identities that nobody has any more.
+    spare: BTreeMap<PeerKey, u64>,
     /// Tables that say something else since endpoints that use them were last written.
     touched: BTreeSet<u64>,
     /// Endpoints that this process has written. Others are written whatever has changed: an agent before this one may have
     /// ended between two writes, and its programs be of another version.
     written: BTreeSet<u32>,
+    /// Endpoints whose programs are to be settled.
+    unsettled: BTreeSet<u32>,
 }
 
 /// Writes what is wanted, and keeps the copy.
 #[derive(Debug)]
 pub struct Writer<'k, K> {
     kernel: &'k K,
-    held: &'k mut Contents,
-    touched: &'k mut BTreeSet<u64>,
-    written: &'k mut BTreeSet<u32>,
-}
-
-/// Keys of what nothing asks for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stale {
-    contents: Contents,
+    held: &'k mut Held,
 }
 
 impl Programs for Kernel {
     fn attach(&self, interface: u32) -> Result<(), KernelError> {
         Kernel::attach(self, interface).map(drop)
+    }
+
+    fn settle(&self, interface: u32) -> Result<(), KernelError> {
+        Kernel::settle(self, interface).map(drop)
     }
 
     fn detach(&self, interface: u32) -> Result<(), KernelError> {
@@ -90,6 +101,10 @@ impl Programs for Kernel {
     fn attached(&self) -> Result<BTreeMap<u32, bool>, KernelError> {
         let found = Kernel::attached(self)?.into_iter();
         Ok(found.map(|(interface, has)| (interface, has.from_pod.is_some() && has.to_pod.is_some())).collect())
+    }
+
+    fn wait_for_running(&self) -> bool {
+        Kernel::wait_for_running(self)
     }
 }
 
@@ -109,7 +124,58 @@ impl Held {
     /// # Errors
     /// The kernel's.
     pub fn read(kernel: &dyn Tables) -> Result<Self, KernelError> {
-        Ok(Self { contents: Contents::read(kernel)?, touched: BTreeSet::new(), written: BTreeSet::new() })
+        Ok(Self {
+            contents: Contents::read(kernel)?,
+            spare: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            written: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
+        })
+    }
+
+    /// Whether programs of any endpoint are to be settled.
+    pub fn is_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
+    /// What nothing asks for, once all that is wanted has been written.
+    pub fn unwanted(&self, wanted: &Contents) -> BTreeSet<Item> {
+        let tables = self.contents.tables.keys().filter(|id| !wanted.tables.contains_key(id));
+        let sets = self.contents.ports.keys().filter(|id| !wanted.ports.contains_key(id));
+        let peers = self.spare.keys().copied().map(Item::Peer);
+        tables.copied().map(Item::Table).chain(sets.copied().map(Item::PortSet)).chain(peers).collect()
+    }
+
+    /// What endpoints are judged by, of some that nothing asks for.
+    pub fn in_use<'i>(&self, items: impl Iterator<Item = &'i Item>) -> BTreeSet<Item> {
+        let tables = self.contents.tables_in_use();
+        let mut sets = self.contents.port_sets_of(&tables);
+        sets.extend(self.spare.iter().filter(|(key, _)| tables.contains(&key.table)).map(|(_, set)| *set));
+        let is_used = |item: &&Item| match item {
+            Item::Table(id) => tables.contains(id),
+            Item::PortSet(id) => sets.contains(id),
+            Item::Peer(key) => tables.contains(&key.table),
+        };
+        items.filter(is_used).copied().collect()
+    }
+
+    /// How many entries of the kernel an item is.
+    pub fn entries_of(&self, item: &Item) -> usize {
+        match item {
+            Item::Table(id) => {
+                let count = |table: &TableContents| 1 + table.peer_count() + table.block_count();
+                self.contents.tables.get(id).map_or(0, count)
+            }
+            Item::PortSet(id) => self.contents.ports.get(id).map_or(0, |entries| entries.len()),
+            Item::Peer(_) => 1,
+        }
+    }
+
+    /// The tables as the kernel has them, where it is not known what a write that failed has left.
+    fn read_tables_again(&mut self, kernel: &dyn Tables) -> Result<(), KernelError> {
+        self.contents.tables = read_tables(kernel)?;
+        self.spare.clear();
+        Ok(())
     }
 }
 
@@ -118,8 +184,7 @@ impl Held {
 impl<'k, K: Tables + Programs> Writer<'k, K> {
     /// Of one kernel and its copy.
     pub fn new(kernel: &'k K, held: &'k mut Held) -> Self {
-        let Held { contents, touched, written } = held;
-        Self { kernel, held: contents, touched, written }
+        Self { kernel, held }
     }
 
     /// Writes what is wanted. Generations of endpoints are counted here, those that are given do not matter.
@@ -135,41 +200,44 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
 
     fn write_all(&mut self, wanted: &Contents) -> Result<(), KernelError> {
         let touched = self.touched_by(wanted);
-        self.touched.extend(touched);
-        self.write_tables(wanted)?;
+        self.held.touched.extend(touched);
+        self.write_port_sets(&wanted.ports)?;
+        self.write_tables(&wanted.tables)?;
         let kernel = self.kernel;
-        put(kernel.services(), &mut self.held.services, &wanted.services)?;
-        keep_only(kernel.services(), &mut self.held.services, &wanted.services, |_| false)?;
-        let (living, tables) = (LazyCell::new(|| living(wanted)), &wanted.tables);
-        let is_unused = |key: &PeerKey| !tables.contains_key(&key.table) || !living.contains(&key.identity);
-        keep_only(kernel.peers(), &mut self.held.peers, &wanted.peers, is_unused)?;
-        keep_only(kernel.blocks(), &mut self.held.blocks, &wanted.blocks, |key| !tables.contains_key(&key.table))?;
+        put(kernel.services(), &mut self.held.contents.services, &wanted.services)?;
+        keep_only(kernel.services(), &mut self.held.contents.services, &wanted.services)?;
+        self.take_back(wanted)?;
         let Switched { before, refused } = self.switch(wanted)?;
-        self.touched.clear();
-        put(kernel.identities(), &mut self.held.identities, &wanted.identities)?;
-        keep_only(kernel.identities(), &mut self.held.identities, &wanted.identities, |_| false)?;
+        self.held.touched.clear();
+        self.write_identities(&wanted.identities)?;
         for interface in before.into_keys().filter(|i| !wanted.endpoints.contains_key(i)) {
             kernel.detach(interface)?;
         }
-        keep_only(kernel.local_addresses(), &mut self.held.local_addresses, &wanted.local_addresses, |_| false)?;
-        self.written.retain(|interface| wanted.endpoints.contains_key(interface));
-        keep_only(kernel.endpoints(), &mut self.held.endpoints, &wanted.endpoints, |_| false)?;
+        let Held { contents: held, written, .. } = &mut *self.held;
+        keep_only(kernel.local_addresses(), &mut held.local_addresses, &wanted.local_addresses)?;
+        written.retain(|interface| wanted.endpoints.contains_key(interface));
+        keep_only(kernel.endpoints(), &mut held.endpoints, &wanted.endpoints)?;
         refused
     }
 
     fn write_new_pods(&mut self, wanted: &Contents) -> Result<(), KernelError> {
         let mut new = wanted.clone();
-        new.endpoints.retain(|interface, _| !self.held.endpoints.contains_key(interface));
+        let held = &self.held.contents;
+        new.endpoints.retain(|interface, _| !held.endpoints.contains_key(interface));
         let endpoints = &new.endpoints;
         new.local_addresses.retain(|_, interface| endpoints.contains_key(interface));
-        new.identities.retain(|address, _| !self.held.identities.contains_key(address));
-        let of_new = new.endpoints.values().flat_map(|endpoint| [endpoint.table, endpoint.audit_table]);
-        let tables: BTreeSet<u64> = of_new.filter(|id| !self.held.tables.contains_key(id)).collect();
+        let is_whole = |id: &u64| held.tables.get(id).is_some_and(|table| table.head.is_some());
+        let tables: BTreeSet<u64> = new.tables_in_use().into_iter().filter(|id| !is_whole(id)).collect();
+        let mut identities = BTreeMap::clone(&held.identities);
+        for (address, identity) in &*wanted.identities {
+            identities.entry(*address).or_insert(*identity);
+        }
         let mut added = Contents::default();
         added.add_tables_of(wanted, &tables);
-        self.write_tables(&added)?;
+        self.write_port_sets(&added.ports)?;
+        self.write_tables(&added.tables)?;
         let Switched { refused, .. } = self.switch(&new)?;
-        put(self.kernel.identities(), &mut self.held.identities, &new.identities)?;
+        self.write_identities(&Arc::new(identities))?;
         refused
     }
 
@@ -179,43 +247,135 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
     /// The last refusal of a Pod; others are closed all the same.
     pub fn close_new(&mut self, wanted: &Contents) -> Result<(), KernelError> {
         let mut closed = Contents::default();
-        let new = wanted.endpoints.iter().filter(|(interface, _)| !self.held.endpoints.contains_key(interface));
+        let held = &self.held.contents.endpoints;
+        let new = wanted.endpoints.iter().filter(|(interface, _)| !held.contains_key(interface));
         let close = |endpoint: &Endpoint| Endpoint { table: CLOSED, audit_table: 0, ..*endpoint };
         closed.endpoints = new.map(|(interface, endpoint)| (*interface, close(endpoint))).collect();
         self.switch(&closed)?.refused
     }
 
-    fn write_tables(&mut self, wanted: &Contents) -> Result<(), KernelError> {
+    /// Writes what port sets say. What a set says does not change, so one that is there needs no look.
+    fn write_port_sets(&mut self, wanted: &PortSets) -> Result<(), KernelError> {
+        let held = &mut self.held.contents.ports;
+        let is_there = |id: &u64, entries: &Arc<PortSetEntries>| held.get(id).is_some_and(|held| held == entries);
+        let new: Vec<_> = wanted.iter().filter(|(id, entries)| !is_there(id, entries)).collect();
+        let key = |set: u64| move |(ports, leaf): (&_, &_)| (PortsKey { set, ports: *ports }, *leaf);
+        let entries: Vec<_> = new.iter().flat_map(|(id, entries)| entries.iter().map(key(**id))).collect();
+        let written = self.kernel.ports().set(&entries);
+        match written {
+            Ok(()) => held.extend(new.into_iter().map(|(id, entries)| (*id, Arc::clone(entries)))),
+            Err(_) => *held = read_ports(self.kernel)?,
+        }
+        written
+    }
+
+    /// Writes what tables say and did not: of peers and blocks, then beginnings. What they no longer say is left.
+    fn write_tables(&mut self, wanted: &BTreeMap<u64, TableContents>) -> Result<(), KernelError> {
+        let nothing = TableContents::default();
+        let held = &self.held.contents.tables;
+        let is_there = |id: &u64, table: &TableContents| held.get(id).is_some_and(|held| held.is_same(table));
+        let changed: Vec<_> = wanted.iter().filter(|(id, table)| !is_there(id, table)).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let (mut peers, mut blocks, mut heads) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, table) in &changed {
+            let before = held.get(id).unwrap_or(&nothing);
+            peers.extend(missing(before.peers(**id), table.peers(**id)));
+            blocks.extend(missing(before.blocks(**id), table.blocks(**id)));
+            heads.extend(table.head.filter(|head| before.head != Some(*head)).map(|head| (**id, head)));
+        }
         let kernel = self.kernel;
-        put(kernel.ports(), &mut self.held.ports, &wanted.ports)?;
-        put(kernel.peers(), &mut self.held.peers, &wanted.peers)?;
-        put(kernel.blocks(), &mut self.held.blocks, &wanted.blocks)?;
-        put(kernel.tables(), &mut self.held.tables, &wanted.tables)
+        let written = kernel.peers().set(&peers).and_then(|()| kernel.blocks().set(&blocks));
+        let written = written.and_then(|()| kernel.tables().set(&heads));
+        if written.is_err() {
+            self.held.read_tables_again(kernel)?;
+            return written;
+        }
+        for (key, _) in peers {
+            self.held.spare.remove(&key);
+        }
+        for (id, table) in changed {
+            self.adopt(*id, table)?;
+        }
+        Ok(())
+    }
+
+    /// Has the copy be a table as it is wanted, all of which was written: what it no longer says of blocks is taken back, of
+    /// peers it is spare.
+    fn adopt(&mut self, id: u64, table: &TableContents) -> Result<(), KernelError> {
+        let Some(before) = self.held.contents.tables.insert(id, table.clone()) else { return Ok(()) };
+        let spare = besides(before.peers(id), table.peers(id));
+        self.held.spare.extend(spare);
+        let gone: Vec<_> = besides(before.blocks(id), table.blocks(id)).map(|(key, _)| key).collect();
+        let removed = self.kernel.blocks().remove(&gone);
+        if removed.is_err() {
+            self.held.read_tables_again(self.kernel)?;
+        }
+        removed
+    }
+
+    /// Takes back what tables no longer say of identities that somebody has.
+    fn take_back(&mut self, wanted: &Contents) -> Result<(), KernelError> {
+        if self.held.spare.is_empty() {
+            return Ok(());
+        }
+        let living = living(wanted);
+        let gone: Vec<PeerKey> = self.held.spare.keys().filter(|key| living.contains(&key.identity)).copied().collect();
+        self.remove_spare(&gone)
+    }
+
+    /// Keys in their order.
+    fn remove_spare(&mut self, gone: &[PeerKey]) -> Result<(), KernelError> {
+        let removed = self.kernel.peers().remove(gone);
+        match removed {
+            Ok(()) => self.held.spare.retain(|key, _| gone.binary_search(key).is_err()),
+            Err(_) => self.held.read_tables_again(self.kernel)?,
+        }
+        removed
+    }
+
+    fn write_identities(&mut self, wanted: &Arc<BTreeMap<IpAddr, u64>>) -> Result<(), KernelError> {
+        let held = &mut self.held.contents.identities;
+        if Arc::ptr_eq(held, wanted) {
+            return Ok(());
+        }
+        let identities = self.kernel.identities();
+        let new: Vec<(IpAddr, u64)> = missing(copied(held), copied(wanted)).collect();
+        let gone: Vec<IpAddr> = besides(copied(held), copied(wanted)).map(|(address, _)| address).collect();
+        let written = identities.set(&new).and_then(|()| identities.remove(&gone));
+        match written {
+            Ok(()) => *held = Arc::clone(wanted),
+            Err(_) => *held = Arc::new(identities.all()?),
+        }
+        written
     }
 
     /// Endpoints, each with another generation where it is judged by something else, and their programs.
     fn switch(&mut self, wanted: &Contents) -> Result<Switched, KernelError> {
+        let Held { contents: held, touched, written, unsettled, .. } = &mut *self.held;
         let mut endpoints = wanted.endpoints.clone();
         for (interface, endpoint) in &mut endpoints {
-            let Some(held) = self.held.endpoints.get(interface) else {
+            let Some(held) = held.endpoints.get(interface) else {
                 endpoint.generation = 1;
                 continue;
             };
             let judged_by = |e: &Endpoint| (e.identity, e.table, e.audit_table);
-            let is_touched = [endpoint.table, endpoint.audit_table].iter().any(|table| self.touched.contains(table));
-            let is_same = judged_by(held) == judged_by(endpoint) && !is_touched && self.written.contains(interface);
+            let is_touched = [endpoint.table, endpoint.audit_table].iter().any(|table| touched.contains(table));
+            let is_same = judged_by(held) == judged_by(endpoint) && !is_touched && written.contains(interface);
             endpoint.generation = if is_same { held.generation } else { held.generation.wrapping_add(1) };
         }
-        put(self.kernel.local_addresses(), &mut self.held.local_addresses, &wanted.local_addresses)?;
-        put(self.kernel.endpoints(), &mut self.held.endpoints, &endpoints)?;
+        put(self.kernel.local_addresses(), &mut held.local_addresses, &wanted.local_addresses)?;
+        put(self.kernel.endpoints(), &mut held.endpoints, &endpoints)?;
         let (before, mut refused) = (self.kernel.attached()?, Ok(()));
         for interface in endpoints.into_keys() {
-            if before.get(&interface) == Some(&true) && self.written.contains(&interface) {
+            if before.get(&interface) == Some(&true) && written.contains(&interface) {
                 continue;
             }
             match self.kernel.attach(interface) {
                 Ok(()) => {
-                    self.written.insert(interface);
+                    written.insert(interface);
+                    unsettled.insert(interface);
                 }
                 Err(error) => refused = Err(error),
             }
@@ -223,136 +383,83 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         Ok(Switched { before, refused })
     }
 
+    /// Settles the programs of one endpoint, if any is to be.
+    ///
+    /// # Errors
+    /// The kernel's. It is not tried again: they judge as they hang.
+    pub fn settle_one(&mut self) -> Result<(), KernelError> {
+        let interface = self.held.unsettled.pop_first();
+        let is_there = |interface: &u32| self.held.contents.endpoints.contains_key(interface);
+        interface.filter(is_there).map_or(Ok(()), |interface| self.kernel.settle(interface))
+    }
+
     /// Tables that stay and say something else of identities that somebody has, or of addresses. (Who gets another
     /// identity is judged again by the kernel itself.)
     fn touched_by(&self, wanted: &Contents) -> BTreeSet<u64> {
-        let living = LazyCell::new(|| living(self.held));
-        let of_peers = differing(&self.held.peers, &wanted.peers);
-        let of_peers = of_peers.filter(|key| living.contains(&key.identity)).map(|key| key.table);
-        let of_blocks = differing(&self.held.blocks, &wanted.blocks).map(|key| key.table);
-        let of_heads = differing(&self.held.tables, &wanted.tables).copied();
-        let mut touched: BTreeSet<u64> = of_peers.chain(of_blocks).chain(of_heads).collect();
-        touched.retain(|id| self.held.tables.contains_key(id) && wanted.tables.contains_key(id));
-        touched
+        let held = &self.held.contents;
+        let living = LazyCell::new(|| living(held));
+        let says_else = |id: u64, held: &TableContents, wanted: &TableContents| {
+            held.head != wanted.head
+                || held.blocks != wanted.blocks
+                || differing(held.peers(id), wanted.peers(id)).any(|key| living.contains(&key.identity))
+        };
+        let stays = held.tables.iter().filter_map(|(id, held)| Some((*id, held, wanted.tables.get(id)?)));
+        let touched = stays.filter(|(id, held, wanted)| !held.is_same(wanted) && says_else(*id, held, wanted));
+        touched.map(|(id, ..)| id).collect()
     }
 
-    /// Removes what is still not wanted of what was stale.
+    /// Removes what nothing asks for: tables, then what they pointed to.
     ///
     /// # Errors
-    /// The kernel's.
-    pub fn remove(&mut self, stale: &Stale, wanted: &Contents) -> Result<(), KernelError> {
-        let (kernel, gone) = (self.kernel, &stale.contents);
-        keep_only(kernel.tables(), &mut self.held.tables, &wanted.tables, |key| !gone.tables.contains_key(key))?;
-        keep_only(kernel.peers(), &mut self.held.peers, &wanted.peers, |key| !gone.peers.contains_key(key))?;
-        keep_only(kernel.blocks(), &mut self.held.blocks, &wanted.blocks, |key| !gone.blocks.contains_key(key))?;
-        keep_only(kernel.ports(), &mut self.held.ports, &wanted.ports, |key| !gone.ports.contains_key(key))
-    }
-}
-
-/// What the kernel holds and nothing asks for, once all that is wanted has been written.
-pub fn stale(held: &Contents, wanted: &Contents) -> Stale {
-    fn without<K: Ord + Copy, V: Copy>(held: &BTreeMap<K, V>, wanted: &BTreeMap<K, V>) -> BTreeMap<K, V> {
-        let gone = beside(held, wanted).filter(|(_, _, wanted)| wanted.is_none());
-        gone.filter_map(|(key, held, _)| Some((*key, *held?))).collect()
-    }
-    Stale {
-        contents: Contents {
-            ports: without(&held.ports, &wanted.ports),
-            peers: without(&held.peers, &wanted.peers),
-            blocks: without(&held.blocks, &wanted.blocks),
-            tables: without(&held.tables, &wanted.tables),
-            ..Contents::default()
-        },
-    }
-}
-
-impl Stale {
-    /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
-        self.contents == Contents::default()
+    /// The kernel's. Then the copy is what the kernel has all the same.
+    pub fn remove(&mut self, items: &[Item]) -> Result<(), KernelError> {
+        let removed = self.remove_items(items);
+        if removed.is_err() {
+            self.held.read_tables_again(self.kernel)?;
+            self.held.contents.ports = read_ports(self.kernel)?;
+        }
+        removed
     }
 
-    /// Leaves out what endpoints are judged by.
-    pub fn spare_used(&mut self, held: &Contents) {
-        let tables = held.endpoints.values().flat_map(|endpoint| [endpoint.table, endpoint.audit_table]);
-        let mut used = Contents::default();
-        used.add_tables_of(held, &tables.collect());
-        let gone = &mut self.contents;
-        gone.tables.retain(|key, _| !used.tables.contains_key(key));
-        gone.peers.retain(|key, _| !used.peers.contains_key(key));
-        gone.blocks.retain(|key, _| !used.blocks.contains_key(key));
-        gone.ports.retain(|key, _| !used.ports.contains_key(key));
+    fn remove_items(&mut self, items: &[Item]) -> Result<(), KernelError> {
+        let Held { contents: held, spare, .. } = &mut *self.held;
+        let (mut heads, mut peers, mut blocks, mut ports) = (Vec::new(), BTreeSet::new(), Vec::new(), Vec::new());
+        for item in items {
+            match item {
+                Item::Table(id) => {
+                    let table = held.tables.get(id).into_iter();
+                    heads.push(*id);
+                    peers.extend(table.clone().flat_map(|table| table.peers(*id)).map(|(key, _)| key));
+                    blocks.extend(table.flat_map(|table| table.blocks(*id)).map(|(key, _)| key));
+                    peers.extend(spare.keys().filter(|key| key.table == *id).copied());
+                }
+                Item::Peer(key) => drop(peers.insert(*key)),
+                Item::PortSet(set) => {
+                    let entries = held.ports.get(set).into_iter().flat_map(|entries| entries.keys());
+                    ports.extend(entries.map(|ports| PortsKey { set: *set, ports: *ports }));
+                }
+            }
+        }
+        let peers: Vec<PeerKey> = peers.into_iter().collect();
+        self.kernel.tables().remove(&heads)?;
+        self.kernel.peers().remove(&peers)?;
+        self.kernel.blocks().remove(&blocks)?;
+        self.kernel.ports().remove(&ports)?;
+        spare.retain(|key, _| peers.binary_search(key).is_err());
+        for item in items {
+            match item {
+                Item::Table(id) => drop(held.tables.remove(id)),
+                Item::PortSet(set) => drop(held.ports.remove(set)),
+                Item::Peer(_) => {}
+            }
+        }
+        Ok(())
     }
 }
 
 /// Identities that somebody has.
 fn living(contents: &Contents) -> HashSet<u64> {
     contents.identities.values().copied().collect()
-}
-
-/// Keys whose values differ, or that only one has.
-fn differing<'m, K: Ord, V: PartialEq>(a: &'m BTreeMap<K, V>, b: &'m BTreeMap<K, V>) -> impl Iterator<Item = &'m K> {
-    beside(a, b).filter(|(_, a, b)| a != b).map(|(key, ..)| key)
-}
-
-/// All keys in their order, with the values of both: a walk costs less than looking each of them up.
-fn beside<'m, K: Ord, V>(
-    a: &'m BTreeMap<K, V>,
-    b: &'m BTreeMap<K, V>,
-) -> impl Iterator<Item = (&'m K, Option<&'m V>, Option<&'m V>)> {
-    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
-    std::iter::from_fn(move || {
-        let order = match (a.peek(), b.peek()) {
-            (Some((a, _)), Some((b, _))) => a.cmp(b),
-            (Some(_), None) => Ordering::Less,
-            (None, _) => Ordering::Greater,
-        };
-        match order {
-            Ordering::Less => a.next().map(|(key, a)| (key, Some(a), None)),
-            Ordering::Greater => b.next().map(|(key, b)| (key, None, Some(b))),
-            Ordering::Equal => a.next().zip(b.next()).map(|((key, a), (_, b))| (key, Some(a), Some(b))),
-        }
-    })
-}
-
-/// Writes what is not there.
-fn put<K: Ord + Copy, V: PartialEq + Copy>(
-    entries: &dyn Entries<K, V>,
-    held: &mut BTreeMap<K, V>,
-    wanted: &BTreeMap<K, V>,
-) -> Result<(), KernelError> {
-    let missing = beside(held, wanted).filter(|(_, held, wanted)| held != wanted);
-    let missing: Vec<(K, V)> = missing.filter_map(|(key, _, wanted)| Some((*key, *wanted?))).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let written = entries.set(&missing);
-    match written {
-        Ok(()) => held.extend(missing),
-        // Some of them are written: which, the kernel tells.
-        Err(_) => *held = entries.all()?,
-    }
-    written
-}
-
-/// Removes what is not wanted, but for what stays all the same.
-fn keep_only<K: Ord + Copy, V>(
-    entries: &dyn Entries<K, V>,
-    held: &mut BTreeMap<K, V>,
-    wanted: &BTreeMap<K, V>,
-    stays: impl Fn(&K) -> bool,
-) -> Result<(), KernelError> {
-    let unwanted = beside(held, wanted).filter(|(_, _, wanted)| wanted.is_none()).map(|(key, ..)| *key);
-    let gone: Vec<K> = unwanted.filter(|key| !stays(key)).collect();
-    if gone.is_empty() {
-        return Ok(());
-    }
-    let removed = entries.remove(&gone);
-    match removed {
-        Ok(()) => gone.iter().for_each(|key| drop(held.remove(key))),
-        Err(_) => *held = entries.all()?,
-    }
-    removed
 }
 
 #[cfg(test)]

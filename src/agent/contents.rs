@@ -1,10 +1,11 @@
-//! What the kernel holds, or is to hold: a copy of all its tables.
+//! What the kernel holds, or is to hold: a copy of all its tables. What several copies have in common is there once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use stockade_netpol::plan::{Leaf, Plan, Prefix};
+use stockade_netpol::plan::{Plan, PortSetEntries, PortSets, Prefix, Table};
 use stockade_netpol::policy::Direction;
 
 use crate::kernel::{BlockKey, Endpoint, Head, HeadDirection, KernelError, PeerKey, PortsKey, Tables};
@@ -19,22 +20,102 @@ pub const CANARY: u32 = 1;
 /// All tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// What port sets say.
-    pub ports: BTreeMap<PortsKey, Leaf>,
-    /// What tables say about identities.
-    pub peers: BTreeMap<PeerKey, u64>,
-    /// What tables say about blocks of addresses.
-    pub blocks: BTreeMap<BlockKey, u64>,
-    /// Beginnings of tables.
-    pub tables: BTreeMap<u64, Head>,
+    /// What port sets say, by id.
+    pub ports: PortSets,
+    /// Tables by id.
+    pub tables: BTreeMap<u64, TableContents>,
     /// Pods of the node, by interface.
     pub endpoints: BTreeMap<u32, Endpoint>,
     /// Whose address of the node.
     pub local_addresses: BTreeMap<IpAddr, u32>,
     /// Numbers of identities by address.
-    pub identities: BTreeMap<IpAddr, u64>,
+    pub identities: Arc<BTreeMap<IpAddr, u64>>,
     /// Blocks of addresses of Services.
     pub services: BTreeMap<Prefix, ()>,
+}
+
+/// One table. Of most it is known that two are the same without looking at what they say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableContents {
+    /// Its beginning; none where it is not whole.
+    pub head: Option<Head>,
+    /// Port sets by number of identity; by [`Direction`] as a number.
+    pub peers: [Arc<BTreeMap<u64, u64>>; 2],
+    /// Port sets by block of addresses; by [`Direction`] as a number.
+    pub blocks: [Arc<BTreeMap<Prefix, u64>>; 2],
+}
+
+// === impl TableContents ===
+
+impl TableContents {
+    fn of(table: &Table) -> Self {
+        let directions = table.directions.each_ref().map(|said| HeadDirection {
+            judged: said.judged,
+            isolated: said.isolated,
+            blocks: said.has_blocks,
+            everyone: said.everyone.unwrap_or_default(),
+            every_pod: said.every_pod.unwrap_or_default(),
+        });
+        Self {
+            head: Some(Head { directions, digest: table.digest }),
+            peers: table.directions.each_ref().map(|said| Arc::clone(&said.peers)),
+            blocks: table.directions.each_ref().map(|said| Arc::clone(&said.blocks)),
+        }
+    }
+
+    /// Where nothing passes but what no table is asked about.
+    pub fn closed() -> Self {
+        let closed = HeadDirection { judged: true, isolated: true, ..HeadDirection::default() };
+        Self { head: Some(Head { directions: [closed; 2], digest: [0; 32] }), ..Self::default() }
+    }
+
+    /// Whether both are the same, as far as that is known without looking at what they say.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let peers = self.peers.iter().zip(&other.peers).all(|(a, b)| Arc::ptr_eq(a, b));
+        let blocks = self.blocks.iter().zip(&other.blocks).all(|(a, b)| Arc::ptr_eq(a, b));
+        peers && blocks && self.head == other.head
+    }
+
+    /// What it says of identities, by the kernel's keys.
+    pub fn peers(&self, table: u64) -> impl Iterator<Item = (PeerKey, u64)> {
+        let said = Direction::ALL.into_iter().flat_map(|d| self.peers[d as usize].iter().map(move |said| (d, said)));
+        said.map(move |(direction, (identity, set))| (PeerKey { table, identity: *identity, direction }, *set))
+    }
+
+    /// What it says of blocks of addresses, by the kernel's keys.
+    pub fn blocks(&self, table: u64) -> impl Iterator<Item = (BlockKey, u64)> {
+        let said = Direction::ALL.into_iter().flat_map(|d| self.blocks[d as usize].iter().map(move |said| (d, said)));
+        said.map(move |(direction, (block, set))| (BlockKey { table, direction, block: *block }, *set))
+    }
+
+    /// How much it says of identities.
+    pub fn peer_count(&self) -> usize {
+        self.peers.iter().map(|peers| peers.len()).sum()
+    }
+
+    /// How much it says of blocks of addresses.
+    pub fn block_count(&self) -> usize {
+        self.blocks.iter().map(|blocks| blocks.len()).sum()
+    }
+
+    /// Port sets that it names.
+    fn port_sets(&self) -> impl Iterator<Item = u64> {
+        let directions = self.head.iter().flat_map(|head| &head.directions);
+        let of_head = directions.flat_map(|direction| [direction.everyone, direction.every_pod]);
+        let of_peers = self.peers.iter().flat_map(|peers| peers.values().copied());
+        of_head.chain(of_peers).chain(self.blocks.iter().flat_map(|blocks| blocks.values().copied()))
+    }
+
+    /// Whether it says all that another one does.
+    fn has(&self, wanted: &Self) -> bool {
+        let peers = self.peers.iter().zip(&wanted.peers).all(|(held, wanted)| has(held, wanted));
+        let blocks = self.blocks.iter().zip(&wanted.blocks).all(|(held, wanted)| has(held, wanted));
+        peers && blocks && self.head == wanted.head
+    }
+}
+
+fn has<K: Ord, V: PartialEq>(held: &BTreeMap<K, V>, wanted: &BTreeMap<K, V>) -> bool {
+    std::ptr::eq(held, wanted) || wanted.iter().all(|(key, value)| held.get(key) == Some(value))
 }
 
 // === impl Contents ===
@@ -44,85 +125,64 @@ impl Contents {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn read(tables: &dyn Tables) -> Result<Self, KernelError> {
-        let mut endpoints = tables.endpoints().all()?;
+    pub fn read(kernel: &dyn Tables) -> Result<Self, KernelError> {
+        let mut endpoints = kernel.endpoints().all()?;
         endpoints.remove(&CANARY);
         Ok(Self {
-            ports: tables.ports().all()?,
-            peers: tables.peers().all()?,
-            blocks: tables.blocks().all()?,
-            tables: tables.tables().all()?,
+            ports: read_ports(kernel)?,
+            tables: read_tables(kernel)?,
             endpoints,
-            local_addresses: tables.local_addresses().all()?,
-            identities: tables.identities().all()?,
-            services: tables.services().all()?,
+            local_addresses: kernel.local_addresses().all()?,
+            identities: Arc::new(kernel.identities().all()?),
+            services: kernel.services().all()?,
         })
     }
 
     /// Adds the tables and port sets of a plan.
     pub fn add_plan(&mut self, plan: &Plan) {
-        for (set, entries) in &plan.port_sets {
-            self.ports.extend(entries.iter().map(|(ports, leaf)| (PortsKey { set: *set, ports: *ports }, *leaf)));
-        }
-        for (id, table) in &plan.tables {
-            let mut head = Head { digest: table.digest, ..Head::default() };
-            for direction in Direction::ALL {
-                let said = &table.directions[direction as usize];
-                head.directions[direction as usize] = HeadDirection {
-                    judged: said.judged,
-                    isolated: said.isolated,
-                    blocks: said.has_blocks,
-                    everyone: said.everyone.unwrap_or_default(),
-                    every_pod: said.every_pod.unwrap_or_default(),
-                };
-                let key = |identity| PeerKey { table: *id, identity, direction };
-                self.peers.extend(said.peers.iter().map(|(identity, set)| (key(*identity), *set)));
-                let key = |block| BlockKey { table: *id, direction, block };
-                self.blocks.extend(said.blocks.iter().map(|(block, set)| (key(*block), *set)));
-            }
-            self.tables.insert(*id, head);
-        }
+        self.ports.extend(plan.port_sets.iter().map(|(id, entries)| (*id, Arc::clone(entries))));
+        self.tables.extend(plan.tables.iter().map(|(id, table)| (*id, TableContents::of(table))));
     }
 
     /// Adds the table of those whose policies are not known.
     pub fn add_closed(&mut self) {
-        let closed = HeadDirection { judged: true, isolated: true, ..HeadDirection::default() };
-        self.tables.insert(CLOSED, Head { directions: [closed; 2], digest: [0; 32] });
+        self.tables.insert(CLOSED, TableContents::closed());
     }
 
     /// Adds some tables as another has them, with all that they point to.
     pub fn add_tables_of(&mut self, other: &Self, ids: &BTreeSet<u64>) {
-        let mut sets = BTreeSet::new();
-        for (id, head) in other.tables.iter().filter(|(id, _)| ids.contains(id)) {
-            sets.extend(head.directions.iter().flat_map(|direction| [direction.everyone, direction.every_pod]));
-            self.tables.entry(*id).or_insert(*head);
+        for (id, table) in ids.iter().filter_map(|id| Some((id, other.tables.get(id)?))) {
+            self.tables.entry(*id).or_insert_with(|| table.clone());
         }
-        for (key, set) in other.peers.iter().filter(|(key, _)| ids.contains(&key.table)) {
-            sets.insert(*set);
-            self.peers.entry(*key).or_insert(*set);
+        for id in other.port_sets_of(ids) {
+            if let Some(entries) = other.ports.get(&id) {
+                self.ports.entry(id).or_insert_with(|| Arc::clone(entries));
+            }
         }
-        for (key, set) in other.blocks.iter().filter(|(key, _)| ids.contains(&key.table)) {
-            sets.insert(*set);
-            self.blocks.entry(*key).or_insert(*set);
-        }
-        let ports = other.ports.iter().filter(|(key, _)| sets.contains(&key.set));
-        self.ports.extend(ports.map(|(key, leaf)| (*key, *leaf)));
+    }
+
+    /// Port sets that some tables name.
+    pub fn port_sets_of(&self, tables: &BTreeSet<u64>) -> BTreeSet<u64> {
+        tables.iter().filter_map(|id| self.tables.get(id)).flat_map(TableContents::port_sets).collect()
+    }
+
+    /// Tables that endpoints are judged by.
+    pub fn tables_in_use(&self) -> BTreeSet<u64> {
+        self.endpoints.values().flat_map(|endpoint| [endpoint.table, endpoint.audit_table]).collect()
     }
 
     /// The first table that does not hold what is wanted; what is there besides, and generations, do not matter. Of
     /// endpoints, identities and Services nothing may be there besides.
     pub fn lacks(&self, wanted: &Self) -> Option<&'static str> {
-        fn has<K: Ord, V: PartialEq>(held: &BTreeMap<K, V>, wanted: &BTreeMap<K, V>) -> bool {
-            wanted.iter().all(|(key, value)| held.get(key) == Some(value))
-        }
         let without_generation = |endpoints: &BTreeMap<u32, Endpoint>| -> BTreeMap<u32, Endpoint> {
             endpoints.iter().map(|(key, endpoint)| (*key, Endpoint { generation: 0, ..*endpoint })).collect()
         };
+        let has_table = |(id, wanted): (&u64, &TableContents)| self.tables.get(id).is_some_and(|held| held.has(wanted));
+        let has_ports =
+            |(id, wanted): (&u64, &Arc<PortSetEntries>)| self.ports.get(id).is_some_and(|held| has(held, wanted));
         let whole = [
-            ("ports", has(&self.ports, &wanted.ports)),
-            ("peers", has(&self.peers, &wanted.peers)),
-            ("blocks", has(&self.blocks, &wanted.blocks)),
-            ("tables", has(&self.tables, &wanted.tables)),
+            ("ports", wanted.ports.iter().all(has_ports)),
+            ("policies", wanted.tables.iter().all(has_table)),
             ("endpoints", without_generation(&self.endpoints) == without_generation(&wanted.endpoints)),
             ("local addresses", self.local_addresses == wanted.local_addresses),
             ("identities", self.identities == wanted.identities),
@@ -135,22 +195,19 @@ impl Contents {
     /// address of the node is judged by. Generations and numbers of interfaces are not in it.
     pub fn digest(&self) -> String {
         let mut digest = Sha256::new();
-        for (key, leaf) in &self.ports {
-            digest.update(format!("{key:?}={leaf:?}\n"));
+        for (id, entries) in &self.ports {
+            digest.update(format!("{id}={entries:?}\n"));
         }
-        // Of these there are many, and text costs ten times as much.
-        digest.update((self.peers.len() as u64).to_be_bytes());
-        for (PeerKey { table, identity, direction }, set) in &self.peers {
-            digest.update(table.to_be_bytes());
-            digest.update(identity.to_be_bytes());
-            digest.update([*direction as u8]);
-            digest.update(set.to_be_bytes());
-        }
-        for (key, set) in &self.blocks {
-            digest.update(format!("{key:?}={set}\n"));
-        }
-        for (id, head) in &self.tables {
-            digest.update(format!("{id}={head:?}\n"));
+        for (id, table) in &self.tables {
+            digest.update(format!("{id}={:?}\n", table.head));
+            // Of these there are many, and text costs ten times as much.
+            digest.update((table.peer_count() as u64).to_be_bytes());
+            for (PeerKey { identity, direction, .. }, set) in table.peers(*id) {
+                digest.update(identity.to_be_bytes());
+                digest.update([direction as u8]);
+                digest.update(set.to_be_bytes());
+            }
+            digest.update(format!("{:?}\n", table.blocks));
         }
         for (address, interface) in &self.local_addresses {
             let endpoint = self.endpoints.get(interface).copied().unwrap_or_default();
@@ -158,7 +215,7 @@ impl Contents {
             digest.update(format!("{address}={identity} {table} {audit_table}\n"));
         }
         digest.update((self.identities.len() as u64).to_be_bytes());
-        for (address, identity) in &self.identities {
+        for (address, identity) in &*self.identities {
             let v6 = match address {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped(),
                 IpAddr::V6(v6) => *v6,
@@ -171,4 +228,35 @@ impl Contents {
         }
         crate::hex(&digest.finalize())
     }
+}
+
+/// Port sets, read back.
+///
+/// # Errors
+/// The kernel's.
+pub fn read_ports(kernel: &dyn Tables) -> Result<PortSets, KernelError> {
+    let mut sets = PortSets::new();
+    for (PortsKey { set, ports }, leaf) in kernel.ports().all()? {
+        Arc::make_mut(sets.entry(set).or_default()).insert(ports, leaf);
+    }
+    Ok(sets)
+}
+
+/// Tables, read back, with those that are there in part.
+///
+/// # Errors
+/// The kernel's.
+pub fn read_tables(kernel: &dyn Tables) -> Result<BTreeMap<u64, TableContents>, KernelError> {
+    let heads = kernel.tables().all()?.into_iter();
+    let whole = |(id, head)| (id, TableContents { head: Some(head), ..TableContents::default() });
+    let mut tables: BTreeMap<u64, TableContents> = heads.map(whole).collect();
+    for (PeerKey { table, identity, direction }, set) in kernel.peers().all()? {
+        let peers = &mut tables.entry(table).or_default().peers[direction as usize];
+        Arc::make_mut(peers).insert(identity, set);
+    }
+    for (BlockKey { table, direction, block }, set) in kernel.blocks().all()? {
+        let blocks = &mut tables.entry(table).or_default().blocks[direction as usize];
+        Arc::make_mut(blocks).insert(block, set);
+    }
+    Ok(tables)
 }

@@ -50,29 +50,23 @@ struct Local<'a> {
     addresses: Vec<IpAddr>,
 }
 
-/// Identities of all Pods of the node, with a network or not yet.
-fn expected(inputs: &Inputs) -> BTreeSet<Arc<Identity>> {
-    inputs.pods.values().filter(|pod| pod.is_judged()).map(|pod| Arc::new(identity(pod))).collect()
-}
-
-fn identity(pod: &PodFacts) -> Identity {
-    Identity::new(pod.namespace.as_str().into(), &pod.labels, &pod.ports)
+/// Identities of all Pods of the node by UID, with a network or not yet.
+fn expected(inputs: &Inputs) -> BTreeMap<&str, Arc<Identity>> {
+    let identity = |pod: &PodFacts| Identity::new(pod.namespace.as_str().into(), &pod.labels, &pod.ports);
+    let judged = inputs.pods.iter().filter(|(_, pod)| pod.is_judged());
+    judged.map(|(uid, pod)| (uid.as_str(), Arc::new(identity(pod)))).collect()
 }
 
 /// Pods of the node that have an interface and an address.
-fn locals<'a>(inputs: &'a Inputs, places: &'a Places) -> Vec<Local<'a>> {
-    let judged = inputs.pods.iter().filter(|(_, pod)| pod.is_judged());
-    let placed = judged.filter_map(|(uid, pod)| {
+fn locals<'a>(inputs: &'a Inputs, places: &'a Places, expected: &BTreeMap<&str, Arc<Identity>>) -> Vec<Local<'a>> {
+    let placed = inputs.pods.iter().filter_map(|(uid, pod)| {
         let pod: &PodFacts = pod;
+        let identity = Arc::clone(expected.get(uid.as_str())?);
         let place = places.of(uid, &pod.namespace, &pod.name)?;
         // What set the network up knows before the API server does.
         let addresses = if place.addresses.is_empty() { &pod.addresses } else { &place.addresses };
         let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.to_canonical()).collect();
-        if addresses.is_empty() {
-            return None;
-        }
-        let identity = Arc::new(identity(pod));
-        Some(Local { pod, place, identity, addresses })
+        (!addresses.is_empty()).then_some(Local { pod, place, identity, addresses })
     });
     let mut locals: Vec<Local<'a>> = placed.collect();
     // Of two with one address the better claim is written last, and stays.
@@ -83,7 +77,7 @@ fn locals<'a>(inputs: &'a Inputs, places: &'a Places) -> Vec<Local<'a>> {
 /// Endpoints of all Pods of the node, closed: what is left to say of those that are new where nothing can be said.
 pub fn all_closed(inputs: &Inputs, places: &Places) -> Contents {
     let mut desired = Desired::default();
-    for Local { place, identity, addresses, .. } in locals(inputs, places) {
+    for Local { place, identity, addresses, .. } in locals(inputs, places, &expected(inputs)) {
         let endpoint = Endpoint { identity: identity.number, table: CLOSED, ..Endpoint::default() };
         desired.add_endpoint(&place.interface, endpoint, &addresses, None);
     }

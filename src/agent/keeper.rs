@@ -1,16 +1,18 @@
 //! Keeps the kernel equal to what is wanted: inputs and places in, writes out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use stockade_netpol::plan::Limits;
 
-use crate::apply::{Extent, GRACE, Held, Programs, Stale, Writer, stale};
+use crate::apply::{Extent, Held, Programs, Writer};
 use crate::contents::Contents;
 use crate::desired::{Decider, Desired, Undecided, all_closed};
 use crate::inputs::Inputs;
 use crate::kernel::{KernelError, Tables};
 use crate::places::Places;
+use crate::stale::{Due, GRACE, Item, LONG_GRACE, Stale};
 
 /// One node's kernel, and what it is to hold.
 #[derive(Debug)]
@@ -20,8 +22,9 @@ pub struct Keeper<K> {
     held: Held,
     /// Shared with whoever looks on.
     desired: Arc<Desired>,
-    /// What is removed, and when.
-    stale: Option<(Instant, Stale)>,
+    stale: Stale,
+    /// No program is running that ran then.
+    waited: Option<Instant>,
     /// The kernel does not hold what was wanted last: endpoints may use tables that nothing asks for.
     is_behind: bool,
 }
@@ -46,7 +49,8 @@ impl<K: Tables + Programs> Keeper<K> {
     /// The kernel's.
     pub fn open(kernel: Arc<K>, limits: Limits) -> Result<Self, KernelError> {
         let held = Held::read(&*kernel)?;
-        Ok(Self { kernel, decider: Decider::new(limits), held, desired: Arc::default(), stale: None, is_behind: false })
+        let stale = Stale::new(if kernel.wait_for_running() { GRACE } else { LONG_GRACE });
+        Ok(Self { kernel, decider: Decider::new(limits), held, desired: Arc::default(), stale, waited: None, is_behind: false })
     }
 
     /// Makes the kernel hold what inputs and places say.
@@ -68,19 +72,13 @@ impl<K: Tables + Programs> Keeper<K> {
             self.close_new(&desired.contents);
         }
         // Where it failed too: what an earlier attempt has left may be what there is no room for.
-        if extent == Extent::All && self.stale.is_none() {
-            self.find_stale(&desired.contents);
+        if extent == Extent::All {
+            self.stale.find(self.held.unwanted(&desired.contents), Instant::now());
         }
         if written.is_ok() {
             self.desired = Arc::new(desired);
         }
         Ok(written?)
-    }
-
-    /// Has removed what the kernel holds beside what is wanted, after [`GRACE`].
-    fn find_stale(&mut self, wanted: &Contents) {
-        let stale = stale(&self.held.contents, wanted);
-        self.stale = (!stale.is_empty()).then(|| (Instant::now() + GRACE, stale));
     }
 
     fn close_new(&mut self, wanted: &Contents) {
@@ -90,23 +88,45 @@ impl<K: Tables + Programs> Keeper<K> {
 
     /// When [`Keeper::remove_stale`] has something to do.
     pub fn next_removal(&self) -> Option<Instant> {
-        self.stale.as_ref().map(|(due, _)| *due)
+        self.stale.next()
     }
 
-    /// Removes what nothing has asked for since [`GRACE`].
+    /// Removes a part of what nothing has asked for during the grace period.
     ///
     /// # Errors
     /// The kernel's.
     pub fn remove_stale(&mut self) -> Result<(), KernelError> {
-        let Some((_, mut gone)) = self.stale.take_if(|(due, _)| *due <= Instant::now()) else { return Ok(()) };
+        let now = Instant::now();
+        let Due { items: mut gone, found } = self.stale.take(now, |item| self.held.entries_of(item));
         if self.is_behind {
-            gone.spare_used(&self.held.contents);
+            let used: BTreeSet<Item> = self.held.in_use(gone.iter());
+            gone.retain(|item| !used.contains(item));
         }
-        Writer::new(&*self.kernel, &mut self.held).remove(&gone, &self.desired.contents)?;
-        if !self.is_behind {
-            self.find_stale(&Arc::clone(&self.desired).contents);
+        if gone.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        // Where the kernel does not tell, the grace period is longer.
+        if found > self.waited && self.kernel.wait_for_running() {
+            self.waited = Some(now);
+        }
+        let removed = Writer::new(&*self.kernel, &mut self.held).remove(&gone);
+        if removed.is_err() {
+            self.stale.put_back(gone, now);
+        }
+        removed
+    }
+
+    /// Whether [`Keeper::settle_one`] has something to do.
+    pub fn is_unsettled(&self) -> bool {
+        self.held.is_unsettled()
+    }
+
+    /// Hangs the programs of one Pod the way that is best in the long run ([`Programs::settle`]).
+    ///
+    /// # Errors
+    /// The kernel's. They judge as they hang.
+    pub fn settle_one(&mut self) -> Result<(), KernelError> {
+        Writer::new(&*self.kernel, &mut self.held).settle_one()
     }
 
     /// What was decided last and written whole.

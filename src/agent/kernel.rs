@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::thread::{MembarrierCommand, membarrier};
 use stockade_netpol::plan::{Leaf, Prefix};
 
 mod attach;
@@ -120,12 +121,22 @@ impl Kernel {
     }
 
     /// Hangs the programs on an interface of this network namespace, or puts them in the place of older ones, each at
-    /// once. Its endpoint is in the table before: without one nothing passes.
+    /// once. Its endpoint is in the table before: without one nothing passes. Those that are new hang by clsact, which takes
+    /// 2 ms, until [`Kernel::settle`].
     ///
     /// # Errors
     /// The kernel's refusal of both ways.
     pub fn attach(&self, interface: u32) -> Result<AttachedBy, KernelError> {
         self.links.attach(&self.objects, interface)
+    }
+
+    /// Hangs by tcx what [`Kernel::attach`] hung by clsact, where the kernel has it: some 40 ms, in which the kernel
+    /// changes no interface. Packets are judged all the time, for a moment twice.
+    ///
+    /// # Errors
+    /// The kernel's refusal. They hang as they did.
+    pub fn settle(&self, interface: u32) -> Result<AttachedBy, KernelError> {
+        self.links.settle(&self.objects, interface)
     }
 
     /// Takes the programs off an interface, if they hang on it, and forgets what was counted of it. Its endpoint is
@@ -170,6 +181,13 @@ impl Kernel {
     /// Whether packets to Services wait to be judged until their destination is known.
     pub fn translated(&self) -> bool {
         self.settings.services()
+    }
+
+    /// Returns when no program is running that ran when this was called; false at once where the kernel does not tell
+    /// (`nohz_full`, or a filter of system calls). Programs run within read-side critical sections of RCU, whose end
+    /// `MEMBARRIER_CMD_GLOBAL` waits for: some 20 ms.
+    pub fn wait_for_running(&self) -> bool {
+        membarrier(MembarrierCommand::Global).is_ok()
     }
 
     /// The programs as the kernel has them.

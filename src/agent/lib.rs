@@ -1,7 +1,7 @@
 //! The node agent: keeps the kernel of one node equal to what network policies say, and tells what it did.
 //!
 //! Data flow: watches ([`inputs`]) and interfaces ([`interfaces`], [`hold`]) → [`desired`], a function → [`apply`], in an
-//! order in which no packet is judged by half of it → [`kernel`].
+//! order in which no packet is judged by half of it → [`kernel`]; what nothing asks for any more goes later ([`stale`]).
 
 pub mod agent;
 pub mod apply;
@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod metrics;
 pub mod places;
 pub mod run;
+pub mod stale;
 pub mod waiting;
 
 /// Bytes in hexadecimal.

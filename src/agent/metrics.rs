@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::contents::Contents;
+use crate::contents::{Contents, TableContents};
 use crate::desired::{Desired, PolicyState};
 
 /// Bounds of the time from inputs to the kernel, in seconds.
@@ -69,9 +69,9 @@ impl AgentMetrics {
         count("endpoints", held.endpoints.len());
         count("identities", held.identities.len());
         count("tables", held.tables.len());
-        count("peers", held.peers.len());
-        count("blocks", held.blocks.len());
-        count("ports", held.ports.len());
+        count("peers", held.tables.values().map(TableContents::peer_count).sum());
+        count("blocks", held.tables.values().map(TableContents::block_count).sum());
+        count("ports", held.ports.values().map(|entries| entries.len()).sum());
         self.closed.set(desired.closed.len() as i64);
         self.contested.set(desired.contested.len() as i64);
         let refused = desired.policies.iter().filter(|policy| policy.state != PolicyState::Planned);

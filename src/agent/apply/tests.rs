@@ -8,7 +8,7 @@ use stockade_netpol::plan::{Leaf, PortKey, Prefix};
 use stockade_netpol::policy::Direction;
 
 use super::*;
-use crate::kernel::{BlockKey, Head, HeadDirection, PortsKey};
+use crate::kernel::{BlockKey, Entries, Head, HeadDirection};
 
 /// A kernel that takes so many writes of one entry, and refuses those after.
 #[derive(Debug, Default)]
@@ -22,18 +22,18 @@ struct Memory {
     identities: Map<IpAddr, u64>,
     services: Map<Prefix, ()>,
     attached: Mutex<BTreeSet<u32>>,
-    left: std::sync::Arc<Mutex<usize>>,
+    left: Arc<Mutex<usize>>,
 }
 
 #[derive(Debug)]
 struct Map<K, V> {
     entries: Mutex<BTreeMap<K, V>>,
-    left: std::sync::Arc<Mutex<usize>>,
+    left: Arc<Mutex<usize>>,
 }
 
 impl<K, V> Default for Map<K, V> {
     fn default() -> Self {
-        Self { entries: Mutex::default(), left: std::sync::Arc::default() }
+        Self { entries: Mutex::default(), left: Arc::default() }
     }
 }
 
@@ -125,6 +125,10 @@ impl Programs for Memory {
         Ok(())
     }
 
+    fn settle(&self, _interface: u32) -> Result<(), KernelError> {
+        Ok(())
+    }
+
     fn detach(&self, interface: u32) -> Result<(), KernelError> {
         spend(&self.left)?;
         assert!(self.endpoints.get(&interface)?.is_some(), "the endpoint before its programs");
@@ -135,15 +139,17 @@ impl Programs for Memory {
     fn attached(&self) -> Result<BTreeMap<u32, bool>, KernelError> {
         Ok(self.attached.lock().unwrap().iter().map(|interface| (*interface, true)).collect())
     }
-}
 
-fn entry(set: u64, n: u16) -> (PortsKey, Leaf) {
-    (PortsKey { set, ports: PortKey { protocol: 6, port: n, bits: 16 } }, Leaf { network: set as u32, ..Leaf::NONE })
+    fn wait_for_running(&self) -> bool {
+        true
+    }
 }
 
 /// What an id of a port set stands for.
-fn ports_of(set: u64) -> impl Iterator<Item = (PortsKey, Leaf)> {
-    (1..=3).map(move |n| entry(set, n))
+fn ports_of(set: u64) -> (u64, Arc<PortSetEntries>) {
+    let leaf = Leaf { network: set as u32, ..Leaf::NONE };
+    let entries = (1..=3).map(|port| (PortKey { protocol: 6, port, bits: 16 }, leaf));
+    (set, Arc::new(entries.collect()))
 }
 
 /// What an id of a table stands for, but for its peers.
@@ -152,8 +158,14 @@ fn head_of(table: u64) -> Head {
     Head { directions: [ingress, HeadDirection::default()], digest: [table as u8; 32] }
 }
 
-fn peer(table: u64, identity: u64) -> PeerKey {
-    PeerKey { table, identity, direction: Direction::Ingress }
+/// A table that says something of some identities to what comes in.
+fn table(id: u64, peers: impl IntoIterator<Item = (u64, u64)>) -> TableContents {
+    let peers = [Arc::new(peers.into_iter().collect()), Arc::default()];
+    TableContents { head: Some(head_of(id)), peers, ..TableContents::default() }
+}
+
+fn identities(all: impl IntoIterator<Item = (IpAddr, u64)>) -> Arc<BTreeMap<IpAddr, u64>> {
+    Arc::new(all.into_iter().collect())
 }
 
 fn address(n: u8) -> IpAddr {
@@ -165,23 +177,22 @@ fn address(n: u8) -> IpAddr {
 fn contents() -> impl Strategy<Value = Contents> {
     let endpoints = prop::collection::btree_map(2_u32..5, prop::option::of(100_u64..104), 0..4);
     let said = prop::collection::btree_set((100_u64..104, 5_u64..8), 0..10);
-    let identities = prop::collection::btree_map(0_u8..3, 5_u64..8, 0..4);
-    (endpoints, said, identities).prop_map(|(endpoints, said, identities)| {
+    let known = prop::collection::btree_map(0_u8..3, 5_u64..8, 0..4);
+    (endpoints, said, known).prop_map(|(endpoints, said, known)| {
         let mut contents = Contents::default();
-        for (interface, table) in endpoints {
-            let table = table.unwrap_or_default();
-            contents.endpoints.insert(interface, Endpoint { identity: 5, table, ..Endpoint::default() });
+        for (interface, id) in endpoints {
+            let id = id.unwrap_or_default();
+            contents.endpoints.insert(interface, Endpoint { identity: 5, table: id, ..Endpoint::default() });
             contents.local_addresses.insert(address(100 + interface as u8), interface);
-            if table != 0 {
-                contents.tables.insert(table, head_of(table));
-                contents.ports.extend(ports_of(10 + table % 3));
-                for (_, identity) in said.iter().filter(|(of, _)| *of == table) {
-                    contents.peers.insert(peer(table, *identity), 20 + identity % 2);
-                    contents.ports.extend(ports_of(20 + identity % 2));
-                }
+            if id != 0 {
+                let said = said.iter().filter(|(of, _)| *of == id);
+                let said: Vec<(u64, u64)> = said.map(|(_, identity)| (*identity, 20 + identity % 2)).collect();
+                contents.ports.extend([ports_of(10 + id % 3)]);
+                contents.ports.extend(said.iter().map(|(_, set)| ports_of(*set)));
+                contents.tables.insert(id, table(id, said));
             }
         }
-        contents.identities = identities.into_iter().map(|(n, identity)| (address(n), identity)).collect();
+        contents.identities = identities(known.into_iter().map(|(n, identity)| (address(n), identity)));
         contents
     })
 }
@@ -192,16 +203,15 @@ fn says(now: &Contents, interface: u32, from: IpAddr) -> Option<(Head, Option<u6
     if table == 0 {
         return None;
     }
-    let head = now.tables.get(&table).expect("an endpoint whose table is not there");
-    assert_eq!(*head, head_of(table));
+    let held = now.tables.get(&table).expect("an endpoint whose table is not there");
+    let head = head_of(table);
+    assert_eq!(held.head, Some(head));
     let identity = now.identities.get(&from).copied().unwrap_or_default();
-    let set = now.peers.get(&peer(table, identity)).copied();
+    let set = held.peers[0].get(&identity).copied();
     for set in set.into_iter().chain([head.directions[0].everyone]) {
-        for (key, leaf) in ports_of(set) {
-            assert_eq!(now.ports.get(&key), Some(&leaf), "half a port set");
-        }
+        assert_eq!(now.ports.get(&set), Some(&ports_of(set).1), "half a port set");
     }
-    Some((*head, set))
+    Some((head, set))
 }
 
 fn generations(contents: &Contents) -> Contents {
@@ -210,6 +220,21 @@ fn generations(contents: &Contents) -> Contents {
         endpoint.generation = 0;
     }
     contents
+}
+
+/// All that the copy says the kernel has.
+fn all_of(held: &Held) -> Contents {
+    let mut all = held.contents.clone();
+    for (PeerKey { table, direction, identity }, set) in &held.spare {
+        let peers = &mut all.tables.get_mut(table).unwrap().peers[*direction as usize];
+        assert_eq!(Arc::make_mut(peers).insert(*identity, *set), None);
+    }
+    all
+}
+
+fn remove_unwanted(kernel: &Memory, held: &mut Held, wanted: &Contents) {
+    let items: Vec<Item> = held.unwanted(wanted).into_iter().collect();
+    Writer::new(kernel, held).remove(&items).unwrap();
 }
 
 fn write(kernel: &Memory, held: &mut Held, wanted: &Contents) -> Result<(), KernelError> {
@@ -232,7 +257,7 @@ proptest! {
             let written = write(&kernel, &mut held, &after);
             kernel.allow(usize::MAX);
             let now = Contents::read(&kernel).unwrap();
-            prop_assert_eq!(&now, &held.contents);
+            prop_assert_eq!(&now, &all_of(&held));
             for interface in now.endpoints.keys() {
                 for n in 0..4 {
                     let said = says(&now, *interface, address(n));
@@ -256,8 +281,8 @@ proptest! {
             // Another agent, which knows nothing but what is there.
             let mut held = Held::read(&kernel).unwrap();
             write(&kernel, &mut held, &after).unwrap();
-            let gone = stale(&held.contents, &after);
-            Writer::new(&kernel, &mut held).remove(&gone, &after).unwrap();
+            remove_unwanted(&kernel, &mut held, &after);
+            prop_assert_eq!(&held.contents, &Contents::read(&kernel).unwrap());
             prop_assert_eq!(generations(&Contents::read(&kernel).unwrap()), generations(&after));
             prop_assert!(kernel.attached().unwrap().keys().eq(after.endpoints.keys()));
             if written.is_ok() {
@@ -272,11 +297,9 @@ fn one_pod() -> Contents {
     let mut contents = Contents::default();
     contents.endpoints.insert(3, Endpoint { identity: 5, table: 100, ..Endpoint::default() });
     contents.local_addresses.insert(address(101), 3);
-    contents.tables.insert(100, head_of(100));
-    contents.ports.extend(ports_of(11));
-    contents.ports.extend(ports_of(21));
-    contents.peers.insert(peer(100, 7), 21);
-    contents.identities.insert(address(1), 7);
+    contents.tables.insert(100, table(100, [(7, 21)]));
+    contents.ports.extend([ports_of(11), ports_of(21)]);
+    contents.identities = identities([(address(1), 7)]);
     contents
 }
 
@@ -293,13 +316,14 @@ fn open_connections_are_judged_again_when_what_they_are_judged_by_changes_and_on
     assert_eq!(after(&wanted), 1);
     assert_eq!(after(&wanted), 1);
     // Somebody new: nobody has a connection with them.
-    wanted.identities.insert(address(2), 6);
-    wanted.peers.insert(peer(100, 6), 21);
+    wanted.identities = identities([(address(1), 7), (address(2), 6)]);
+    wanted.tables.insert(100, table(100, [(6, 21), (7, 21)]));
     assert_eq!(after(&wanted), 1);
     // A namespace has other labels: somebody known may no longer.
-    wanted.peers.remove(&peer(100, 6));
+    wanted.tables.insert(100, table(100, [(7, 21)]));
     assert_eq!(after(&wanted), 2);
-    assert_eq!(kernel.peers.get(&peer(100, 6)).unwrap(), None);
+    let gone = PeerKey { table: 100, direction: Direction::Ingress, identity: 6 };
+    assert_eq!(kernel.peers.get(&gone).unwrap(), None);
     // Another table.
     wanted.endpoints.get_mut(&3).unwrap().table = 0;
     assert_eq!(after(&wanted), 3);
@@ -310,26 +334,58 @@ fn open_connections_are_judged_again_when_what_they_are_judged_by_changes_and_on
 }
 
 #[test]
-fn what_is_stale_stays_for_a_while_and_is_kept_when_it_is_wanted_again() {
+fn what_nothing_asks_for_stays_until_it_is_removed() {
     let kernel = Memory::new();
     let mut held = Held::read(&kernel).unwrap();
     let (first, mut second) = (one_pod(), one_pod());
     second.endpoints.get_mut(&3).unwrap().table = 0;
     second.tables.clear();
-    second.peers.clear();
     second.ports.clear();
     write(&kernel, &mut held, &first).unwrap();
     write(&kernel, &mut held, &second).unwrap();
-    assert_eq!(kernel.tables.all().unwrap().len(), 1);
-    let gone = stale(&held.contents, &second);
+    let unwanted = [Item::Table(100), Item::PortSet(11), Item::PortSet(21)];
+    assert_eq!(held.unwanted(&second), BTreeSet::from(unwanted));
+    assert_eq!(unwanted.map(|item| held.entries_of(&item)), [2, 3, 3]);
+    assert_eq!(held.in_use(unwanted.iter()), BTreeSet::new());
+    let before = Contents::read(&kernel).unwrap();
+    assert_eq!((&before.tables, &before.ports), (&first.tables, &first.ports));
+    // Wanted again, it is as it was.
     write(&kernel, &mut held, &first).unwrap();
-    Writer::new(&kernel, &mut held).remove(&gone, &first).unwrap();
+    assert_eq!(held.unwanted(&first), BTreeSet::new());
+    assert_eq!(held.in_use(unwanted.iter()), BTreeSet::from(unwanted));
     assert_eq!(generations(&Contents::read(&kernel).unwrap()), first);
     write(&kernel, &mut held, &second).unwrap();
-    let gone = stale(&held.contents, &second);
-    Writer::new(&kernel, &mut held).remove(&gone, &second).unwrap();
+    remove_unwanted(&kernel, &mut held, &second);
     assert_eq!(generations(&Contents::read(&kernel).unwrap()), second);
-    assert!(stale(&held.contents, &second).is_empty());
+    assert_eq!(held.unwanted(&second), BTreeSet::new());
+}
+
+#[test]
+fn what_a_table_said_of_one_who_is_gone_stays_until_it_is_removed_or_somebody_is_that_one_again() {
+    let kernel = Memory::new();
+    let mut held = Held::read(&kernel).unwrap();
+    let (with, mut without) = (one_pod(), one_pod());
+    without.tables.insert(100, table(100, []));
+    without.ports.remove(&21);
+    without.identities = identities([]);
+    let gone = PeerKey { table: 100, direction: Direction::Ingress, identity: 7 };
+    let said = |kernel: &Memory| kernel.peers.get(&gone).unwrap();
+    write(&kernel, &mut held, &with).unwrap();
+    write(&kernel, &mut held, &without).unwrap();
+    assert_eq!((said(&kernel), held.unwanted(&without)), (Some(21), [Item::Peer(gone), Item::PortSet(21)].into()));
+    // There again, and let in no more.
+    without.identities = identities([(address(1), 7)]);
+    write(&kernel, &mut held, &without).unwrap();
+    assert_eq!((said(&kernel), held.unwanted(&without)), (None, [Item::PortSet(21)].into()));
+    // Let in again before what is spare was removed.
+    write(&kernel, &mut held, &with).unwrap();
+    without.identities = identities([]);
+    write(&kernel, &mut held, &without).unwrap();
+    write(&kernel, &mut held, &with).unwrap();
+    assert_eq!((said(&kernel), held.unwanted(&with)), (Some(21), BTreeSet::new()));
+    write(&kernel, &mut held, &without).unwrap();
+    remove_unwanted(&kernel, &mut held, &without);
+    assert_eq!((said(&kernel), held.unwanted(&without)), (None, BTreeSet::new()));
 }
 
 #[test]
@@ -342,18 +398,17 @@ fn with_old_inputs_new_pods_get_their_tables_and_nothing_else_changes() {
     old.endpoints.insert(3, Endpoint { identity: 5, table: 0, ..Endpoint::default() });
     old.endpoints.insert(2, Endpoint { identity: 6, table: 102, ..Endpoint::default() });
     old.local_addresses.insert(address(102), 2);
-    old.tables.insert(102, head_of(102));
-    old.ports.extend(ports_of(10));
-    old.identities.insert(address(1), 5);
-    old.identities.insert(address(102), 6);
+    old.tables.insert(102, table(102, []));
+    old.ports.extend([ports_of(10)]);
+    old.identities = identities([(address(1), 5), (address(102), 6)]);
     Writer::new(&kernel, &mut held).write(&old, Extent::NewPods).unwrap();
     let mut expected = before;
     let new = Endpoint { generation: 1, ..old.endpoints[&2] };
     expected.endpoints.insert(2, new);
     expected.local_addresses.insert(address(102), 2);
-    expected.tables.insert(102, head_of(102));
-    expected.ports.extend(ports_of(10));
-    expected.identities.insert(address(102), 6);
+    expected.tables.insert(102, table(102, []));
+    expected.ports.extend([ports_of(10)]);
+    expected.identities = identities([(address(1), 7), (address(102), 6)]);
     assert_eq!(Contents::read(&kernel).unwrap(), expected);
     assert_eq!(kernel.attached().unwrap(), BTreeMap::from([(2, true), (3, true)]));
 }

@@ -23,7 +23,7 @@ use stockade_watch::shared::Shared;
 #[derive(Debug)]
 pub struct Decider {
     limits: Limits,
-    people: Option<People>,
+    people: People,
     planner: Option<(Basis, Planner)>,
     /// What the tables of Pods were made of.
     made: Made,
@@ -44,7 +44,7 @@ struct Basis {
 impl Decider {
     /// One that remembers nothing.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, people: None, planner: None, made: Made::default() }
+        Self { limits, people: People::default(), planner: None, made: Made::default() }
     }
 
     /// Decides. `held` is what the kernel holds: where the tables of a Pod do not fit, it keeps those it has.
@@ -52,31 +52,29 @@ impl Decider {
     /// # Errors
     /// More than can be judged at once, or two contents with one number. Then nothing is to change.
     pub fn decide(&mut self, inputs: &Inputs, places: &Places, held: &Contents) -> Result<Desired, Undecided> {
-        let locals = locals(inputs, places);
+        let expected = expected(inputs);
+        let locals = locals(inputs, places, &expected);
         let own = locals.iter().map(|local| Own {
             identity: Arc::clone(&local.identity),
             claim: Claim::of_pod(local.pod),
             addresses: local.addresses.clone(),
         });
-        let sources = Sources {
+        self.people.update(Sources {
             own: own.collect(),
-            expected: expected(inputs),
+            expected: expected.into_values().collect(),
             slices: inputs.slices.clone(),
             node_addresses: places.node_addresses.clone(),
-        };
-        let people = People::update(self.people.take(), sources);
-        let own = people.own();
-        let planned = self.plan(inputs, &people, &own);
-        let people = self.people.insert(people);
-        let Planned { compiled, plan } = planned?;
+        });
+        let Planned { compiled, plan } = self.plan(inputs)?;
 
         let mut desired = Desired::default();
         desired.contents.add_closed();
-        desired.contents.identities = BTreeMap::clone(&people.addresses);
-        desired.contested.clone_from(&people.contested);
+        desired.contents.identities = Arc::clone(self.people.addresses());
+        desired.contested = self.people.contested();
         desired.contents.add_plan(&plan);
         let services = inputs.services.values().flat_map(|blocks| blocks.iter());
         desired.contents.services = services.filter_map(|block| prefix(block)).collect();
+        let own = self.people.own();
         desired.add_endpoints(inputs, &locals, &own, &plan, held);
         desired.add_unknown(inputs, places);
         desired.add_leftovers(places, held);
@@ -88,33 +86,29 @@ impl Decider {
 
     /// Plans over a census that knows addresses only where the plan depends on them: they come and go more often than
     /// identities do.
-    fn plan(&mut self, inputs: &Inputs, people: &People, own: &[PodId]) -> Result<Planned, Undecided> {
+    fn plan(&mut self, inputs: &Inputs) -> Result<Planned, Undecided> {
         let knows_addresses = self.planner.as_ref().is_some_and(|(basis, _)| basis.addresses.is_some());
-        let planned = self.plan_over(Basis::new(inputs, people, knows_addresses), inputs, people, own)?;
+        let planned = self.plan_over(inputs, knows_addresses)?;
         if planned.plan.depends_on_addresses == knows_addresses {
             return Ok(planned);
         }
-        self.plan_over(Basis::new(inputs, people, !knows_addresses), inputs, people, own)
+        self.plan_over(inputs, !knows_addresses)
     }
 
-    fn plan_over(
-        &mut self,
-        basis: Basis,
-        inputs: &Inputs,
-        people: &People,
-        own: &[PodId],
-    ) -> Result<Planned, Undecided> {
+    /// Plans for all Pods of the node: tables of one whose network is set up are in the kernel by then.
+    fn plan_over(&mut self, inputs: &Inputs, with_addresses: bool) -> Result<Planned, Undecided> {
+        let basis = Basis::new(inputs, &self.people, with_addresses);
         let before = self.planner.take().filter(|(before, _)| before.is_same(&basis));
         let mut planner = match before {
             Some((_, planner)) => planner,
             None => {
-                let census = Arc::new(Census::new(basis.state(people)));
+                let census = Arc::new(Census::new(basis.state(&self.people)));
                 let number = |id: PodId, _: &Pod| basis.identities[id.0 as usize].number;
                 let numbers = Numbers::known(&census, number)?;
                 Planner::new(census, numbers, self.limits)
             }
         };
-        let planned = planner.plan(policies::read(inputs), own);
+        let planned = planner.plan(policies::read(inputs), &self.people.expected());
         self.planner = Some((basis, planner));
         planned
     }
@@ -128,7 +122,7 @@ impl Basis {
             identities: Arc::clone(&people.identities),
             namespaces: inputs.namespaces.clone(),
             nodes: inputs.nodes.clone(),
-            addresses: with_addresses.then(|| Arc::clone(&people.addresses)),
+            addresses: with_addresses.then(|| Arc::clone(people.addresses())),
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Own {
 }
 
 /// What it is made of.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Sources {
     /// In the order of their claims.
     pub(super) own: Vec<Own>,
@@ -30,55 +30,84 @@ pub(super) struct Sources {
     pub(super) node_addresses: BTreeSet<IpAddr>,
 }
 
-/// Who there is.
-#[derive(Debug)]
+/// Who there is. An update costs what has changed, but for the list of identities where one comes or goes.
+#[derive(Debug, Default)]
 pub(super) struct People {
     sources: Sources,
+    claims: Claims,
+    /// How many tell of each.
+    told: BTreeMap<Arc<Identity>, u32>,
     /// Each once, in their order. The same list as before while they are the same.
     pub(super) identities: Arc<Vec<Arc<Identity>>>,
-    /// Numbers by address.
-    pub(super) addresses: Arc<BTreeMap<IpAddr, u64>>,
-    /// Addresses of which nobody knows whose they are.
-    pub(super) contested: Vec<IpAddr>,
 }
 
 // === impl People ===
 
 impl People {
-    /// Looks through the sources, if they are others than those of `before`.
-    pub(super) fn update(before: Option<Self>, sources: Sources) -> Self {
-        match before {
-            Some(before) if before.sources == sources => before,
-            before => Self::new(sources, before.map(|before| before.identities)),
+    /// Goes by other sources.
+    pub(super) fn update(&mut self, sources: Sources) {
+        let before = std::mem::replace(&mut self.sources, sources);
+        let (was, is) = (before.local_claims(), self.sources.local_claims());
+        // What is new first: who stays is never without.
+        is.difference(&was).for_each(|(address, claim, who)| self.claims.add(*address, *claim, *who));
+        was.difference(&is).for_each(|(address, claim, who)| self.claims.remove(*address, *claim, *who));
+        let mut have_changed = false;
+        for identity in self.sources.expected.difference(&before.expected) {
+            have_changed |= is_told(&mut self.told, identity);
+        }
+        let changed = |a: &Shared<SliceFacts>, b: &Shared<SliceFacts>| -> Vec<Arc<SliceFacts>> {
+            let is_there =
+                |(key, slice): &(&String, &Arc<SliceFacts>)| b.get(*key).is_some_and(|other| Arc::ptr_eq(slice, other));
+            a.iter().filter(|slice| !is_there(slice)).map(|(_, slice)| Arc::clone(slice)).collect()
+        };
+        if !self.sources.slices.is_same(&before.slices) {
+            for slice in changed(&self.sources.slices, &before.slices) {
+                slice.claims().for_each(|(who, claim, address)| self.claims.add(address, claim, who.number));
+                slice.identities.iter().for_each(|(who, _)| have_changed |= is_told(&mut self.told, who));
+            }
+            for slice in changed(&before.slices, &self.sources.slices) {
+                slice.claims().for_each(|(who, claim, address)| self.claims.remove(address, claim, who.number));
+                slice.identities.iter().for_each(|(who, _)| have_changed |= is_told_no_more(&mut self.told, who));
+            }
+        }
+        for identity in before.expected.difference(&self.sources.expected) {
+            have_changed |= is_told_no_more(&mut self.told, identity);
+        }
+        if have_changed {
+            self.identities = Arc::new(self.told.keys().map(Arc::clone).collect());
         }
     }
 
-    fn new(sources: Sources, before: Option<Arc<Vec<Arc<Identity>>>>) -> Self {
-        let mut claims = Claims::default();
-        for (identity, claim, address) in sources.claims() {
-            claims.add(address, identity.number, claim);
-        }
-        let (mut addresses, contested) = claims.finish();
-        addresses.extend(sources.node_addresses.iter().map(|address| (*address, OWN_NODE)));
-        let in_slices = sources.slices.values().flat_map(|slice| slice.identities.iter().map(|(who, _)| who));
-        let all = sources.own.iter().map(|own| &own.identity).chain(&sources.expected).chain(in_slices);
-        let mut identities: Vec<Arc<Identity>> = all.map(Arc::clone).collect();
-        identities.sort();
-        identities.dedup();
-        let identities = before.filter(|before| **before == identities).unwrap_or_else(|| Arc::new(identities));
-        Self { sources, identities, addresses: Arc::new(addresses), contested }
+    /// Numbers by address.
+    pub(super) fn addresses(&self) -> &Arc<BTreeMap<IpAddr, u64>> {
+        self.claims.known()
+    }
+
+    /// Addresses of which nobody knows whose they are.
+    pub(super) fn contested(&self) -> Vec<IpAddr> {
+        self.claims.contested().collect()
     }
 
     /// The place of each own Pod's identity among all.
     pub(super) fn own(&self) -> Vec<PodId> {
-        let place = |own: &Own| self.identities.binary_search(&own.identity).unwrap_or_default();
-        self.sources.own.iter().map(|own| PodId(place(own) as u32)).collect()
+        self.sources.own.iter().map(|own| self.place(&own.identity)).collect()
+    }
+
+    /// Places of the identities of all Pods of the node, each once.
+    pub(super) fn expected(&self) -> Vec<PodId> {
+        self.sources.expected.iter().map(|identity| self.place(identity)).collect()
+    }
+
+    fn place(&self, identity: &Arc<Identity>) -> PodId {
+        PodId(self.identities.binary_search(identity).unwrap_or_default() as u32)
     }
 
     /// All addresses that each identity claims, by its place; of those that others claim too as well.
     pub(super) fn claimed(&self) -> Vec<Vec<IpAddr>> {
         let mut claimed = vec![Vec::new(); self.identities.len()];
-        for (identity, _, address) in self.sources.claims() {
+        let own = self.sources.own.iter().flat_map(|own| own.addresses.iter().map(|address| (&own.identity, *address)));
+        let told = self.sources.slices.values().flat_map(|slice| slice.claims());
+        for (identity, address) in own.chain(told.map(|(identity, _, address)| (identity, address))) {
             if let Ok(place) = self.identities.binary_search(identity) {
                 claimed[place].push(address);
             }
@@ -87,16 +116,30 @@ impl People {
     }
 }
 
+/// Somebody tells of an identity; whether nobody else does.
+fn is_told(told: &mut BTreeMap<Arc<Identity>, u32>, identity: &Arc<Identity>) -> bool {
+    let count = told.entry(Arc::clone(identity)).or_default();
+    *count += 1;
+    *count == 1
+}
+
+/// Somebody tells of an identity no more; whether nobody else does.
+fn is_told_no_more(told: &mut BTreeMap<Arc<Identity>, u32>, identity: &Arc<Identity>) -> bool {
+    let Some(count) = told.get_mut(identity) else { return false };
+    *count -= 1;
+    *count == 0 && told.remove(identity).is_some()
+}
+
 // === impl Sources ===
 
 impl Sources {
-    fn claims(&self) -> impl Iterator<Item = (&Arc<Identity>, Claim, IpAddr)> {
-        let own = self.own.iter().map(|own| (&own.identity, own.claim, &own.addresses));
-        let slices = self.slices.values().flat_map(|slice| {
-            let claim = Claim::of_slice(slice.version);
-            slice.identities.iter().map(move |(identity, addresses)| (identity, claim, addresses))
-        });
-        let all = own.chain(slices);
-        all.flat_map(|(who, claim, addresses)| addresses.iter().map(move |address| (who, claim, *address)))
+    /// What Pods of the node and the node itself claim.
+    fn local_claims(&self) -> BTreeSet<(IpAddr, Claim, u64)> {
+        let of_pod = |own: &Own| {
+            let (claim, number) = (own.claim, own.identity.number);
+            own.addresses.clone().into_iter().map(move |address| (address, claim, number))
+        };
+        let of_node = self.node_addresses.iter().map(|address| (*address, Claim::NODE, OWN_NODE));
+        self.own.iter().flat_map(of_pod).chain(of_node).collect()
     }
 }

@@ -4,6 +4,7 @@ use stockade_node::identity_slice::{Identity, IdentitySliceSpec};
 use stockade_node::pod::SeenPod;
 
 use super::*;
+use crate::contents::TableContents;
 use crate::hold::{PodName, PodRequest};
 use crate::inputs::{NamespaceFacts, PolicyObject, SliceFacts};
 use crate::kernel::{Head, HeadDirection};
@@ -94,7 +95,7 @@ fn each_pod_with_an_interface_is_an_endpoint_and_only_who_is_selected_has_a_tabl
     let [web, db] = [1, 2].map(|index| desired.contents.endpoints[&index]);
     assert_eq!((web.v4, web.v6), (Some("10.0.0.1".parse().unwrap()), None));
     let identities = [("10.0.0.1", web.identity), ("10.0.0.2", db.identity), ("10.0.0.254", OWN_NODE)];
-    assert_eq!(desired.contents.identities, identities.map(|(ip, identity)| (address(ip), identity)).into());
+    assert_eq!(*desired.contents.identities, identities.map(|(ip, identity)| (address(ip), identity)).into());
     let policies: Vec<_> = desired.policies.iter().map(|p| (p.name.as_str(), p.generation, &p.state)).collect();
     assert_eq!(policies, [("web", 4, &PolicyState::Planned)]);
 }
@@ -107,10 +108,10 @@ fn pods_of_a_policy_that_is_not_understood_or_of_an_unknown_namespace_are_closed
     inputs.pods.get_mut("c").unwrap().namespace = "elsewhere".to_owned();
     let desired = decide(&inputs, &places);
     let table = |index: u32| desired.contents.endpoints[&index].table;
-    let head = desired.contents.tables[&table(1)];
+    let head = desired.contents.tables[&table(1)].head.unwrap();
     assert!(head.directions.iter().all(|direction| direction.isolated && direction.everyone == 0));
     assert_eq!((table(2), table(3)), (0, CLOSED));
-    assert_eq!(desired.contents.tables[&CLOSED], closed_table());
+    assert_eq!(desired.contents.tables[&CLOSED], TableContents { head: Some(closed_table()), ..TableContents::default() });
     assert!(
         matches!(&desired.policies[..], [one] if matches!(&one.state, PolicyState::Closed(why) if why.contains("orbit")))
     );

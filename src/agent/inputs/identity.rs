@@ -10,6 +10,8 @@ use stockade_netpol::ports::Protocol;
 use stockade_netpol::state::{ContainerPort, Labels};
 use stockade_node::identity_slice::{self, IdentitySliceSpec, NamedPort};
 
+use super::claims::Claim;
+
 /// Who a Pod is: made once when it is told, for its number is a digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Identity {
@@ -112,6 +114,12 @@ impl SliceFacts {
         };
         let identities = spec.identities.iter().map(&mut read).collect();
         Self { version, identities, namespace }
+    }
+
+    /// Who claims which addresses by it.
+    pub fn claims(&self) -> impl Iterator<Item = (&Arc<Identity>, Claim, IpAddr)> {
+        let claim = Claim::of_slice(self.version);
+        self.identities.iter().flat_map(move |(who, addresses)| addresses.iter().map(move |address| (who, claim, *address)))
     }
 }
 

@@ -1,4 +1,7 @@
 //! How programs hang on interfaces: by tcx, with pinned links, or by clsact, whose filters the kernel keeps itself.
+//!
+//! A Pod that starts waits for its programs. By clsact they hang within 2 ms, by tcx in 34, as the kernel waits for all
+//! CPUs twice: so they hang by clsact first, and by tcx once nobody waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
@@ -10,7 +13,7 @@ use libbpf_rs::query::LinkTypeInfo;
 use libbpf_rs::{AsRawLibbpf, ErrorKind, Link, ProgramMut, TC_EGRESS, TC_INGRESS, TcAttachPoint, TcHook};
 
 use super::error::KernelError;
-use super::objects::{FROM_POD, Objects, TO_POD, remove_folder};
+use super::objects::{FROM_POD, NEXT_FROM_POD, NEXT_TO_POD, Objects, TO_POD, remove_folder};
 use super::options::Hooks;
 
 /// How programs hang on an interface.
@@ -40,9 +43,22 @@ pub(super) struct Links {
     hooks: Hooks,
 }
 
-/// Both programs, with the file of an interface's link and the point for clsact. What comes from the Pod enters the host,
+/// Both. What comes from the Pod enters the host,
 /// what goes to it leaves the host.
-const POINTS: [(&str, TcAttachPoint); 2] = [(FROM_POD, TC_INGRESS), (TO_POD, TC_EGRESS)];
+const POINTS: [Point; 2] = [
+    Point { name: FROM_POD, next: NEXT_FROM_POD, of_clsact: TC_INGRESS },
+    Point { name: TO_POD, next: NEXT_TO_POD, of_clsact: TC_EGRESS },
+];
+
+/// Where a program hangs on an interface.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    /// The program.
+    name: &'static str,
+    /// One that leaves packets to whoever comes next, in its place by tcx while it hangs by clsact.
+    next: &'static str,
+    of_clsact: TcAttachPoint,
+}
 
 /// Ours among clsact's filters, so that another one's is neither replaced nor removed: "st" and a priority that is late,
 /// as filters before it may change packets.
@@ -71,52 +87,67 @@ impl Links {
         Ok(Self { folder, hooks })
     }
 
+    /// Puts programs in the place of those that hang by tcx, and hangs the others by clsact.
     pub(super) fn attach(&self, objects: &Objects, interface: u32) -> Result<AttachedBy, KernelError> {
-        if self.hooks == Hooks::Tried && self.attach_tcx(objects, interface)? {
-            // Left by an agent that had no tcx: one judgement is enough.
-            detach_clsact(objects, interface)?;
-            return Ok(AttachedBy::Tcx);
+        let mut by = AttachedBy::Tcx;
+        for point in POINTS {
+            if self.hooks == Hooks::Clsact || !self.exchange(objects, interface, point)? {
+                filter(objects, interface, point)?;
+                by = AttachedBy::Clsact;
+            }
         }
-        for (name, point) in POINTS {
-            let program = objects.program(name)?;
-            let mut hook = clsact(&program, interface, point);
-            let refused = || KernelError::refused(format!("hanging {name} on interface {interface} by clsact"));
-            hook.create().map_err(refused())?;
-            hook.replace(true).attach().map_err(refused())?;
-        }
-        Ok(AttachedBy::Clsact)
+        Ok(by)
     }
 
-    /// Whether the kernel has tcx.
-    fn attach_tcx(&self, objects: &Objects, interface: u32) -> Result<bool, KernelError> {
-        for (name, _) in POINTS {
-            let program = objects.program(name)?;
-            let path = self.path(interface, name);
-            let refused = || KernelError::refused(format!("hanging {name} on interface {interface} by tcx"));
-            match open_link(&path)? {
-                Some(mut link) if interface_of(&link)? == Some(interface) => {
-                    link.update_prog(&program).map_err(refused())?;
-                    continue;
-                }
-                // Of an interface that had this index and is gone.
-                Some(_) => unpin(&path)?,
-                None => {}
-            }
-            match link_tcx(&program, interface) {
-                // Below 6.6 the kernel knows no such link.
-                Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(false),
-                Err(error) => return Err(refused()(error)),
-                Ok(mut link) => link.pin(&path).map_err(refused())?,
-            }
+    /// Hangs by tcx what hangs by clsact. A packet is judged all the time, for a moment by both.
+    pub(super) fn settle(&self, objects: &Objects, interface: u32) -> Result<AttachedBy, KernelError> {
+        if self.hooks == Hooks::Clsact {
+            return Ok(AttachedBy::Clsact);
         }
+        for point in POINTS {
+            if self.exchange(objects, interface, point)? {
+                continue;
+            }
+            let refused = || KernelError::refused(format!("hanging {} on interface {interface} by tcx", point.name));
+            match link_tcx(&objects.program(point.next)?, interface) {
+                // Below 6.6 the kernel knows no such link.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(AttachedBy::Clsact),
+                Err(error) => return Err(refused()(error)),
+                Ok(mut link) => link.pin(self.path(interface, point.name)).map_err(refused())?,
+            }
+            self.exchange(objects, interface, point)?;
+        }
+        Ok(AttachedBy::Tcx)
+    }
+
+    /// Puts a program in the place of the one that hangs by tcx, and takes it off clsact; whether one hung by tcx.
+    fn exchange(&self, objects: &Objects, interface: u32, point: Point) -> Result<bool, KernelError> {
+        let path = self.path(interface, point.name);
+        let Some(mut link) = open_link(&path)? else { return Ok(false) };
+        if interface_of(&link)? != Some(interface) {
+            // Of an interface that had this index and is gone.
+            unpin(&path)?;
+            return Ok(false);
+        }
+        let refused = KernelError::refused(format!("hanging {} on interface {interface} by tcx", point.name));
+        let program = objects.program(point.name)?;
+        link.update_prog(&program).map_err(refused)?;
+        unfilter(objects, interface, point)?;
         Ok(true)
     }
 
+    /// When this returns, neither hangs.
     pub(super) fn detach(&self, objects: &Objects, interface: u32) -> Result<(), KernelError> {
-        for (name, _) in POINTS {
-            unpin(&self.path(interface, name))?;
+        for point in POINTS {
+            let path = self.path(interface, point.name);
+            if let Some(link) = open_link(&path)? {
+                // Without its pin it would go too, some time later.
+                link.detach().map_err(KernelError::refused(format!("taking {} off {interface}", point.name)))?;
+                unpin(&path)?;
+            }
+            unfilter(objects, interface, point)?;
         }
-        detach_clsact(objects, interface)
+        Ok(())
     }
 
     /// What hangs on the interfaces that are asked about, and on all that have links.
@@ -134,27 +165,27 @@ impl Links {
     }
 
     fn read(&self, objects: &Objects, interface: u32) -> Result<Option<Attached>, KernelError> {
-        let linked = POINTS.map(|(name, _)| self.linked(interface, name));
-        let [from_pod, to_pod] = linked;
-        let (from_pod, to_pod) = (from_pod?, to_pod?);
-        if from_pod.is_some() || to_pod.is_some() {
-            return Ok(Some(Attached { by: AttachedBy::Tcx, from_pod, to_pod }));
+        let mut found = Attached { by: AttachedBy::Tcx, from_pod: None, to_pod: None };
+        for (point, id) in POINTS.into_iter().zip([&mut found.from_pod, &mut found.to_pod]) {
+            *id = self.linked(objects, interface, point)?;
+            if id.is_none() {
+                *id = filtering(objects, interface, point)?;
+                found.by = AttachedBy::Clsact;
+            }
         }
-        let [from_pod, to_pod] = POINTS.map(|(name, point)| filtering(objects, interface, name, point));
-        let (from_pod, to_pod) = (from_pod?, to_pod?);
-        let any = from_pod.is_some() || to_pod.is_some();
-        Ok(any.then_some(Attached { by: AttachedBy::Clsact, from_pod, to_pod }))
+        Ok((found.from_pod.is_some() || found.to_pod.is_some()).then_some(found))
     }
 
     /// Id of the program of a link; a pin whose interface is gone is removed.
-    fn linked(&self, interface: u32, name: &str) -> Result<Option<u32>, KernelError> {
-        let path = self.path(interface, name);
+    fn linked(&self, objects: &Objects, interface: u32, point: Point) -> Result<Option<u32>, KernelError> {
+        let path = self.path(interface, point.name);
         let Some(link) = open_link(&path)? else { return Ok(None) };
         if interface_of(&link)? != Some(interface) {
             unpin(&path)?;
             return Ok(None);
         }
-        link.info().map(|info| Some(info.prog_id)).map_err(KernelError::refused("reading a link"))
+        let info = link.info().map_err(KernelError::refused("reading a link"))?;
+        Ok((info.prog_id != objects.id(point.next)?).then_some(info.prog_id))
     }
 
     /// Hangs the program behind address translation, then takes its predecessor off.
@@ -259,38 +290,39 @@ fn link_netfilter(
     Ok(unsafe { Link::from_ptr(link) })
 }
 
-fn clsact(program: &ProgramMut<'_>, interface: u32, point: TcAttachPoint) -> TcHook {
-    let mut hook = TcHook::new(program.as_fd());
-    // Indexes are positive numbers of the kernel's int.
-    hook.ifindex(i32::try_from(interface).unwrap_or(i32::MAX)).attach_point(point);
-    hook.handle(CLSACT_HANDLE).priority(CLSACT_PRIORITY);
-    hook
+/// Hangs a program by clsact, in the place of one that hangs there.
+fn filter(objects: &Objects, interface: u32, point: Point) -> Result<(), KernelError> {
+    let refused = || KernelError::refused(format!("hanging {} on interface {interface} by clsact", point.name));
+    let mut hook = clsact(&objects.program(point.name)?, interface, point);
+    hook.create().map_err(refused())?;
+    hook.replace(true).attach().map(drop).map_err(refused())
+}
+
+/// Takes a program off clsact, if it hangs there.
+fn unfilter(objects: &Objects, interface: u32, point: Point) -> Result<(), KernelError> {
+    match clsact(&objects.program(point.name)?, interface, point).detach() {
+        Err(error) if !is_absent(&error) => {
+            Err(KernelError::refused(format!("taking {} off interface {interface}", point.name))(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Id of our program among the filters of clsact.
-fn filtering(
-    objects: &Objects,
-    interface: u32,
-    name: &'static str,
-    point: TcAttachPoint,
-) -> Result<Option<u32>, KernelError> {
-    match clsact(&objects.program(name)?, interface, point).query() {
+fn filtering(objects: &Objects, interface: u32, point: Point) -> Result<Option<u32>, KernelError> {
+    match clsact(&objects.program(point.name)?, interface, point).query() {
         Ok(id) => Ok(Some(id)),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(KernelError::refused(format!("reading filters of interface {interface}"))(error)),
     }
 }
 
-fn detach_clsact(objects: &Objects, interface: u32) -> Result<(), KernelError> {
-    for (name, point) in POINTS {
-        match clsact(&objects.program(name)?, interface, point).detach() {
-            Err(error) if !is_absent(&error) => {
-                return Err(KernelError::refused(format!("taking {name} off interface {interface}"))(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+fn clsact(program: &ProgramMut<'_>, interface: u32, point: Point) -> TcHook {
+    let mut hook = TcHook::new(program.as_fd());
+    // Indexes are positive numbers of the kernel's int.
+    hook.ifindex(i32::try_from(interface).unwrap_or(i32::MAX)).attach_point(point.of_clsact);
+    hook.handle(CLSACT_HANDLE).priority(CLSACT_PRIORITY);
+    hook
 }
 
 /// No such filter, no such discipline, no such interface.

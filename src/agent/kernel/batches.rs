@@ -10,7 +10,7 @@ use std::ptr;
 use libbpf_rs::{MapCore as _, MapHandle};
 
 /// Entries in one system call. A bucket must fit, and in a map that is full one has a handful.
-const BATCH: u32 = 4_096;
+pub(super) const BATCH: u32 = 4_096;
 
 /// Where the next batch of a hash map begins; the kernel's own (`__htab_map_lookup_and_delete_batch`).
 type Position = u32;

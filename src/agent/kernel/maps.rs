@@ -67,6 +67,25 @@ impl Map {
         self.handle.update(key, value, MapFlags::ANY).map_err(|e| self.write_error(e))
     }
 
+    /// Puts entries in their order. Keys and values lie side by side; there are at most [`batches::BATCH`], and at least
+    /// one.
+    fn put_many(&self, keys: &[u8], values: &[u8]) -> Result<(), KernelError> {
+        let count = (keys.len() / self.handle.key_size() as usize) as u32;
+        let put = self.handle.update_batch(keys, values, count, MapFlags::ANY, MapFlags::ANY);
+        put.map_err(|e| self.write_error(e))
+    }
+
+    /// Removes entries, if they are there; as [`Map::put_many`].
+    fn delete_many(&self, keys: &[u8]) -> Result<(), KernelError> {
+        let size = self.handle.key_size() as usize;
+        let count = (keys.len() / size) as u32;
+        match self.handle.delete_batch(keys, count, MapFlags::ANY, MapFlags::ANY) {
+            // It ends at one that is not there.
+            Err(e) if e.kind() == ErrorKind::NotFound => keys.chunks_exact(size).try_for_each(|key| self.delete(key)),
+            other => other.map_err(KernelError::refused(format!("removing from map {}", self.name))),
+        }
+    }
+
     /// Removes an entry, if it is there.
     pub(super) fn delete(&self, key: &[u8]) -> Result<(), KernelError> {
         match self.handle.delete(key) {
@@ -155,7 +174,11 @@ impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
         if entries.is_empty() {
             return Ok(());
         }
-        let written = entries.iter().try_for_each(|(key, value)| self.map.put(&self.key(key), &value.encode()));
+        let written = entries.chunks(batches::BATCH as usize).try_for_each(|entries| {
+            let keys: Vec<u8> = entries.iter().flat_map(|(key, _)| self.key(key)).collect();
+            let values: Vec<u8> = entries.iter().flat_map(|(_, value)| value.encode()).collect();
+            self.map.put_many(&keys, &values)
+        });
         self.changed().and(written)
     }
 
@@ -163,7 +186,10 @@ impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
         if keys.is_empty() {
             return Ok(());
         }
-        let removed = keys.iter().try_for_each(|key| self.map.delete(&self.key(key)));
+        let removed = keys.chunks(batches::BATCH as usize).try_for_each(|keys| {
+            let keys: Vec<u8> = keys.iter().flat_map(|key| self.key(key)).collect();
+            self.map.delete_many(&keys)
+        });
         self.changed().and(removed)
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::btf::Btf;
@@ -34,6 +35,10 @@ const TRANSLATION: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/translation
 pub(super) const FROM_POD: &str = "from_pod";
 /// What goes to a Pod.
 pub(super) const TO_POD: &str = "to_pod";
+/// In the place of [`FROM_POD`] while that hangs by clsact.
+pub(super) const NEXT_FROM_POD: &str = "next_from_pod";
+/// In the place of [`TO_POD`] while that hangs by clsact.
+pub(super) const NEXT_TO_POD: &str = "next_to_pod";
 /// What passes the node after address translation.
 const FORWARDED: &str = "forwarded";
 
@@ -71,7 +76,7 @@ impl Objects {
             map.set_pin_path(path).map_err(refused())?;
         }
         for mut program in open.progs_mut() {
-            let ingress = program.name() == FROM_POD;
+            let ingress = [FROM_POD, NEXT_FROM_POD].iter().any(|name| program.name() == *name);
             program.set_attach_type(if ingress { ProgramAttachType::TcxIngress } else { ProgramAttachType::TcxEgress });
         }
         let datapath = open.load().map_err(KernelError::refused("loading the programs that hang on interfaces"))?;
@@ -104,8 +109,17 @@ impl Objects {
         found.ok_or_else(|| missing(FORWARDED).to_string())
     }
 
+    /// The number that the kernel gave a program.
+    pub(super) fn id(&self, name: &'static str) -> Result<u32, KernelError> {
+        let program = self.program(name)?;
+        let handle = ProgramHandle::try_from(&program).map_err(KernelError::refused("reading programs"))?;
+        Ok(handle.id())
+    }
+
+    /// Those that judge.
     pub(super) fn programs(&self) -> Result<Vec<Program>, KernelError> {
-        let all = self.datapath.progs_mut().chain(self.translation.iter().flat_map(Object::progs_mut));
+        let judges = |program: &ProgramMut<'_>| [FROM_POD, TO_POD, FORWARDED].iter().any(|name| program.name() == *name);
+        let all = self.datapath.progs_mut().filter(judges).chain(self.translation.iter().flat_map(Object::progs_mut));
         let read = |program: ProgramMut<'_>| {
             let handle = ProgramHandle::try_from(&program).map_err(KernelError::refused("reading programs"))?;
             Ok(Program { name: handle.name().to_string_lossy().into_owned(), tag: handle.tag() })
@@ -159,7 +173,7 @@ fn load_translation(datapath: &Object) -> Result<Object, String> {
             let shared = datapath.maps().find(|other| other.name() == map.name());
             let shared = shared.ok_or_else(|| missing(&map.name().to_string_lossy()))?;
             map.set_max_entries(shared.max_entries())?;
-            map.reuse_fd(std::os::fd::AsFd::as_fd(&shared))?;
+            map.reuse_fd(shared.as_fd())?;
         }
         open.load()
     };

@@ -104,10 +104,10 @@ pub struct HeadDirection {
 pub struct PeerKey {
     /// Id of the table.
     pub table: u64,
-    /// Number of the identity.
-    pub identity: u64,
     /// Of the packet, seen from the Pod.
     pub direction: Direction,
+    /// Number of the identity.
+    pub identity: u64,
 }
 
 /// What a table says about a block of addresses.

@@ -170,8 +170,8 @@ impl<'c> Builder<'c> {
             every_pod: self
                 .port_set_of(direction, rules, |peers| matches!(peers, CompiledPeers::AnyOf { every_pod: true, .. }))?,
             has_blocks: rules.iter().any(|rule| blocks::is_by_address(rule.written)),
-            peers: peers::plan(self, direction, rules)?,
-            blocks: blocks::plan(self, direction, rules)?,
+            peers: peers::plan(self, direction, rules)?.into(),
+            blocks: blocks::plan(self, direction, rules)?.into(),
             ..TableDirection::default()
         })
     }

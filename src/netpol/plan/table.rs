@@ -34,11 +34,11 @@ pub struct TableDirection {
     pub everyone: Option<u64>,
     /// Port set of the rules about every Pod, whoever comes: the peer of any identity that is known.
     pub every_pod: Option<u64>,
-    /// Port sets of the other rules about an identity, by its number.
-    pub peers: BTreeMap<u64, u64>,
+    /// Port sets of the other rules about an identity, by its number. Shared with whoever writes them down.
+    pub peers: Arc<BTreeMap<u64, u64>>,
     /// Port sets of the rules about an address: that of the longest prefix which the address is in holds all of them.
     /// 0 stands for no rule, where a larger block is cut out.
-    pub blocks: BTreeMap<Prefix, u64>,
+    pub blocks: Arc<BTreeMap<Prefix, u64>>,
     /// Whether any rule is about addresses. As all that is not by identity or address, it is the same for the same id.
     pub has_blocks: bool,
 }

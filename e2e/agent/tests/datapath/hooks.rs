@@ -19,7 +19,8 @@ fn assert_they_hang_and_leave_nothing(hooks: Hooks, by: AttachedBy) {
     within(&netns, || {
         let kernel = open();
         kernel.endpoints().set(&[(first, Endpoint::default()), (second, Endpoint::default())]).unwrap();
-        assert_eq!([first, second].map(|interface| kernel.attach(interface).unwrap()), [by; 2]);
+        let hang = |kernel: &Kernel, interface| (kernel.attach(interface).unwrap(), kernel.settle(interface).unwrap());
+        assert_eq!([first, second].map(|interface| hang(&kernel, interface)), [(AttachedBy::Clsact, by); 2]);
         let before = kernel.attached().unwrap();
         assert_eq!(before.keys().copied().collect::<Vec<_>>(), [first, second]);
         assert!(before.values().all(|at| at.by == by && at.from_pod.is_some() && at.to_pod.is_some()));
@@ -41,7 +42,8 @@ fn assert_they_hang_and_leave_nothing(hooks: Hooks, by: AttachedBy) {
             next.detach(second).unwrap();
             assert!(next.attached().unwrap().is_empty());
         }
-        next.attach(first).unwrap();
+        // What was taken off is off at once.
+        assert_eq!(hang(&next, first), (AttachedBy::Clsact, by));
         drop(kernel);
         next.remove().unwrap();
         assert!(!folder.exists());

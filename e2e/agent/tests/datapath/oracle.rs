@@ -3,13 +3,15 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use stockade_agent::apply::{Extent, Held, Writer, stale};
+use stockade_agent::apply::{Extent, Held, Writer};
 use stockade_agent::contents::{CLOSED, Contents};
 use stockade_agent::kernel::{Endpoint, Event, Events, Hook, Kernel, Options, Outcome, Trial};
+use stockade_agent::stale::Item;
 use stockade_e2e_agent::bpffs::Bpffs;
 use stockade_e2e_agent::frames::{Packet, SYN, icmp_of};
 use stockade_e2e_agent::hosts::within;
@@ -132,11 +134,11 @@ impl Node<'_> {
             wanted.endpoints.insert(*interface, endpoint);
             wanted.local_addresses.extend([(v4, *interface), (v6, *interface)]);
             let known = planned.compiled.state().pod(pod).addresses.iter().filter(|address| [v4, v6].contains(address));
-            wanted.identities.extend(known.map(|address| (*address, endpoint.identity)));
+            Arc::make_mut(&mut wanted.identities).extend(known.map(|address| (*address, endpoint.identity)));
         }
         Writer::new(self.kernel, &mut self.held).write(&wanted, Extent::All).unwrap();
-        let gone = stale(&self.held.contents, &wanted);
-        Writer::new(self.kernel, &mut self.held).remove(&gone, &wanted).unwrap();
+        let gone: Vec<Item> = self.held.unwanted(&wanted).into_iter().collect();
+        Writer::new(self.kernel, &mut self.held).remove(&gone).unwrap();
         self.round += 1;
     }
 
