@@ -24,8 +24,8 @@ const IDLE: Duration = Duration::from_secs(40);
 const CALM: Duration = Duration::from_secs(15);
 /// Longest wait for what must come.
 const WITHIN: Duration = Duration::from_secs(120);
-/// Between two looks at the kernel's tables.
-const LOOK: Duration = Duration::from_micros(500);
+/// Between two looks at the kernel's tables, each of which costs CPU that is the agent's then.
+const LOOK: Duration = Duration::from_millis(2);
 
 fn main() {
     let mut world = World::new();

@@ -257,6 +257,7 @@ impl Agent {
                 Ok(true) if self.places.put(request.clone()) => {
                     self.is_dirty = true;
                     self.not_before = Instant::now();
+                    self.parts.keeper.is_new(request.interface.index);
                     self.settle_at = Instant::now() + SETTLE_AFTER;
                     self.waiting.add(request, answer);
                     return;

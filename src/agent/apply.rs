@@ -15,6 +15,7 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use stockade_netpol::plan::{PortSetEntries, PortSets};
 
@@ -24,7 +25,7 @@ use crate::stale::Item;
 
 mod entries;
 
-use entries::{besides, copied, differing, keep_only, missing, put};
+use entries::{besides, changes, copied, differing, keep_only, missing, put};
 
 /// Where programs hang.
 pub trait Programs {
@@ -76,6 +77,9 @@ pub struct Held {
     written: BTreeSet<u32>,
     /// Endpoints whose programs are to be settled.
     unsettled: BTreeSet<u32>,
+    /// What [`Programs::attached`] told, and when, with what was hung since. To ask about all takes longer than all else
+    /// of a Pod that starts.
+    attached: Option<(Instant, BTreeMap<u32, bool>)>,
 }
 
 /// Writes what is wanted, and keeps the copy.
@@ -108,13 +112,8 @@ impl Programs for Kernel {
     }
 }
 
-/// What became of programs when endpoints were switched.
-struct Switched {
-    /// Interfaces that had programs before, as [`Programs::attached`] tells.
-    before: BTreeMap<u32, bool>,
-    /// The last refusal to hang them on an interface: it may be gone already, which is no reason to keep others waiting.
-    refused: Result<(), KernelError>,
-}
+/// How long it is not looked again what hangs where: a program that somebody took off is back with the next write after.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 // === impl Held ===
 
@@ -130,7 +129,13 @@ impl Held {
             touched: BTreeSet::new(),
             written: BTreeSet::new(),
             unsettled: BTreeSet::new(),
+            attached: None,
         })
+    }
+
+    /// Has programs be hung on an interface whatever is known of it: a Pod's network was set up there just now.
+    pub fn is_new(&mut self, interface: u32) {
+        self.written.remove(&interface);
     }
 
     /// Whether programs of any endpoint are to be settled.
@@ -207,13 +212,16 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         put(kernel.services(), &mut self.held.contents.services, &wanted.services)?;
         keep_only(kernel.services(), &mut self.held.contents.services, &wanted.services)?;
         self.take_back(wanted)?;
-        let Switched { before, refused } = self.switch(wanted)?;
+        let refused = self.switch(wanted)?;
         self.held.touched.clear();
         self.write_identities(&wanted.identities)?;
-        for interface in before.into_keys().filter(|i| !wanted.endpoints.contains_key(i)) {
-            kernel.detach(interface)?;
+        let Held { contents: held, written, attached, .. } = &mut *self.held;
+        if let Some((_, attached)) = attached {
+            for interface in attached.keys().filter(|i| !wanted.endpoints.contains_key(i)) {
+                kernel.detach(*interface)?;
+            }
+            attached.retain(|interface, _| wanted.endpoints.contains_key(interface));
         }
-        let Held { contents: held, written, .. } = &mut *self.held;
         keep_only(kernel.local_addresses(), &mut held.local_addresses, &wanted.local_addresses)?;
         written.retain(|interface| wanted.endpoints.contains_key(interface));
         keep_only(kernel.endpoints(), &mut held.endpoints, &wanted.endpoints)?;
@@ -236,7 +244,7 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         added.add_tables_of(wanted, &tables);
         self.write_port_sets(&added.ports)?;
         self.write_tables(&added.tables)?;
-        let Switched { refused, .. } = self.switch(&new)?;
+        let refused = self.switch(&new)?;
         self.write_identities(&Arc::new(identities))?;
         refused
     }
@@ -251,7 +259,7 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         let new = wanted.endpoints.iter().filter(|(interface, _)| !held.contains_key(interface));
         let close = |endpoint: &Endpoint| Endpoint { table: CLOSED, audit_table: 0, ..*endpoint };
         closed.endpoints = new.map(|(interface, endpoint)| (*interface, close(endpoint))).collect();
-        self.switch(&closed)?.refused
+        self.switch(&closed)?
     }
 
     /// Writes what port sets say. What a set says does not change, so one that is there needs no look.
@@ -341,8 +349,7 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
             return Ok(());
         }
         let identities = self.kernel.identities();
-        let new: Vec<(IpAddr, u64)> = missing(copied(held), copied(wanted)).collect();
-        let gone: Vec<IpAddr> = besides(copied(held), copied(wanted)).map(|(address, _)| address).collect();
+        let (new, gone) = changes(copied(held), copied(wanted));
         let written = identities.set(&new).and_then(|()| identities.remove(&gone));
         match written {
             Ok(()) => *held = Arc::clone(wanted),
@@ -351,9 +358,10 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         written
     }
 
-    /// Endpoints, each with another generation where it is judged by something else, and their programs.
-    fn switch(&mut self, wanted: &Contents) -> Result<Switched, KernelError> {
-        let Held { contents: held, touched, written, unsettled, .. } = &mut *self.held;
+    /// Endpoints, each with another generation where it is judged by something else, and their programs. Gives the last
+    /// refusal to hang these on an interface: it may be gone already, which is no reason to keep others waiting.
+    fn switch(&mut self, wanted: &Contents) -> Result<Result<(), KernelError>, KernelError> {
+        let Held { contents: held, touched, written, unsettled, attached, .. } = &mut *self.held;
         let mut endpoints = wanted.endpoints.clone();
         for (interface, endpoint) in &mut endpoints {
             let Some(held) = held.endpoints.get(interface) else {
@@ -367,20 +375,26 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         }
         put(self.kernel.local_addresses(), &mut held.local_addresses, &wanted.local_addresses)?;
         put(self.kernel.endpoints(), &mut held.endpoints, &endpoints)?;
-        let (before, mut refused) = (self.kernel.attached()?, Ok(()));
+        let (looked, mut hung) = match attached.take() {
+            Some((looked, hung)) if looked.elapsed() < LOOK_AGAIN => (looked, hung),
+            _ => (Instant::now(), self.kernel.attached()?),
+        };
+        let mut refused = Ok(());
         for interface in endpoints.into_keys() {
-            if before.get(&interface) == Some(&true) && written.contains(&interface) {
+            if hung.get(&interface) == Some(&true) && written.contains(&interface) {
                 continue;
             }
             match self.kernel.attach(interface) {
                 Ok(()) => {
+                    hung.insert(interface, true);
                     written.insert(interface);
                     unsettled.insert(interface);
                 }
                 Err(error) => refused = Err(error),
             }
         }
-        Ok(Switched { before, refused })
+        *attached = Some((looked, hung));
+        Ok(refused)
     }
 
     /// Settles the programs of one endpoint, if any is to be.

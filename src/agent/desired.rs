@@ -18,6 +18,7 @@ use crate::places::{Place, Places};
 
 mod decider;
 mod people;
+mod plans;
 mod policies;
 
 pub use decider::Decider;

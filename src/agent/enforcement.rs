@@ -25,6 +25,9 @@ mod status;
 const FIELD_MANAGER: &str = "stockade-agent";
 /// How long changes gather before they are told.
 const GATHER: Duration = Duration::from_secs(1);
+/// How many times as long as a look takes is the least pause until the next: tables that change all the time are large ones
+/// to read, and whoever changes them needs the CPU.
+const PAUSES: u32 = 10;
 /// How often it is looked at all the same: somebody may have taken a program off.
 const LOOK: Duration = Duration::from_secs(30);
 /// How often it is told though nothing has changed, so that what is old can be told from what is good.
@@ -57,6 +60,7 @@ impl Writer {
     /// Looks and tells for ever.
     pub async fn write_for_ever(mut self) {
         loop {
+            let begin = Instant::now();
             let is_told = match self.look_and_tell().await {
                 Ok(()) => true,
                 Err(error) => {
@@ -65,10 +69,11 @@ impl Writer {
                     false
                 }
             };
+            let took = begin.elapsed();
             let next = Instant::now() + if is_told { LOOK } else { GATHER * 5 };
             // Either way: time passed, or something changed. The agent's end ends this too.
             let _ = timeout_at(next, news(&mut self.view, &mut self.chain)).await;
-            sleep(GATHER).await;
+            sleep(GATHER.max(took * PAUSES)).await;
         }
     }
 

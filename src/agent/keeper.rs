@@ -116,6 +116,11 @@ impl<K: Tables + Programs> Keeper<K> {
         removed
     }
 
+    /// A Pod's network was set up on an interface just now: its programs are hung whatever is known of it.
+    pub fn is_new(&mut self, interface: u32) {
+        self.held.is_new(interface);
+    }
+
     /// Whether [`Keeper::settle_one`] has something to do.
     pub fn is_unsettled(&self) -> bool {
         self.held.is_unsettled()

@@ -1,5 +1,5 @@
 //! The kernel's side: BPF programs and their maps, pinned so that they outlive the agent. The only unsafe code of the
-//! project is here.
+//! project is here, but for two calls about memory ([`crate::memory`]).
 //!
 //! Pins lie in a folder of a BPF file system. `maps-<digest>/` holds the maps of one layout: their kinds, sizes and
 //! structures. An agent that wants another layout makes another set beside the first, fills it, and then switches

@@ -16,6 +16,7 @@ pub mod inputs;
 pub mod interfaces;
 pub mod keeper;
 pub mod kernel;
+pub mod memory;
 pub mod metrics;
 pub mod places;
 pub mod run;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use stockade_agent::cli::{Cli, Verb};
-use stockade_agent::run;
+use stockade_agent::{memory, run};
 use stockade_process::logging;
 
 /// Threads: one has the kernel, the other the watches.
@@ -25,6 +25,7 @@ fn act(cli: Cli) -> Result<()> {
     match cli.verb {
         Verb::Run(arguments) => {
             logging::init(arguments.log);
+            memory::share_heaps();
             let mut threads = tokio::runtime::Builder::new_multi_thread();
             let runtime = threads.worker_threads(THREADS).enable_all().build().context("starting threads")?;
             runtime.block_on(run::run(*arguments))

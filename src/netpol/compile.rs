@@ -34,8 +34,10 @@ pub struct Compiled {
     selectors: HashMap<Pods, Arc<IdentitySet>>,
     /// By policy and direction; parallel to the policy's own rules.
     rules: Vec<[Vec<CompiledRule>; 2]>,
-    /// By identity and direction.
+    /// By direction; the first is that of identities that no policy selects.
     tables: Vec<[Table; 2]>,
+    /// By identity: its place in `tables`.
+    table_of: Vec<u32>,
 }
 
 /// Whom selectors mean in one census, kept from one set of policies to the next.
@@ -146,9 +148,9 @@ impl Compiled {
             (a.tier, a.priority, &a.namespace, &a.name).cmp(&(b.tier, b.priority, &b.namespace, &b.name))
         });
         let selectors = matched.match_all(&policies, &census)?;
-        let mut compiled = Self { census, policies, selectors, rules: Vec::new(), tables: Vec::new() };
+        let mut compiled = Self { census, policies, selectors, rules: Vec::new(), tables: Vec::new(), table_of: Vec::new() };
         compiled.rules = compiled.policies.iter().map(|p| compiled.compile_rules(p)).collect();
-        compiled.tables = compiled.build_tables();
+        (compiled.tables, compiled.table_of) = compiled.build_tables();
         Ok(compiled)
     }
 
@@ -180,7 +182,13 @@ impl Compiled {
 
     /// Whether a selector of one of the policies means a Pod.
     pub fn selects(&self, pods: &Pods, pod: PodId) -> bool {
-        self.identity(pod).is_some_and(|id| self.selectors.get(pods).is_some_and(|set| set.contains(id)))
+        self.selected_by(pods)(pod)
+    }
+
+    /// The same for many Pods: looking the selector up costs more than what follows.
+    pub fn selected_by(&self, pods: &Pods) -> impl Fn(PodId) -> bool {
+        let set = self.selectors.get(pods);
+        move |pod| set.is_some_and(|set| self.identity(pod).is_some_and(|id| set.contains(id)))
     }
 
     /// Whether a selector of one of the policies means no Pod at all.
@@ -203,7 +211,7 @@ impl Compiled {
     }
 
     pub(crate) fn table(&self, identity: IdentityId, direction: Direction) -> &Table {
-        &self.tables[identity.0 as usize][direction as usize]
+        &self.tables[self.table_of[identity.0 as usize] as usize][direction as usize]
     }
 
     /// Rules of a policy with their numbers.
@@ -280,8 +288,10 @@ impl Compiled {
         CompiledPeers::AnyOf { identities: union(&sets), every_pod, addresses, domains }
     }
 
-    fn build_tables(&self) -> Vec<[Table; 2]> {
-        let mut tables = vec![[Table::default(), Table::default()]; self.census.identities.len()];
+    /// Of a node's policies, which select few of all identities.
+    fn build_tables(&self) -> (Vec<[Table; 2]>, Vec<u32>) {
+        let mut tables = vec![<[Table; 2]>::default()];
+        let mut table_of = vec![0; self.census.identities.len()];
         for (id, policy) in self.policies() {
             let Some(subject) = self.selectors.get(&policy.subject) else { continue };
             for direction in Direction::ALL {
@@ -289,7 +299,12 @@ impl Compiled {
                     continue;
                 }
                 for identity in subject.iter() {
-                    let table = &mut tables[identity.0 as usize][direction as usize];
+                    let place = &mut table_of[identity.0 as usize];
+                    if *place == 0 {
+                        *place = tables.len() as u32;
+                        tables.push(Default::default());
+                    }
+                    let table = &mut tables[*place as usize][direction as usize];
                     match policy.tier {
                         Tier::Admin => table.admin.push(id),
                         Tier::Network => table.network.push(id),
@@ -298,7 +313,7 @@ impl Compiled {
                 }
             }
         }
-        tables
+        (tables, table_of)
     }
 }
 

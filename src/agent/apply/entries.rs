@@ -26,6 +26,22 @@ pub(super) fn besides<K: Ord, V>(
     beside(held, wanted).filter(|(.., wanted)| wanted.is_none()).filter_map(|(key, held, _)| Some((key, held?)))
 }
 
+/// Both at once: what is missing, and keys of what is not wanted.
+pub(super) fn changes<K: Ord, V: PartialEq>(
+    held: impl Iterator<Item = (K, V)>,
+    wanted: impl Iterator<Item = (K, V)>,
+) -> (Vec<(K, V)>, Vec<K>) {
+    let (mut new, mut gone) = (Vec::new(), Vec::new());
+    for (key, held, wanted) in beside(held, wanted) {
+        match wanted {
+            None => gone.push(key),
+            Some(value) if held.as_ref() != Some(&value) => new.push((key, value)),
+            Some(_) => {}
+        }
+    }
+    (new, gone)
+}
+
 /// Keys whose values differ, or that only one has.
 pub(super) fn differing<K: Ord, V: PartialEq>(
     a: impl Iterator<Item = (K, V)>,

@@ -83,7 +83,8 @@ pub(super) fn in_force(
         let state = match &object.policy {
             None => PolicyState::Refused { why: shown(&object.faults), held: None },
             Some(policy) => {
-                let selected: Vec<_> = judged.iter().filter(|one| compiled.selects(&policy.subject, one.pod)).collect();
+                let is_selected = compiled.selected_by(&policy.subject);
+                let selected: Vec<_> = judged.iter().filter(|one| is_selected(one.pod)).collect();
                 if selected.is_empty() {
                     continue;
                 }

@@ -41,7 +41,7 @@ pub struct SliceFacts {
     /// Its namespace.
     pub namespace: Arc<str>,
     /// Who, with their addresses.
-    pub identities: Vec<(Arc<Identity>, Vec<IpAddr>)>,
+    pub identities: Vec<(Arc<Identity>, Box<[IpAddr]>)>,
 }
 
 /// A slice as it is told and written down.
@@ -131,7 +131,7 @@ impl From<Told> for SliceFacts {
 
 impl From<SliceFacts> for Told {
     fn from(facts: SliceFacts) -> Self {
-        let tell = |(identity, addresses): (Arc<Identity>, Vec<IpAddr>)| identity_slice::Identity {
+        let tell = |(identity, addresses): (Arc<Identity>, Box<[IpAddr]>)| identity_slice::Identity {
             labels: identity.labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             ports: identity.ports.iter().map(named).collect(),
             addresses: addresses.iter().map(IpAddr::to_string).collect(),

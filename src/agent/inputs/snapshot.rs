@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use sha2::{Digest as _, Sha256};
 
 use super::Inputs;
+use crate::memory;
 
 /// Largest file that is written or read: 20,000 identities and 1,000 policies are some 10 MB.
 pub const MAX_BYTES: u64 = 256 << 20;
@@ -130,6 +131,9 @@ impl SnapshotWriter {
             if let Err(error) = write(&folder, &inputs) {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the last known inputs could not be written");
             }
+            // Much was read to have them, and more to write them.
+            drop(inputs);
+            memory::give_back();
         };
         let writing = thread::Builder::new().name("snapshot".to_owned()).spawn(write);
         self.writing = writing.ok();

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use libbpf_rs::{RingBuffer, RingBufferBuilder};
+use libbpf_rs::{ErrorKind, RingBuffer, RingBufferBuilder};
 use stockade_netpol::policy::{Direction, Tier};
 use zerocopy::FromBytes;
 
@@ -77,7 +77,11 @@ impl<'a> Events<'a> {
     /// # Errors
     /// The kernel's refusal.
     pub fn poll(&self, timeout: Duration) -> Result<(), KernelError> {
-        self.ring.poll(timeout).map_err(KernelError::refused("waiting for events"))
+        match self.ring.poll(timeout) {
+            // By a signal, or a debugger.
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            other => other.map_err(KernelError::refused("waiting for events")),
+        }
     }
 }
 

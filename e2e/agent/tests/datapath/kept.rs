@@ -210,7 +210,7 @@ fn while_nothing_can_be_decided_who_is_new_is_closed_and_the_others_keep_what_th
         let one = Identity::new("elsewhere".into(), &BTreeMap::new(), &[]);
         let other = Identity { namespace: "somewhere".into(), ..one.clone() };
         let slice = |identity: Identity, last: u8| {
-            let identities = vec![(Arc::new(identity.clone()), vec![IpAddr::from([10, 9, 9, last])])];
+            let identities = vec![(Arc::new(identity.clone()), [IpAddr::from([10, 9, 9, last])].into())];
             (last.to_string(), SliceFacts { version: 1, namespace: identity.namespace, identities })
         };
         told.slices = [slice(one, 1), slice(other, 2)].into_iter().collect();

@@ -7,7 +7,13 @@ use serde_json::{Value, json};
 use stockade_node::identity_slice::{self, IdentitySliceSpec, NamedPort};
 
 use super::super::PolicyState;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use stockade_watch::shared::Shared;
+
 use super::*;
+use crate::inputs::{NamespaceFacts, NodeFacts};
 use crate::hold::{HostInterface, PodName, PodRequest};
 use crate::inputs::{PodFacts, PolicyObject, SliceFacts};
 
