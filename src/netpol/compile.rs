@@ -107,6 +107,11 @@ impl Census {
         self.identities.len()
     }
 
+    /// Whether a selector means a Pod.
+    pub fn selects(&self, pods: &Pods, pod: PodId) -> bool {
+        self.identity(pod).is_some_and(|id| self.identities.is_meant(&self.state, pods, id))
+    }
+
     /// Those of some policies that select one of some Pods: all that it takes to judge these.
     pub fn concerning(&self, policies: impl IntoIterator<Item = Arc<Policy>>, pods: &[PodId]) -> Vec<Arc<Policy>> {
         let mut here: Vec<IdentityId> = pods.iter().filter_map(|pod| self.identity(*pod)).collect();
@@ -364,7 +369,7 @@ impl Matched {
 }
 
 /// Selectors of Pods of a policy.
-fn selectors(policy: &Policy) -> impl Iterator<Item = &Pods> {
+pub(crate) fn selectors(policy: &Policy) -> impl Iterator<Item = &Pods> {
     let rules = Direction::ALL.into_iter().filter_map(|direction| policy.rules(direction)).flatten();
     let peers = rules.flat_map(|rule| match &rule.peers {
         Peers::AnyOf(peers) => peers.as_slice(),

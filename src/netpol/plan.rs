@@ -23,6 +23,7 @@ use crate::state::{Pod, PodId, State};
 
 mod blocks;
 mod build;
+mod chosen;
 mod classes;
 mod content;
 mod digest;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stockade_netpol::plan::{Limits, Planned};
+use stockade_netpol::plan::Limits;
 
 use super::people::{Own, People, Sources};
 use super::plans::Plans;
@@ -49,7 +49,7 @@ impl Decider {
             node_addresses: places.node_addresses.clone(),
         });
         let planned = self.plans.plan(inputs, &self.people)?;
-        let Planned { compiled, plan } = &*planned;
+        let plan = &planned.plan;
 
         let mut desired = Desired::default();
         desired.contents.add_closed();
@@ -63,7 +63,7 @@ impl Decider {
         desired.add_unknown(inputs, places);
         desired.add_leftovers(places, held);
         let judged = desired.judged(&locals, &own, plan);
-        desired.policies = policies::in_force(inputs, compiled, &judged, plan, &mut self.made);
+        desired.policies = policies::in_force(inputs, &planned, &judged, &mut self.made);
         desired.rules = plan.tables.iter().map(|(id, table)| (*id, Arc::clone(&table.rules))).collect();
         Ok(desired)
     }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use stockade_netpol::compile::Compiled;
-use stockade_netpol::plan::{DoesNotFit, Plan, RuleName};
+use stockade_netpol::plan::{DoesNotFit, Planned, RuleName};
 use stockade_netpol::policy::Policy;
 use stockade_netpol::read::api::Faults;
 use stockade_netpol::state::PodId;
@@ -72,9 +71,8 @@ pub(super) fn read(inputs: &Inputs) -> Vec<Arc<Policy>> {
 /// decision before, and then of this one.
 pub(super) fn in_force(
     inputs: &Inputs,
-    compiled: &Compiled,
+    planned: &Planned,
     judged: &[Judged<'_>],
-    plan: &Plan,
     made: &mut Made,
 ) -> Vec<PolicyInForce> {
     let mut found = Vec::new();
@@ -83,7 +81,7 @@ pub(super) fn in_force(
         let state = match &object.policy {
             None => PolicyState::Refused { why: shown(&object.faults), held: None },
             Some(policy) => {
-                let is_selected = compiled.selected_by(&policy.subject);
+                let is_selected = planned.selected_by(policy);
                 let selected: Vec<_> = judged.iter().filter(|one| is_selected(one.pod)).collect();
                 if selected.is_empty() {
                     continue;
@@ -99,7 +97,7 @@ pub(super) fn in_force(
                         held: made.generation(object, refused().map(|(tables, _)| tables)),
                     },
                     None if object.faults != Faults::default() => PolicyState::Closed(shown(&object.faults)),
-                    None => match plan.not_enforced.iter().find(|rule| is_of(rule, policy)) {
+                    None => match planned.plan.not_enforced.iter().find(|rule| is_of(rule, policy)) {
                         Some(rule) => PolicyState::Closed(format!("{rule} accepts nothing by its domain names")),
                         None => PolicyState::Planned,
                     },

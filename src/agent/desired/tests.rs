@@ -180,6 +180,25 @@ fn a_policy_with_names_that_tables_cannot_tell_is_told_as_closed() {
 }
 
 #[test]
+fn policies_with_more_selectors_than_there_is_room_for_are_told_and_close_who_is_new() {
+    let (mut inputs, places) = node(&[("a", "web", "10.0.0.1")]);
+    let from = |count: usize| {
+        let peer = |n| json!({ "podSelector": { "matchLabels": { "n": format!("{count}-{n}") } } });
+        json!({ "podSelector": {}, "ingress": [{ "from": (0..count).map(peer).collect::<Vec<Value>>() }] })
+    };
+    add_policy(&mut inputs, "large", &from(9));
+    add_policy(&mut inputs, "small", &from(1));
+    let limits = Limits { matches: 4, ..Limits::default() };
+    let desired = desired(&inputs, &places, &Contents::default(), &limits).unwrap();
+    assert_eq!(desired.contents.endpoints[&1].table, CLOSED);
+    let why = "NetworkPolicy shop/large does not fit: 11 pairs of a selector and a set of labels on one node, and at most \
+               4 do";
+    let state = PolicyState::Refused { why: why.to_owned(), held: None };
+    let told: Vec<_> = desired.policies.into_iter().map(|policy| (policy.name, policy.state)).collect();
+    assert_eq!(told, [("large".to_owned(), state.clone()), ("small".to_owned(), state)]);
+}
+
+#[test]
 fn an_address_is_whose_it_was_given_to_last() {
     let (mut inputs, places) = node(&[("a", "web", "10.0.0.1"), ("b", "db", "10.0.0.1")]);
     inputs.pods.get_mut("b").unwrap().terminating = true;

@@ -15,6 +15,9 @@ pub struct Limits {
     pub rules_per_table: usize,
     /// Pairs of a rule with a peer, a block or a range of ports that one table is made of: the time it takes.
     pub steps_per_table: usize,
+    /// Pairs of a distinct selector and an identity, a bit each, of all policies; at most
+    /// [`crate::compile::MAX_MATCHES`].
+    pub matches: usize,
     /// Tables.
     pub tables: usize,
     /// Peers of all tables.
@@ -38,6 +41,8 @@ pub enum What {
     RulesOfTable,
     /// See [`Limits::steps_per_table`].
     Steps,
+    /// See [`Limits::matches`].
+    Matches,
     /// See [`Limits::tables`].
     Tables,
     /// See [`Limits::peers`].
@@ -78,6 +83,8 @@ impl Default for Limits {
             rules_per_table: 1 << 16,
             // About a quarter of a second; 100 rules about 20,000 identities take a thirtieth of them.
             steps_per_table: 1 << 26,
+            // 64 MiB: 26,000 selectors over 20,000 identities.
+            matches: 1 << 29,
             // Two for each of the 256 Pods that a node may have by the largest common setting, and as many again while
             // they are replaced.
             tables: 1 << 10,
@@ -100,6 +107,7 @@ impl fmt::Display for What {
             Self::BlocksOfTable => "blocks of addresses of one kind of Pod",
             Self::RulesOfTable => "rules of one kind of Pod",
             Self::Steps => "pairs of a rule and a peer, block or range of ports of one kind of Pod",
+            Self::Matches => "pairs of a selector and a set of labels on one node",
             Self::Tables => "kinds of Pods on one node",
             Self::Peers => "peers on one node",
             Self::Blocks => "blocks of addresses on one node",

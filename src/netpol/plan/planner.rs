@@ -4,10 +4,12 @@
 //! ids, which are all else that they depend on. So a plan is the same whatever was planned before it, and costs what has
 //! changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{BuiltTables, Collision, Limits, Numbers, Plan, plan_again};
-use crate::compile::{Census, Compiled, Matched, TooMuch};
+use super::chosen::Chosen;
+use super::{BuiltTables, Collision, DoesNotFit, Limits, Numbers, Plan, plan_again};
+use crate::compile::{Census, Compiled, MAX_MATCHES, Matched, TooMuch};
 use crate::policy::Policy;
 use crate::state::PodId;
 
@@ -24,10 +26,12 @@ pub struct Planner {
 /// A plan, and the policies that it is made of.
 #[derive(Debug)]
 pub struct Planned {
-    /// Policies that select one of the Pods.
+    /// Policies that select one of the Pods, but for those that are refused.
     pub compiled: Compiled,
-    /// The plan.
+    /// The plan. A Pod that a refused policy selects does not fit.
     pub plan: Plan,
+    /// Policies of which there is no more room to know whom they mean.
+    pub refused: Vec<(Arc<Policy>, DoesNotFit)>,
 }
 
 /// Why there is no plan.
@@ -54,7 +58,8 @@ impl Planner {
         &self.numbers
     }
 
-    /// What these Pods are judged by ([`super::plan`]), of all policies that there are.
+    /// What these Pods are judged by ([`super::plan`]), of all policies that there are. Where these are too many to know
+    /// whom they all mean ([`Limits::matches`]), those of the namespaces that need most are refused.
     ///
     /// # Errors
     /// More than can be judged at once; two contents that have one id.
@@ -63,9 +68,31 @@ impl Planner {
         policies: impl IntoIterator<Item = Arc<Policy>>,
         pods: &[PodId],
     ) -> Result<Planned, NotPlanned> {
-        let here = self.census.concerning(policies, pods);
-        let compiled = Compiled::matched_by(here, Arc::clone(&self.census), &mut self.matched)?;
-        let plan = plan_again(&compiled, &self.numbers, pods, &self.limits, &mut self.built)?;
-        Ok(Planned { compiled, plan })
+        let census = &self.census;
+        let here = census.concerning(policies, pods);
+        let matches = self.limits.matches.min(MAX_MATCHES);
+        let Chosen { policies, refused } = Chosen::new(here, census.identities(), matches);
+        let fault_of = |pod: PodId| refused.iter().find(|(policy, _)| census.selects(&policy.subject, pod));
+        let faults = pods.iter().filter_map(|pod| Some((*pod, fault_of(*pod)?.1.clone())));
+        let faults: BTreeMap<PodId, DoesNotFit> = if refused.is_empty() { BTreeMap::new() } else { faults.collect() };
+        let others: Vec<PodId> = pods.iter().filter(|pod| !faults.contains_key(pod)).copied().collect();
+        let compiled = Compiled::matched_by(policies, Arc::clone(census), &mut self.matched)?;
+        let mut plan = plan_again(&compiled, &self.numbers, &others, &self.limits, &mut self.built)?;
+        plan.pods.extend(faults.into_iter().map(|(pod, fault)| (pod, Err(fault))));
+        Ok(Planned { compiled, plan, refused })
+    }
+}
+
+// === impl Planned ===
+
+impl Planned {
+    /// Whether a policy, planned or refused, selects each of some Pods.
+    pub fn selected_by(&self, policy: &Policy) -> impl Fn(PodId) -> bool {
+        let is_same = |other: &Policy| (&other.namespace, &other.name) == (&policy.namespace, &policy.name);
+        let is_refused = self.refused.iter().any(|(other, _)| is_same(other));
+        let is_selected = self.compiled.selected_by(&policy.subject);
+        move |pod| {
+            if is_refused { self.compiled.census().selects(&policy.subject, pod) } else { is_selected(pod) }
+        }
     }
 }
