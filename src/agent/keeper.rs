@@ -50,7 +50,15 @@ impl<K: Tables + Programs> Keeper<K> {
     pub fn open(kernel: Arc<K>, limits: Limits) -> Result<Self, KernelError> {
         let held = Held::read(&*kernel)?;
         let stale = Stale::new(if kernel.wait_for_running() { GRACE } else { LONG_GRACE });
-        Ok(Self { kernel, decider: Decider::new(limits), held, desired: Arc::default(), stale, waited: None, is_behind: false })
+        Ok(Self {
+            kernel,
+            decider: Decider::new(limits),
+            held,
+            desired: Arc::default(),
+            stale,
+            waited: None,
+            is_behind: false,
+        })
     }
 
     /// Makes the kernel hold what inputs and places say.

@@ -153,7 +153,8 @@ impl Compiled {
             (a.tier, a.priority, &a.namespace, &a.name).cmp(&(b.tier, b.priority, &b.namespace, &b.name))
         });
         let selectors = matched.match_all(&policies, &census)?;
-        let mut compiled = Self { census, policies, selectors, rules: Vec::new(), tables: Vec::new(), table_of: Vec::new() };
+        let mut compiled =
+            Self { census, policies, selectors, rules: Vec::new(), tables: Vec::new(), table_of: Vec::new() };
         compiled.rules = compiled.policies.iter().map(|p| compiled.compile_rules(p)).collect();
         (compiled.tables, compiled.table_of) = compiled.build_tables();
         Ok(compiled)

@@ -64,12 +64,7 @@ impl Plans {
     }
 
     /// Plans for all Pods of the node: tables of one whose network is set up are in the kernel by then.
-    fn plan_over(
-        &mut self,
-        inputs: &Inputs,
-        people: &People,
-        with_addresses: bool,
-    ) -> Result<Arc<Planned>, Undecided> {
+    fn plan_over(&mut self, inputs: &Inputs, people: &People, with_addresses: bool) -> Result<Arc<Planned>, Undecided> {
         let basis = Basis::new(inputs, people, with_addresses);
         let pods = people.expected();
         let before = self.planner.take().filter(|(before, _)| before.is_same(&basis));
@@ -96,7 +91,8 @@ impl Plans {
 impl Last {
     fn is_of(&self, inputs: &Inputs, pods: &[PodId]) -> bool {
         let (before, now) = (&self.policies, &inputs.policies);
-        let are_same = || before.len() == now.len() && before.values().zip(now.values()).all(|(a, b)| Arc::ptr_eq(a, b));
+        let are_same =
+            || before.len() == now.len() && before.values().zip(now.values()).all(|(a, b)| Arc::ptr_eq(a, b));
         self.pods == pods && (before.is_same(now) || are_same())
     }
 }
@@ -152,4 +148,3 @@ impl Basis {
         State { namespaces: namespaces.collect(), pods: pods.collect(), nodes: nodes.collect() }
     }
 }
-

@@ -111,7 +111,10 @@ fn pods_of_a_policy_that_is_not_understood_or_of_an_unknown_namespace_are_closed
     let head = desired.contents.tables[&table(1)].head.unwrap();
     assert!(head.directions.iter().all(|direction| direction.isolated && direction.everyone == 0));
     assert_eq!((table(2), table(3)), (0, CLOSED));
-    assert_eq!(desired.contents.tables[&CLOSED], TableContents { head: Some(closed_table()), ..TableContents::default() });
+    assert_eq!(
+        desired.contents.tables[&CLOSED],
+        TableContents { head: Some(closed_table()), ..TableContents::default() }
+    );
     assert!(
         matches!(&desired.policies[..], [one] if matches!(&one.state, PolicyState::Closed(why) if why.contains("orbit")))
     );

@@ -119,7 +119,9 @@ impl SliceFacts {
     /// Who claims which addresses by it.
     pub fn claims(&self) -> impl Iterator<Item = (&Arc<Identity>, Claim, IpAddr)> {
         let claim = Claim::of_slice(self.version);
-        self.identities.iter().flat_map(move |(who, addresses)| addresses.iter().map(move |address| (who, claim, *address)))
+        self.identities
+            .iter()
+            .flat_map(move |(who, addresses)| addresses.iter().map(move |address| (who, claim, *address)))
     }
 }
 

@@ -118,7 +118,8 @@ impl Objects {
 
     /// Those that judge.
     pub(super) fn programs(&self) -> Result<Vec<Program>, KernelError> {
-        let judges = |program: &ProgramMut<'_>| [FROM_POD, TO_POD, FORWARDED].iter().any(|name| program.name() == *name);
+        let judges =
+            |program: &ProgramMut<'_>| [FROM_POD, TO_POD, FORWARDED].iter().any(|name| program.name() == *name);
         let all = self.datapath.progs_mut().filter(judges).chain(self.translation.iter().flat_map(Object::progs_mut));
         let read = |program: ProgramMut<'_>| {
             let handle = ProgramHandle::try_from(&program).map_err(KernelError::refused("reading programs"))?;

@@ -13,8 +13,8 @@ use std::net::IpAddr;
 use stockade_watch::shared::Shared;
 
 use super::*;
-use crate::inputs::{NamespaceFacts, NodeFacts};
 use crate::hold::{HostInterface, PodName, PodRequest};
+use crate::inputs::{NamespaceFacts, NodeFacts};
 use crate::inputs::{PodFacts, PolicyObject, SliceFacts};
 
 /// One thing that becomes another.

@@ -87,12 +87,13 @@ fn where_policies_have_too_many_selectors_those_of_the_namespace_with_most_are_r
     };
     // Those that are listed, and one for the Pods of each namespace.
     let whole = planned(17 + 2);
-    assert_eq!((whole.refused.len(), whole.plan.clone()), (0, from_nothing(&census, all.clone(), &pods, &Limits::default())));
+    assert_eq!((whole.refused.len(), &whole.plan), (0, &from_nothing(&census, all.clone(), &pods, &Limits::default())));
     let part = planned(10 + 2);
-    let fault = DoesNotFit { policy: "NetworkPolicy many/p0".to_owned(), what: What::Matches, count: 19 * 3, bound: 12 * 3 };
+    let fault =
+        DoesNotFit { policy: "NetworkPolicy many/p0".to_owned(), what: What::Matches, count: 19 * 3, bound: 12 * 3 };
     let refused: Vec<_> = part.refused.iter().map(|(policy, fault)| (&*policy.name, fault.clone())).collect();
     assert_eq!(refused, [("p0", fault.clone())]);
-    let mut expected = whole.plan.pods.clone();
+    let mut expected = whole.plan.pods;
     expected.insert(PodId(1), Err(fault));
     assert_eq!(part.plan.pods, expected);
     let selected = |policy: &Policy| pods.map(part.selected_by(policy));
