@@ -107,6 +107,11 @@ impl Network {
         });
     }
 
+    /// Removes the queueing discipline that programs hung by first, and its cost of what hangs nowhere.
+    pub(crate) fn remove_clsact(&self, interface: u32) {
+        must(self.node.command("tc").args(["qdisc", "del", "dev", &format!("if{interface}"), "clsact"]));
+    }
+
     /// Gives `nft` a ruleset on the node, or none.
     pub(crate) fn nft(&self, ruleset: &str) {
         let file = std::env::temp_dir().join(format!("stockade-bench-{}.nft", std::process::id()));

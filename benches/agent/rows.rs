@@ -106,7 +106,10 @@ impl Row {
     pub(crate) fn clear(&self, network: &Network) {
         match self {
             Self::Nothing => {}
-            Self::Stockade { kernel, .. } => network.interfaces.into_iter().for_each(|i| kernel.detach(i).unwrap()),
+            Self::Stockade { kernel, .. } => network.interfaces.into_iter().for_each(|interface| {
+                kernel.detach(interface).unwrap();
+                network.remove_clsact(interface);
+            }),
             Self::NftLinear { .. } | Self::NftSet { .. } => network.nft("flush ruleset"),
         }
     }

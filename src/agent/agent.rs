@@ -40,7 +40,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 const SNAPSHOT_PAUSE: Duration = Duration::from_secs(5);
 /// How long no Pod starts before programs are settled, which keeps whoever changes interfaces waiting.
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
-/// Pause between two Pods whose programs are settled: a third of the time is left to others.
+/// Pause between two Pods whose programs are settled: three quarters of the time are left to others.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 /// Longest sleep: something is always due by then.
 const MAX_SLEEP: Duration = Duration::from_secs(60);

@@ -155,6 +155,14 @@ fn an_agent_enforces_what_the_api_server_says_through_its_absence_and_leaves_not
     let status = eventually(|| setting.enforcement()["status"].clone(), is_told);
     assert_eq!(status["canary"]["refused"], true);
 
+    // What hung by clsact first, so that nobody waited, hangs by tcx soon after.
+    let links = setting.pins.path().join("stockade/links");
+    let hung = [0, 1]
+        .map(|at| setting.node.pods[at].interface.index)
+        .map(|n| ["from_pod", "to_pod"].map(|p| format!("{n}-{p}")));
+    eventually(|| hung.as_flattened().iter().all(|name| links.join(name).exists()), |is_so| *is_so);
+    setting.reaches(&traffic, &pairs, &[(2, 0)]);
+
     // The API server is away, and the agent is another: all stays, and who is not known is closed.
     eventually(|| setting.folder.path().join("state/inputs.json").is_file(), |is_there| *is_there);
     setting.cluster.stop_server();

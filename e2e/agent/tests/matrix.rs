@@ -10,6 +10,8 @@ mod faults;
 mod load;
 #[path = "matrix/older_kernel.rs"]
 mod older_kernel;
+#[path = "matrix/sctp.rs"]
+mod sctp;
 
 use std::collections::BTreeSet;
 

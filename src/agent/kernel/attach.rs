@@ -43,8 +43,7 @@ pub(super) struct Links {
     hooks: Hooks,
 }
 
-/// Both. What comes from the Pod enters the host,
-/// what goes to it leaves the host.
+/// Both. What comes from the Pod enters the host, what goes to it leaves it.
 const POINTS: [Point; 2] = [
     Point { name: FROM_POD, next: NEXT_FROM_POD, of_clsact: TC_INGRESS },
     Point { name: TO_POD, next: NEXT_TO_POD, of_clsact: TC_EGRESS },
