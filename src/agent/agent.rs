@@ -28,7 +28,7 @@ use crate::keeper::Keeper;
 use crate::kernel::{Kernel, KernelError, Translated};
 use crate::metrics::AgentMetrics;
 use crate::places::Places;
-use crate::waiting::{Waiting, is_held};
+use crate::waiting::Waiting;
 
 /// How long the API server may take to tell everything before what was last known is gone by.
 const LAST_KNOWN_AFTER: Duration = Duration::from_secs(5);
@@ -177,7 +177,8 @@ impl Agent {
         {
             self.keep(extent);
         }
-        self.waiting.answer(self.parts.keeper.held(), &self.inputs);
+        let keeper = &self.parts.keeper;
+        self.waiting.answer(|request| keeper.holds(request), &self.inputs);
         let told = |what: Result<(), KernelError>, message: &'static str| {
             if let Err(error) = what {
                 tracing::warn!(error = &error as &dyn std::error::Error, "{message}");
@@ -241,7 +242,7 @@ impl Agent {
         let Asked { ask, answer } = asked;
         let refused = match ask {
             Ask::Check(request) => {
-                let held = is_held(&request, self.parts.keeper.held());
+                let held = self.parts.keeper.holds(&request);
                 let index = request.interface.index;
                 // Whoever asked may be gone.
                 drop(answer.send(if held { Ok(()) } else { Err(GateError::NoInterface { index }) }));

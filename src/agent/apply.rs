@@ -72,7 +72,7 @@ pub struct Held {
     spare: BTreeMap<PeerKey, u64>,
     /// Tables that say something else since endpoints that use them were last written.
     touched: BTreeSet<u64>,
-    /// Endpoints that this process has written. Others are written whatever has changed: an agent before this one may have
+    /// Endpoints that this process has written, and hung programs on. Others are written whatever has changed: an agent before this one may have
     /// ended between two writes, and its programs be of another version.
     written: BTreeSet<u32>,
     /// Endpoints whose programs are to be settled.
@@ -136,6 +136,13 @@ impl Held {
     /// Has programs be hung on an interface whatever is known of it: a Pod's network was set up there just now.
     pub fn is_new(&mut self, interface: u32) {
         self.written.remove(&interface);
+    }
+
+    /// Whether an interface is an endpoint with all of these addresses, and its programs hang.
+    pub fn holds(&self, interface: u32, addresses: &[IpAddr]) -> bool {
+        let is_here = |address: &IpAddr| self.contents.local_addresses.get(&address.to_canonical()) == Some(&interface);
+        let is_endpoint = self.contents.endpoints.contains_key(&interface) && self.written.contains(&interface);
+        is_endpoint && addresses.iter().all(is_here)
     }
 
     /// Whether programs of any endpoint are to be settled.

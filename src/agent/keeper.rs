@@ -9,6 +9,7 @@ use stockade_netpol::plan::Limits;
 use crate::apply::{Extent, Held, Programs, Writer};
 use crate::contents::Contents;
 use crate::desired::{Decider, Desired, Undecided, all_closed};
+use crate::hold::PodRequest;
 use crate::inputs::Inputs;
 use crate::kernel::{KernelError, Tables};
 use crate::places::Places;
@@ -150,6 +151,11 @@ impl<K: Tables + Programs> Keeper<K> {
     /// What the kernel holds, as it was written.
     pub fn held(&self) -> &Contents {
         &self.held.contents
+    }
+
+    /// Whether what was asked for a Pod is in the kernel: its endpoint with its addresses, and its programs.
+    pub fn holds(&self, request: &PodRequest) -> bool {
+        self.held.holds(request.interface.index, &request.addresses)
     }
 
     /// The kernel.

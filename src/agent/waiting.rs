@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::contents::Contents;
 use crate::hold::{GateError, PodName, PodRequest};
 use crate::inputs::Inputs;
 
@@ -36,12 +35,12 @@ impl Waiting {
         self.waiting.push(Waiter { request, since: Instant::now(), is_late: false, answer });
     }
 
-    /// Answers those whose Pod is in the kernel, by what is known of it; forgets those who do not wait any more.
-    pub fn answer(&mut self, held: &Contents, inputs: &Inputs) {
+    /// Answers those whose Pod the kernel holds, by what is known of it; forgets those who do not wait any more.
+    pub fn answer(&mut self, is_held: impl Fn(&PodRequest) -> bool, inputs: &Inputs) {
         for mut waiter in std::mem::take(&mut self.waiting) {
             waiter.is_late = waiter.since.elapsed() >= KNOWN_WITHIN;
             let is_known = waiter.is_late || is_known(&waiter.request.pod, inputs);
-            if is_known && is_held(&waiter.request, held) {
+            if is_known && is_held(&waiter.request) {
                 // Whoever asked may be gone.
                 drop(waiter.answer.send(Ok(())));
             } else if !waiter.answer.is_closed() {
@@ -56,13 +55,6 @@ impl Waiting {
     }
 }
 
-/// Whether a Pod's endpoint is in the kernel with the addresses that it was given.
-pub fn is_held(request: &PodRequest, held: &Contents) -> bool {
-    let index = request.interface.index;
-    let is_here = |address: &std::net::IpAddr| held.local_addresses.get(&address.to_canonical()) == Some(&index);
-    held.endpoints.contains_key(&index) && request.addresses.iter().all(is_here)
-}
-
 fn is_known(pod: &PodName, inputs: &Inputs) -> bool {
     inputs.pods.contains_key(&pod.uid)
         || inputs.pods.values().any(|facts| facts.namespace == pod.namespace && facts.name == pod.name)
@@ -73,7 +65,6 @@ mod tests {
     use super::*;
     use crate::hold::HostInterface;
     use crate::inputs::PodFacts;
-    use crate::kernel::Endpoint;
 
     #[tokio::test(start_paused = true)]
     async fn who_is_late_is_looked_at_once_when_that_begins_and_then_when_something_changes() {
@@ -82,10 +73,10 @@ mod tests {
         let (mut waiting, start) = (Waiting::default(), Instant::now());
         let (answer, _waits) = oneshot::channel();
         waiting.add(PodRequest { pod, interface, addresses: Vec::new() }, answer);
-        waiting.answer(&Contents::default(), &Inputs::default());
+        waiting.answer(|_| false, &Inputs::default());
         tokio::time::sleep(KNOWN_WITHIN * 2).await;
         assert_eq!(waiting.next(), Some(start + KNOWN_WITHIN), "nobody has looked since");
-        waiting.answer(&Contents::default(), &Inputs::default());
+        waiting.answer(|_| false, &Inputs::default());
         assert_eq!(waiting.next(), None);
     }
 
@@ -94,21 +85,20 @@ mod tests {
         let pod = PodName { namespace: "shop".to_owned(), name: "web".to_owned(), uid: "u".to_owned() };
         let interface = HostInterface { index: 7, name: "veth7".to_owned() };
         let request = PodRequest { pod, interface, addresses: vec!["10.0.0.7".parse().unwrap()] };
-        let (mut waiting, mut held, mut inputs) = (Waiting::default(), Contents::default(), Inputs::default());
+        let (mut waiting, mut inputs) = (Waiting::default(), Inputs::default());
         let [(a, mut first), (b, mut second)] = [oneshot::channel(), oneshot::channel()];
         waiting.add(request.clone(), a);
-        held.endpoints.insert(7, Endpoint::default());
-        waiting.answer(&held, &inputs);
-        assert!(first.try_recv().is_err());
-        held.local_addresses.insert(request.addresses[0], 7);
-        waiting.answer(&held, &inputs);
+        let held = |asked: &PodRequest| *asked == request;
+        waiting.answer(held, &inputs);
         assert!(first.try_recv().is_err());
         inputs.pods.insert("u".to_owned(), PodFacts::default());
-        waiting.answer(&held, &inputs);
+        waiting.answer(|_| false, &inputs);
+        assert!(first.try_recv().is_err());
+        waiting.answer(held, &inputs);
         assert_eq!(first.try_recv(), Ok(Ok(())));
-        waiting.add(request, b);
+        waiting.add(request.clone(), b);
         tokio::time::sleep_until(waiting.next().unwrap()).await;
-        waiting.answer(&held, &Inputs::default());
+        waiting.answer(held, &Inputs::default());
         assert_eq!(second.try_recv(), Ok(Ok(())));
         assert_eq!(waiting.next(), None);
     }

@@ -155,14 +155,15 @@ impl<K: Wire, V> Typed<K, V> {
 
 impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
     fn all(&self) -> Result<BTreeMap<K, V>, KernelError> {
-        let (mut all, mut is_readable) = (BTreeMap::new(), true);
+        // Sorted at once: to find each its place takes twice as long, and leaves half of the places empty.
+        let (mut all, mut is_readable) = (Vec::new(), true);
         self.map.for_each(|key, value| {
             match key.strip_prefix(self.before).and_then(K::decode).zip(V::decode(value)) {
-                Some((key, value)) => drop(all.insert(key, value)),
+                Some(entry) => all.push(entry),
                 None => is_readable = false,
             }
         })?;
-        if is_readable { Ok(all) } else { Err(self.map.unreadable()) }
+        if is_readable { Ok(all.into_iter().collect()) } else { Err(self.map.unreadable()) }
     }
 
     fn get(&self, key: &K) -> Result<Option<V>, KernelError> {

@@ -58,6 +58,13 @@ fn all(name: &str, ingress: &Value) -> Value {
     json!({ "apply": { name: { "podSelector": {}, "policyTypes": ["Ingress"], "ingress": ingress } } })
 }
 
+fn request(at: usize, interface: HostInterface) -> PodRequest {
+    let (namespace, name) = pods().nth(at).unwrap();
+    let uid = format!("{namespace}-{name}");
+    let pod = PodName { namespace: namespace.to_owned(), name: name.to_owned(), uid };
+    PodRequest { pod, interface, addresses: [Family::V4, Family::V6].map(|family| address(family, at)).to_vec() }
+}
+
 // === impl Kept ===
 
 impl Kept {
@@ -69,11 +76,7 @@ impl Kept {
     }
 
     fn place_at(&mut self, at: usize, interface: HostInterface) {
-        let (namespace, name) = pods().nth(at).unwrap();
-        let uid = format!("{namespace}-{name}");
-        let pod = PodName { namespace: namespace.to_owned(), name: name.to_owned(), uid };
-        let addresses = [Family::V4, Family::V6].map(|family| address(family, at)).to_vec();
-        assert!(self.places.put(PodRequest { pod, interface, addresses }));
+        assert!(self.places.put(request(at, interface)));
     }
 
     fn keep(&mut self, cluster: &Cluster) -> Result<(), KeepError> {
@@ -233,12 +236,17 @@ fn an_interface_that_is_gone_keeps_nobody_else_waiting() {
     on_node(sizes(), |node| {
         let mut cluster = Cluster::new(Family::V4);
         cluster.take(&all("x/none", &json!([])));
-        node.place_at(XA, HostInterface { index: 9_999, name: "gone".to_owned() });
+        let gone = HostInterface { index: 9_999, name: "gone".to_owned() };
+        node.place_at(XA, gone.clone());
         node.place(&[XB, ZA]);
         let error = node.keep(&cluster).unwrap_err();
         assert!(matches!(error, KeepError::Kernel(KernelError::Refused { .. })), "{error:?}");
         let hung: Vec<u32> = node.keeper.kernel().attached().unwrap().into_keys().collect();
         assert_eq!(hung, [XB, ZA].map(|at| node.interfaces[at].index));
+        let asked =
+            [request(XA, gone), request(XB, node.interfaces[XB].clone()), request(ZA, node.interfaces[XB].clone())];
+        let held = asked.map(|request| node.keeper.holds(&request));
+        assert_eq!(held, [false, true, false], "nobody goes on without programs, nor by another's interface");
         assert_eq!([node.comes_in(ZA, XB, 80), node.comes_in(XB, ZA, 80)], [false, true]);
     });
 }
