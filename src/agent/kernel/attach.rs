@@ -121,13 +121,7 @@ impl Links {
 
     /// Puts a program in the place of the one that hangs by tcx, and takes it off clsact; whether one hung by tcx.
     fn exchange(&self, objects: &Objects, interface: u32, point: Point) -> Result<bool, KernelError> {
-        let path = self.path(interface, point.name);
-        let Some(mut link) = open_link(&path)? else { return Ok(false) };
-        if interface_of(&link)? != Some(interface) {
-            // Of an interface that had this index and is gone.
-            unpin(&path)?;
-            return Ok(false);
-        }
+        let Some(mut link) = self.link(interface, point)? else { return Ok(false) };
         let refused = KernelError::refused(format!("hanging {} on interface {interface} by tcx", point.name));
         let program = objects.program(point.name)?;
         link.update_prog(&program).map_err(refused)?;
@@ -175,14 +169,19 @@ impl Links {
         Ok((found.from_pod.is_some() || found.to_pod.is_some()).then_some(found))
     }
 
-    /// Id of the program of a link; a pin whose interface is gone is removed.
-    fn linked(&self, objects: &Objects, interface: u32, point: Point) -> Result<Option<u32>, KernelError> {
+    /// The link of a point; the pin of an interface that had this index and is gone is removed.
+    fn link(&self, interface: u32, point: Point) -> Result<Option<Link>, KernelError> {
         let path = self.path(interface, point.name);
         let Some(link) = open_link(&path)? else { return Ok(None) };
-        if interface_of(&link)? != Some(interface) {
-            unpin(&path)?;
-            return Ok(None);
+        if interface_of(&link)? == Some(interface) {
+            return Ok(Some(link));
         }
+        unpin(&path).map(|()| None)
+    }
+
+    /// Id of the program of a link, but for what only keeps its place.
+    fn linked(&self, objects: &Objects, interface: u32, point: Point) -> Result<Option<u32>, KernelError> {
+        let Some(link) = self.link(interface, point)? else { return Ok(None) };
         let info = link.info().map_err(KernelError::refused("reading a link"))?;
         Ok((info.prog_id != objects.id(point.next)?).then_some(info.prog_id))
     }
