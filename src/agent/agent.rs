@@ -179,11 +179,6 @@ impl Agent {
         }
         let keeper = &self.parts.keeper;
         self.waiting.answer(|request| keeper.holds(request), &self.inputs);
-        let told = |what: Result<(), KernelError>, message: &'static str| {
-            if let Err(error) = what {
-                tracing::warn!(error = &error as &dyn std::error::Error, "{message}");
-            }
-        };
         told(self.parts.keeper.remove_stale(), "what nothing asks for could not be removed");
         if self.parts.keeper.is_unsettled() && self.settle_at <= now {
             told(self.parts.keeper.settle_one(), "the programs of a Pod hang by clsact");
@@ -364,11 +359,6 @@ impl Agent {
             return before;
         }
         let kernel = self.parts.keeper.kernel();
-        let told = |what: Result<(), KernelError>, message: &'static str| {
-            if let Err(error) = what {
-                tracing::warn!(error = &error as &dyn std::error::Error, "{message}");
-            }
-        };
         told(kernel.forget_others(), "tables of another agent could not be removed");
         match kernel.translate() {
             Ok(translated) => Some(translated),
@@ -377,5 +367,12 @@ impl Agent {
                 None
             }
         }
+    }
+}
+
+/// Tells of what the kernel refuses and nobody has to wait for.
+fn told(what: Result<(), KernelError>, message: &'static str) {
+    if let Err(error) = what {
+        tracing::warn!(error = &error as &dyn std::error::Error, "{message}");
     }
 }

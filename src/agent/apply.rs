@@ -7,9 +7,9 @@
 //! 4. Addresses: who is new at one has its peers in all tables by now.
 //! 5. Programs and endpoints of Pods that are gone, in this order.
 //!
-//! What nothing asks for any more ([`unwanted`]) is removed some time after, when no packet is under way that had begun to
-//! ask ([`crate::stale`]). A process that is killed between two writes leaves each endpoint with one whole table, the old one
-//! or the new; the next one reads back what there is and goes on.
+//! What nothing asks for any more ([`Held::unwanted`]) is removed some time after, when no packet is under way that had begun
+//! to ask ([`crate::stale`]). A process that is killed between two writes leaves each endpoint with one whole table, the old
+//! one or the new; the next one reads back what there is and goes on.
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -72,8 +72,8 @@ pub struct Held {
     spare: BTreeMap<PeerKey, u64>,
     /// Tables that say something else since endpoints that use them were last written.
     touched: BTreeSet<u64>,
-    /// Endpoints that this process has written, and hung programs on. Others are written whatever has changed: an agent before this one may have
-    /// ended between two writes, and its programs be of another version.
+    /// Endpoints that this process has written, and hung programs on. Others are written whatever has changed: an agent
+    /// before this one may have ended between two writes, and its programs be of another version.
     written: BTreeSet<u32>,
     /// Endpoints whose programs are to be settled.
     unsettled: BTreeSet<u32>,
@@ -269,7 +269,7 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
         self.switch(&closed)?
     }
 
-    /// Writes what port sets say. What a set says does not change, so one that is there needs no look.
+    /// Writes port sets that are not there, or in part. What a set says does not change, so each is written as a whole.
     fn write_port_sets(&mut self, wanted: &PortSets) -> Result<(), KernelError> {
         let held = &mut self.held.contents.ports;
         let is_there = |id: &u64, entries: &Arc<PortSetEntries>| held.get(id).is_some_and(|held| held == entries);
@@ -444,15 +444,14 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
 
     fn remove_items(&mut self, items: &[Item]) -> Result<(), KernelError> {
         let Held { contents: held, spare, .. } = &mut *self.held;
-        let (mut heads, mut peers, mut blocks, mut ports) = (Vec::new(), BTreeSet::new(), Vec::new(), Vec::new());
+        let (mut heads, mut peers, mut blocks, mut ports) = (BTreeSet::new(), BTreeSet::new(), Vec::new(), Vec::new());
         for item in items {
             match item {
                 Item::Table(id) => {
                     let table = held.tables.get(id).into_iter();
-                    heads.push(*id);
+                    heads.insert(*id);
                     peers.extend(table.clone().flat_map(|table| table.peers(*id)).map(|(key, _)| key));
                     blocks.extend(table.flat_map(|table| table.blocks(*id)).map(|(key, _)| key));
-                    peers.extend(spare.keys().filter(|key| key.table == *id).copied());
                 }
                 Item::Peer(key) => drop(peers.insert(*key)),
                 Item::PortSet(set) => {
@@ -461,7 +460,8 @@ impl<'k, K: Tables + Programs> Writer<'k, K> {
                 }
             }
         }
-        let peers: Vec<PeerKey> = peers.into_iter().collect();
+        peers.extend(spare.keys().filter(|key| heads.contains(&key.table)).copied());
+        let (heads, peers) = (Vec::from_iter(heads), Vec::from_iter(peers));
         self.kernel.tables().remove(&heads)?;
         self.kernel.peers().remove(&peers)?;
         self.kernel.blocks().remove(&blocks)?;

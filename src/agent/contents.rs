@@ -64,7 +64,7 @@ impl TableContents {
     }
 
     /// Where nothing passes but what no table is asked about.
-    pub fn closed() -> Self {
+    fn closed() -> Self {
         let closed = HeadDirection { judged: true, isolated: true, ..HeadDirection::default() };
         Self { head: Some(Head { directions: [closed; 2], digest: [0; 32] }), ..Self::default() }
     }

@@ -74,7 +74,7 @@ impl Planner {
         let Chosen { policies, refused } = Chosen::new(here, census.identities(), matches);
         let fault_of = |pod: PodId| refused.iter().find(|(policy, _)| census.selects(&policy.subject, pod));
         let faults = pods.iter().filter_map(|pod| Some((*pod, fault_of(*pod)?.1.clone())));
-        let faults: BTreeMap<PodId, DoesNotFit> = if refused.is_empty() { BTreeMap::new() } else { faults.collect() };
+        let faults: BTreeMap<PodId, DoesNotFit> = faults.collect();
         let others: Vec<PodId> = pods.iter().filter(|pod| !faults.contains_key(pod)).copied().collect();
         let compiled = Compiled::matched_by(policies, Arc::clone(census), &mut self.matched)?;
         let mut plan = plan_again(&compiled, &self.numbers, &others, &self.limits, &mut self.built)?;
