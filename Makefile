@@ -103,6 +103,7 @@ bench-slices: toolchain ## what a node agent's watches bring of 20,000 Pods on 2
 	$(CARGO) bench --profile dev --locked -p stockade-benches --bench slices
 
 bench-agent: toolchain bpf-tools ## what the node agent costs connections of Pods, beside nothing and beside nftables, and what it costs itself (root)
+	e2e/cluster/requirements
 	$(CARGO) run --release --locked --quiet -p stockade-benches-agent
 	e2e/tools/build
 	$(CARGO) build --release --locked --quiet -p stockade-agent

@@ -139,14 +139,12 @@ impl Kernel {
         self.links.settle(&self.objects, interface)
     }
 
-    /// Takes the programs off an interface, if they hang on it, and forgets what was counted of it. Its endpoint is
-    /// removed after.
+    /// Takes the programs off an interface, if they hang on it. Its endpoint is removed after.
     ///
     /// # Errors
     /// The kernel's refusal.
     pub fn detach(&self, interface: u32) -> Result<(), KernelError> {
-        self.links.detach(&self.objects, interface)?;
-        self.counters.delete(&interface.to_ne_bytes())
+        self.links.detach(&self.objects, interface)
     }
 
     /// What hangs where, read back from the kernel. Interfaces that are gone are left out, and their pins removed.
@@ -207,11 +205,11 @@ impl Kernel {
         trial::run(&self.objects, trial)
     }
 
-    /// Packets by interface, exact. What belonged to no endpoint is under its own interface.
+    /// Packets of all interfaces, exact.
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn counters(&self) -> Result<BTreeMap<u32, Counters>, KernelError> {
+    pub fn counters(&self) -> Result<Counters, KernelError> {
         counters::read(&self.counters)
     }
 

@@ -18,6 +18,7 @@ pub mod keeper;
 pub mod kernel;
 pub mod memory;
 pub mod metrics;
+pub mod packets;
 pub mod places;
 pub mod run;
 pub mod stale;

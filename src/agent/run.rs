@@ -26,6 +26,7 @@ use crate::inputs::watched::Watched;
 use crate::keeper::Keeper;
 use crate::kernel::{Kernel, Options};
 use crate::metrics::AgentMetrics;
+use crate::packets::Packets;
 
 /// Longest answer to whoever sets a Pod up; the plugin has its own, shorter patience.
 const HOLD_WITHIN: Duration = Duration::from_secs(120);
@@ -44,6 +45,7 @@ pub async fn run(arguments: RunArguments) -> Result<()> {
     let metrics = AgentMetrics::register(&mut registry);
     let starts = StartMetrics::register(&mut registry);
     let flow_metrics = FlowMetrics::register(&mut registry);
+    registry.register_collector(Box::new(Packets(Arc::clone(&kernel))));
     let (holder, held) = hold::channel(HOLD_WITHIN);
     let parts = Parts {
         keeper,

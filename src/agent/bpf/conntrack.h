@@ -79,19 +79,26 @@ static __always_inline void enter(const struct flow_key *key, struct flow *there
 		bpf_map_update_elem(&conntrack, key, flow, BPF_ANY);
 }
 
-/* A packet of a connection passes. */
-static __always_inline void touch(struct flow *flow, const struct packet *p, __u32 direction, __u64 now)
+/* Flags of a connection after a packet of it has passed. */
+static __always_inline __u32 flags_after(__u32 flags, const struct packet *p, __u32 direction)
 {
-	__u32 flags = flow->flags;
-
 	if (!!(flags & FLOW_EGRESS) != (direction == EGRESS))
 		flags |= FLOW_REPLIED;
 	if (p->flags & PACKET_CLOSES)
 		flags |= FLOW_CLOSING;
+	return flags;
+}
+
+/* A packet of a connection passes; returns the flags of its entry. */
+static __always_inline __u32 touch(struct flow *flow, const struct packet *p, __u32 direction, __u64 now)
+{
+	__u32 flags = flags_after(flow->flags, p, direction);
+
 	if (flags != flow->flags)
 		flow->flags = flags;
 	if (now - flow->seen > SEEN_NS)
 		flow->seen = now;
+	return flags;
 }
 
 #endif

@@ -5,16 +5,11 @@
 
 #include "maps.h"
 
-static __always_inline void count(__u32 ifindex, __u32 direction, __u32 outcome)
+static __always_inline void count(__u32 direction, __u32 outcome)
 {
-	struct counters *counted = bpf_map_lookup_elem(&counters, &ifindex);
+	__u32 zero = 0;
+	struct counters *counted = bpf_map_lookup_elem(&counters, &zero);
 
-	if (!counted) {
-		static const struct counters none;
-
-		bpf_map_update_elem(&counters, &ifindex, &none, BPF_NOEXIST);
-		counted = bpf_map_lookup_elem(&counters, &ifindex);
-	}
 	if (counted && direction < DIRECTIONS && outcome < OUTCOMES)
 		counted->packets[direction][outcome]++;
 }

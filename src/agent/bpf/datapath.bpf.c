@@ -53,7 +53,7 @@ static __noinline __u32 resolve(__u32 ifindex)
 	return bpf_map_lookup_elem(&endpoints, &key) ? EXEMPT : NO_ENDPOINT;
 }
 
-static __always_inline __u32 judge_packet(struct __sk_buff *skb, struct passage *at)
+static __always_inline __u32 judge_packet(struct __sk_buff *skb, struct passage *at, __u32 direction)
 {
 	int near, seen = 0;
 	__u32 outcome;
@@ -61,24 +61,31 @@ static __always_inline __u32 judge_packet(struct __sk_buff *skb, struct passage 
 	if (!configure(at))
 		return MALFORMED;
 	near = read_near(skb, &at->packet);
-	if (near && passed(at))
+	if (near && passed(at, direction))
 		return ESTABLISHED;
-	if (!near)
+	if (!near) {
+		at->packet = (struct packet){};
 		seen = read_any(skb, &at->packet);
+	}
 	if (seen == RESOLVES)
 		return resolve(at->ifindex);
 	outcome = pass(skb, at, seen);
-	if (near && (outcome == ESTABLISHED || outcome == OPENED))
-		remember(at);
+	if (near && at->entered)
+		remember(at, direction);
 	return outcome;
 }
 
 static __always_inline int handle(struct __sk_buff *skb, __u32 direction)
 {
-	struct passage at = { .ifindex = skb->ifindex, .direction = direction };
-	__u32 outcome = judge_packet(skb, &at);
+	struct passage at;
+	__u32 outcome;
 
-	count(at.ifindex, direction, outcome);
+	/* The rest is written where it is known: most packets need little of it. */
+	at.ifindex = skb->ifindex;
+	at.direction = direction;
+	at.translated = 0;
+	outcome = judge_packet(skb, &at, direction);
+	count(direction, outcome);
 	/* Others on this interface decide too; what is dropped is dropped. */
 	return outcome <= LAST_THAT_PASSES ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }

@@ -103,12 +103,10 @@ struct {
 	__type(value, __u64);
 } fragments SEC(".maps");
 
-/* Interface -> packets, exact. The programs write it; the agent removes what belongs to no interface any more. Not
- * preallocated: made with an interface's first packet. */
+/* 0 -> packets of all endpoints since the maps were made, exact. The programs write it. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, 1025);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct counters);
 } counters SEC(".maps");

@@ -72,6 +72,8 @@ static __always_inline int read_near(struct __sk_buff *skb, struct packet *p)
 	p->source_port = tcp->source;
 	p->destination_port = tcp->dest;
 	p->flags = flags;
+	p->embedded = 0;
+	p->fragment = 0;
 	return 1;
 }
 

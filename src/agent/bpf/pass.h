@@ -94,7 +94,8 @@ static __noinline __u32 look_again(struct passage *at, const struct endpoint *en
 	}
 	flow->generation = endpoint->generation;
 	flow->epoch = at->epoch;
-	touch(flow, &at->packet, at->direction, at->now);
+	at->connection = touch(flow, &at->packet, at->direction, at->now);
+	at->entered = 1;
 	return ESTABLISHED;
 }
 
@@ -120,8 +121,11 @@ static __noinline __u32 begin(struct passage *at, const struct endpoint *endpoin
 	if (at->packet.flags & PACKET_CLOSES)
 		flow.flags |= FLOW_CLOSING;
 	/* What is for another address came by flooding: an entry would let the Pod answer with that address. */
-	if (is_own(endpoint, &at->flow.local))
+	if (is_own(endpoint, &at->flow.local)) {
 		enter(&at->flow, there, &flow);
+		at->connection = flow.flags;
+		at->entered = 1;
+	}
 	if (v.provisional)
 		return OPENED; /* told behind translation */
 	return tell(at, at->direction, v.would_deny ? WOULD_DENY : OPENED, identity, &v);
@@ -191,6 +195,7 @@ static __always_inline __u32 pass(packet_source *from, struct passage *at, int u
 	struct flow *flow = 0;
 
 	at->now = clock();
+	at->entered = 0;
 	if (!unreadable && (p->flags & PACKET_LATER_FRAGMENT))
 		has_ports = !recall_ports(p, at->ifindex, at->direction);
 	key_of(&at->flow, p, at->ifindex, at->direction);
@@ -203,7 +208,8 @@ static __always_inline __u32 pass(packet_source *from, struct passage *at, int u
 		is_known = 1;
 	if (flow && is_known && flow->epoch == at->epoch && !(p->flags & PACKET_LINK)) {
 		/* An entry of this epoch is all that needs to be known of a packet: endpoint and peer are as they were. */
-		touch(flow, p, at->direction, at->now);
+		at->connection = touch(flow, p, at->direction, at->now);
+		at->entered = 1;
 		outcome = ESTABLISHED;
 	} else {
 		outcome = look_up(from, at, flow, is_known, has_ports);

@@ -15,6 +15,8 @@ struct passage {
 	__u32 direction;
 	__u32 settings;
 	__u32 translated; /* address translation is behind it */
+	__u32 entered;	  /* its connection has an entry, of this epoch, */
+	__u32 connection; /* with these flags */
 };
 
 #endif

@@ -16,12 +16,13 @@
  * less than what an entry's `seen` may be late by, of minutes that count. */
 #define MOMENT 100
 
-/* A packet of a connection, this way. */
+/* A connection of an endpoint, both ways. */
 struct recent {
-	struct address source;
-	struct address destination;
-	__u64 where; /* interface, protocol, direction */
-	__u64 ports;
+	struct address local;
+	struct address remote;
+	__u64 where; /* interface, protocol */
+	__u32 ports;
+	__u32 flags; /* as the connection's */
 	__u64 epoch; /* as the connection's */
 	__u64 until; /* jiffies */
 };
@@ -44,53 +45,68 @@ static __always_inline __u64 both(const struct address *a)
 	return ((__u64)(a->word[0] ^ a->word[2]) << 32) | (a->word[1] ^ a->word[3]);
 }
 
+/* Which connection. */
+struct wanted {
+	const struct address *local;
+	const struct address *remote;
+	__u64 where;
+	__u32 ports;
+};
+
+static __always_inline void want(struct wanted *wanted, const struct packet *p, __u32 ifindex, __u32 direction)
+{
+	int out = direction == EGRESS;
+
+	wanted->local = out ? &p->source : &p->destination;
+	wanted->remote = out ? &p->destination : &p->source;
+	wanted->where = (__u64)ifindex << 32 | p->protocol;
+	wanted->ports = out ? (__u32)p->source_port << 16 | p->destination_port :
+			      (__u32)p->destination_port << 16 | p->source_port;
+}
+
 /* Its place, whoever has that. */
-static __always_inline struct recent *place(const struct passage *at, __u64 where, __u64 ports)
+static __always_inline struct recent *place(const struct wanted *wanted)
 {
 	__u32 zero = 0;
 	struct recents *all = bpf_map_lookup_elem(&recents, &zero);
+	__u64 sum = both(wanted->local) + both(wanted->remote) * 3 + wanted->where * 5 + wanted->ports;
+
 	/* The constant of Knuth, The Art of Computer Programming, section 6.4: the upper bits depend on all. */
-	__u64 mixed = (both(&at->packet.source) + both(&at->packet.destination) * 3 + where * 5 + ports) * 0x9e3779b97f4a7c15ULL;
-
-	return all ? &all->place[mixed >> (64 - PLACES_BITS)] : 0;
+	return all ? &all->place[sum * 0x9e3779b97f4a7c15ULL >> (64 - PLACES_BITS)] : 0;
 }
 
-static __always_inline __u64 where_of(const struct passage *at)
-{
-	return (__u64)at->ifindex << 32 | at->packet.protocol << 8 | at->direction;
-}
-
-static __always_inline __u64 ports_of(const struct packet *p)
-{
-	return (__u64)p->source_port << 16 | p->destination_port;
-}
-
-/* Whether a packet passes because one like it did. What opens, answers or closes changes the connection, which may be
- * another one by now of the same ports. */
-static __always_inline int passed(const struct passage *at)
+/* Whether a packet passes because one of its connection did. What opens, or answers that, begins a connection, which may be
+ * another one by now of the same ports; what else changes an entry is to find it. */
+static __always_inline int passed(const struct passage *at, __u32 direction)
 {
 	const struct packet *p = &at->packet;
-	__u64 where = where_of(at), ports = ports_of(p);
-	struct recent *recent = place(at, where, ports);
+	struct wanted wanted;
+	struct recent *recent;
 
-	return recent && recent->where == where && recent->ports == ports && recent->epoch == at->epoch &&
-	       bpf_jiffies64() < recent->until && same(&recent->source, &p->source) &&
-	       same(&recent->destination, &p->destination) && !(p->flags & (PACKET_OPENS | PACKET_ANSWERS | PACKET_CLOSES));
+	want(&wanted, p, at->ifindex, direction);
+	recent = place(&wanted);
+	return recent && recent->where == wanted.where && recent->ports == wanted.ports && recent->epoch == at->epoch &&
+	       bpf_jiffies64() < recent->until && same(&recent->local, wanted.local) &&
+	       same(&recent->remote, wanted.remote) && !(p->flags & (PACKET_OPENS | PACKET_ANSWERS)) &&
+	       flags_after(recent->flags, p, direction) == recent->flags;
 }
 
 /* A packet of a connection passes, whose entry is of this epoch. (Programs on one CPU do not interrupt each other: softirqs
  * are off where they hang.) */
-static __always_inline void remember(const struct passage *at)
+static __always_inline void remember(const struct passage *at, __u32 direction)
 {
-	__u64 where = where_of(at), ports = ports_of(&at->packet);
-	struct recent *recent = place(at, where, ports);
+	struct wanted wanted;
+	struct recent *recent;
 
+	want(&wanted, &at->packet, at->ifindex, direction);
+	recent = place(&wanted);
 	if (!recent)
 		return;
-	recent->source = at->packet.source;
-	recent->destination = at->packet.destination;
-	recent->where = where;
-	recent->ports = ports;
+	recent->local = *wanted.local;
+	recent->remote = *wanted.remote;
+	recent->where = wanted.where;
+	recent->ports = wanted.ports;
+	recent->flags = at->connection;
 	recent->epoch = at->epoch;
 	recent->until = bpf_jiffies64() + MOMENT;
 }

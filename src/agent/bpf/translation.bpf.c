@@ -56,6 +56,6 @@ int forwarded(struct bpf_nf_ctx *ctx)
 	outcome = configure(&at) ? pass(&from, &at, unreadable) : MALFORMED;
 	/* The interface has counted the packet; here what differs is counted too. */
 	if (outcome > OPENED && outcome != EXEMPT)
-		count(at.ifindex, EGRESS, outcome);
+		count(EGRESS, outcome);
 	return outcome <= LAST_THAT_PASSES ? NF_ACCEPT : NF_DROP;
 }

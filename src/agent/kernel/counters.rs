@@ -1,7 +1,5 @@
 //! What the datapath counted: exact, whatever is told of it.
 
-use std::collections::BTreeMap;
-
 use stockade_netpol::policy::Direction;
 
 use super::error::KernelError;
@@ -33,7 +31,7 @@ pub enum Outcome {
     NoEndpoint = 9,
 }
 
-/// Packets of one interface since it has the programs.
+/// Packets of all interfaces since the maps were made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// By [`Direction`] and [`Outcome`] as numbers.
@@ -62,6 +60,22 @@ impl Outcome {
         matches!(self, Self::Established | Self::Opened | Self::WouldDeny | Self::Exempt)
     }
 
+    /// As metrics say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Established => "established",
+            Self::Opened => "opened",
+            Self::WouldDeny => "would-deny",
+            Self::Exempt => "exempt",
+            Self::Denied => "denied",
+            Self::Spoofed => "spoofed",
+            Self::Malformed => "malformed",
+            Self::Unrelated => "unrelated",
+            Self::Fragment => "fragment",
+            Self::NoEndpoint => "no-endpoint",
+        }
+    }
+
     /// By number.
     pub(super) fn of_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
@@ -84,18 +98,10 @@ impl Counters {
     }
 }
 
-/// Sums of all CPUs, by interface.
-pub(super) fn read(map: &Map) -> Result<BTreeMap<u32, Counters>, KernelError> {
-    let mut all = BTreeMap::new();
-    for key in map.keys() {
-        let Some(interface) = key.as_slice().try_into().ok().map(u32::from_ne_bytes) else {
-            return Err(map.unreadable());
-        };
-        // Removed meanwhile: the interface went away.
-        let Some(values) = map.per_cpu::<RawCounters>(&key)? else { continue };
-        all.insert(interface, values.iter().fold(Counters::default(), Counters::add));
-    }
-    Ok(all)
+/// Sums of all CPUs.
+pub(super) fn read(map: &Map) -> Result<Counters, KernelError> {
+    let values = map.per_cpu::<RawCounters>(&0_u32.to_ne_bytes())?.unwrap_or_default();
+    Ok(values.iter().fold(Counters::default(), Counters::add))
 }
 
 /// What was counted and not told, for want of budget or room: sum of all CPUs.

@@ -104,7 +104,7 @@ impl Default for Sizes {
 
 impl Sizes {
     /// Bounds of each, the map's name first: fewest, and most that a node's memory is to be spent on.
-    pub(super) fn checked(&self) -> Result<[(&'static str, u32); 12], KernelError> {
+    pub(super) fn checked(&self) -> Result<[(&'static str, u32); 11], KernelError> {
         const LEAST: u32 = 16;
         const MOST: u32 = 1 << 24;
         let page = 4_096;
@@ -112,8 +112,6 @@ impl Sizes {
             ("endpoints", self.endpoints, LEAST, 65_536),
             // Two addresses a Pod.
             ("local_addresses", self.endpoints.saturating_mul(2), LEAST, MOST),
-            // One more: what belongs to no endpoint.
-            ("counters", self.endpoints.saturating_add(1), LEAST, MOST),
             ("identities", self.identities, LEAST, MOST),
             ("tables", self.tables, LEAST, MOST),
             ("peers", self.peers, LEAST, MOST),

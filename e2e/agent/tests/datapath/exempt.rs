@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use stockade_agent::kernel::{Hook, Outcome, Tables, Trial};
 use stockade_e2e_agent::frames::{ACK, Packet, SYN, TCP, UDP, ethernet};
 
-use crate::host::{Egress, FAMILIES, Host, INTERFACE, Ingress, Whom, accept, counted, port};
+use crate::host::{Egress, FAMILIES, Host, INTERFACE, Ingress, Whom, accept, port};
 
 const LINK: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5));
 const ROUTERS: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2));
@@ -144,7 +144,7 @@ fn errors_pass_that_are_about_packets_of_known_connections() {
         assert!(!host.passes(Ingress, &Packet::unreachable(router, a.pod, &another)));
         assert!(!host.passes(Egress, &Packet::unreachable(a.other, a.peer, &request)));
     }
-    let counted = counted(&host.kernel.counters().unwrap()[&INTERFACE]);
+    let counted = host.counted();
     let errors: Vec<_> =
         counted.into_iter().filter(|(_, o, _)| matches!(o, Outcome::Unrelated | Outcome::Spoofed)).collect();
     assert_eq!(

@@ -155,7 +155,7 @@ impl Host {
 
     /// What was counted of the Pod, without what was not.
     pub(crate) fn counted(&self) -> Vec<(Direction, Outcome, u64)> {
-        let counters = self.kernel.counters().unwrap().get(&INTERFACE).copied().unwrap_or_default();
+        let counters = self.kernel.counters().unwrap();
         counted(&counters)
     }
 
