@@ -484,4 +484,4 @@ fn living(contents: &Contents) -> HashSet<u64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

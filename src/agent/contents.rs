@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use stockade_netpol::plan::{Plan, PortSetEntries, PortSets, Prefix, Table};
 use stockade_netpol::policy::Direction;
 
@@ -105,17 +104,6 @@ impl TableContents {
         let of_peers = self.peers.iter().flat_map(|peers| peers.values().copied());
         of_head.chain(of_peers).chain(self.blocks.iter().flat_map(|blocks| blocks.values().copied()))
     }
-
-    /// Whether it says all that another one does.
-    fn has(&self, wanted: &Self) -> bool {
-        let peers = self.peers.iter().zip(&wanted.peers).all(|(held, wanted)| has(held, wanted));
-        let blocks = self.blocks.iter().zip(&wanted.blocks).all(|(held, wanted)| has(held, wanted));
-        peers && blocks && self.head == wanted.head
-    }
-}
-
-fn has<K: Ord, V: PartialEq>(held: &BTreeMap<K, V>, wanted: &BTreeMap<K, V>) -> bool {
-    std::ptr::eq(held, wanted) || wanted.iter().all(|(key, value)| held.get(key) == Some(value))
 }
 
 // === impl Contents ===
@@ -126,14 +114,23 @@ impl Contents {
     /// # Errors
     /// The kernel's.
     pub fn read(kernel: &dyn Tables) -> Result<Self, KernelError> {
+        let few = Self::read_few(kernel)?;
+        Ok(Self { tables: read_tables(kernel)?, identities: Arc::new(kernel.identities().all()?), ..few })
+    }
+
+    /// The same without the many: what tables say of peers, and identities.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn read_few(kernel: &dyn Tables) -> Result<Self, KernelError> {
         let mut endpoints = kernel.endpoints().all()?;
         endpoints.remove(&CANARY);
         Ok(Self {
             ports: read_ports(kernel)?,
-            tables: read_tables(kernel)?,
+            tables: read_heads_and_blocks(kernel)?,
             endpoints,
             local_addresses: kernel.local_addresses().all()?,
-            identities: Arc::new(kernel.identities().all()?),
+            identities: Arc::default(),
             services: kernel.services().all()?,
         })
     }
@@ -170,64 +167,6 @@ impl Contents {
     pub fn tables_in_use(&self) -> BTreeSet<u64> {
         self.endpoints.values().flat_map(|endpoint| [endpoint.table, endpoint.audit_table]).collect()
     }
-
-    /// The first table that does not hold what is wanted; what is there besides, and generations, do not matter. Of
-    /// endpoints, identities and Services nothing may be there besides.
-    pub fn lacks(&self, wanted: &Self) -> Option<&'static str> {
-        let without_generation = |endpoints: &BTreeMap<u32, Endpoint>| -> BTreeMap<u32, Endpoint> {
-            endpoints.iter().map(|(key, endpoint)| (*key, Endpoint { generation: 0, ..*endpoint })).collect()
-        };
-        let has_table = |(id, wanted): (&u64, &TableContents)| self.tables.get(id).is_some_and(|held| held.has(wanted));
-        let has_ports =
-            |(id, wanted): (&u64, &Arc<PortSetEntries>)| self.ports.get(id).is_some_and(|held| has(held, wanted));
-        let whole = [
-            ("ports", wanted.ports.iter().all(has_ports)),
-            ("policies", wanted.tables.iter().all(has_table)),
-            ("endpoints", without_generation(&self.endpoints) == without_generation(&wanted.endpoints)),
-            ("local addresses", self.local_addresses == wanted.local_addresses),
-            ("identities", self.identities == wanted.identities),
-            ("services", self.services == wanted.services),
-        ];
-        whole.into_iter().find(|(_, is_whole)| !is_whole).map(|(table, _)| table)
-    }
-
-    /// SHA-256 of what packets are judged by, in hexadecimal: tables, port sets, identities, and which table each
-    /// address of the node is judged by. Generations and numbers of interfaces are not in it.
-    pub fn digest(&self) -> String {
-        let mut digest = Sha256::new();
-        for (id, entries) in &self.ports {
-            digest.update(format!("{id}={entries:?}\n"));
-        }
-        for (id, table) in &self.tables {
-            digest.update(format!("{id}={:?}\n", table.head));
-            // Of these there are many, and text costs ten times as much.
-            digest.update((table.peer_count() as u64).to_be_bytes());
-            for (PeerKey { identity, direction, .. }, set) in table.peers(*id) {
-                digest.update(identity.to_be_bytes());
-                digest.update([direction as u8]);
-                digest.update(set.to_be_bytes());
-            }
-            digest.update(format!("{:?}\n", table.blocks));
-        }
-        for (address, interface) in &self.local_addresses {
-            let endpoint = self.endpoints.get(interface).copied().unwrap_or_default();
-            let Endpoint { identity, table, audit_table, .. } = endpoint;
-            digest.update(format!("{address}={identity} {table} {audit_table}\n"));
-        }
-        digest.update((self.identities.len() as u64).to_be_bytes());
-        for (address, identity) in &*self.identities {
-            let v6 = match address {
-                IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-                IpAddr::V6(v6) => *v6,
-            };
-            digest.update(v6.octets());
-            digest.update(identity.to_be_bytes());
-        }
-        for block in self.services.keys() {
-            digest.update(format!("{block:?}\n"));
-        }
-        crate::hex(&digest.finalize())
-    }
 }
 
 /// Port sets, read back.
@@ -247,13 +186,18 @@ pub fn read_ports(kernel: &dyn Tables) -> Result<PortSets, KernelError> {
 /// # Errors
 /// The kernel's.
 pub fn read_tables(kernel: &dyn Tables) -> Result<BTreeMap<u64, TableContents>, KernelError> {
-    let heads = kernel.tables().all()?.into_iter();
-    let whole = |(id, head)| (id, TableContents { head: Some(head), ..TableContents::default() });
-    let mut tables: BTreeMap<u64, TableContents> = heads.map(whole).collect();
+    let mut tables = read_heads_and_blocks(kernel)?;
     for (PeerKey { table, identity, direction }, set) in kernel.peers().all()? {
         let peers = &mut tables.entry(table).or_default().peers[direction as usize];
         Arc::make_mut(peers).insert(identity, set);
     }
+    Ok(tables)
+}
+
+fn read_heads_and_blocks(kernel: &dyn Tables) -> Result<BTreeMap<u64, TableContents>, KernelError> {
+    let heads = kernel.tables().all()?.into_iter();
+    let whole = |(id, head)| (id, TableContents { head: Some(head), ..TableContents::default() });
+    let mut tables: BTreeMap<u64, TableContents> = heads.map(whole).collect();
     for (BlockKey { table, direction, block }, set) in kernel.blocks().all()? {
         let blocks = &mut tables.entry(table).or_default().blocks[direction as usize];
         Arc::make_mut(blocks).insert(block, set);

@@ -12,7 +12,7 @@ use crate::kernel::{BlockKey, Entries, Head, HeadDirection};
 
 /// A kernel that takes so many writes of one entry, and refuses those after.
 #[derive(Debug, Default)]
-struct Memory {
+pub(crate) struct Memory {
     ports: Map<PortsKey, Leaf>,
     peers: Map<PeerKey, u64>,
     blocks: Map<BlockKey, u64>,
@@ -44,6 +44,11 @@ fn spend(left: &Mutex<usize>) -> Result<(), KernelError> {
 }
 
 impl<K: Ord + Copy + Send + Sync, V: Copy + Send + Sync> Entries<K, V> for Map<K, V> {
+    fn for_each(&self, take: &mut dyn FnMut(K, V)) -> Result<(), KernelError> {
+        self.all()?.into_iter().for_each(|(key, value)| take(key, value));
+        Ok(())
+    }
+
     fn all(&self) -> Result<BTreeMap<K, V>, KernelError> {
         Ok(self.entries.lock().unwrap().clone())
     }
@@ -70,7 +75,7 @@ impl<K: Ord + Copy + Send + Sync, V: Copy + Send + Sync> Entries<K, V> for Map<K
 }
 
 impl Memory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut memory = Self::default();
         let left = memory.left.clone();
         *left.lock().unwrap() = usize::MAX;
@@ -293,7 +298,7 @@ proptest! {
 }
 
 /// One Pod with a table that lets one identity in, which one address has.
-fn one_pod() -> Contents {
+pub(crate) fn one_pod() -> Contents {
     let mut contents = Contents::default();
     contents.endpoints.insert(3, Endpoint { identity: 5, table: 100, ..Endpoint::default() });
     contents.local_addresses.insert(address(101), 3);

@@ -8,18 +8,18 @@ use stockade_node::node_enforcement::{Canary, EnforcedPolicy, NodeEnforcementSta
 
 use super::{canary, capabilities};
 use crate::agent::View;
-use crate::contents::Contents;
 use crate::desired::{Desired, PolicyState};
 use crate::gate::install::Chain;
 use crate::kernel::{AttachedBy, Kernel, KernelError, Translated};
+use crate::readback;
 
 /// Most policies that are told of; that there are more is seen by their count.
 const MAX_POLICIES: usize = 1_000;
 /// Longest text of a fault, in bytes.
 const MAX_TEXT: usize = 1_024;
 
-/// What was read back.
-struct ReadBack {
+/// What was seen.
+struct Seen {
     programs: Vec<Program>,
     attach: String,
     endpoints: usize,
@@ -48,7 +48,7 @@ pub(super) fn look(
     let policies = desired.map(policies).unwrap_or_default();
     status.policy_count = policies.len() as u32;
     status.policies = policies.into_iter().take(MAX_POLICIES).collect();
-    let fault = match read_back(kernel, desired, &now) {
+    let fault = match see(kernel, desired, &now) {
         Ok(read) => {
             status.programs = read.programs;
             status.attach = read.attach;
@@ -66,7 +66,7 @@ pub(super) fn look(
     status
 }
 
-fn read_back(kernel: &Kernel, desired: Option<&Desired>, now: &Time) -> Result<ReadBack, KernelError> {
+fn see(kernel: &Kernel, desired: Option<&Desired>, now: &Time) -> Result<Seen, KernelError> {
     let attached = kernel.attached()?;
     let on = |name: &str| match name {
         "from_pod" => attached.values().filter(|has| has.from_pod.is_some()).count(),
@@ -84,24 +84,22 @@ fn read_back(kernel: &Kernel, desired: Option<&Desired>, now: &Time) -> Result<R
     });
     let message = canary::attempt(kernel)?;
     let canary = Canary { time: now.clone(), refused: message.is_none(), message: message.map(str::to_owned) };
-    let held = Contents::read(kernel)?;
-    let wanted = desired.map(|desired| &desired.contents);
-    let differing = wanted.and_then(|wanted| held.lacks(wanted));
+    let held = readback::read_back(kernel, desired.map(|desired| &desired.contents))?;
     let bare = held
         .endpoints
         .keys()
         .find(|interface| attached.get(interface).is_none_or(|has| has.from_pod.is_none() || has.to_pod.is_none()));
-    let fault = match (&canary.message, differing, bare) {
+    let fault = match (&canary.message, held.lacks, bare) {
         (Some(message), ..) => Some(message.clone()),
         (None, Some(table), _) => Some(format!("the kernel's table of {table} is not as it was written")),
         (None, None, Some(interface)) => Some(format!("interface {interface} of a Pod lacks a program")),
         (None, None, None) => None,
     };
-    Ok(ReadBack {
+    Ok(Seen {
         programs: programs.collect(),
         attach: attach.unwrap_or_default().to_owned(),
         endpoints: held.endpoints.len(),
-        digest: held.digest(),
+        digest: held.digest,
         canary,
         fault,
     })

@@ -31,6 +31,27 @@ pub(super) struct Typed<K, V> {
     types: PhantomData<fn() -> (K, V)>,
 }
 
+/// Fewest entries that are worth a thread, which costs as much as some hundred of them.
+const WORTH_A_THREAD: usize = 4_096;
+/// Most threads that write at once: the kernel locks parts of a map, and a node's CPUs are its Pods'.
+const MAX_THREADS: usize = 4;
+
+/// Does the work in as many parts as there are CPUs, where it is much: Pods wait for it. Gives the first part's error.
+fn side_by_side<T: Sync>(all: &[T], work: impl Fn(&[T]) -> Result<(), KernelError> + Sync) -> Result<(), KernelError> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let parts = cpus.min(all.len() / WORTH_A_THREAD);
+    if parts < 2 {
+        return work(all);
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let parts = all.chunks(all.len().div_ceil(parts)).map(|part| scope.spawn(move || work(part)));
+        let parts: Vec<_> = parts.collect();
+        let done = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        done.fold(Ok(()), Result::and)
+    })
+}
+
 // === impl Map ===
 
 impl Map {
@@ -44,10 +65,6 @@ impl Map {
 
     pub(super) fn unreadable(&self) -> KernelError {
         KernelError::Unreadable { map: self.name }
-    }
-
-    pub(super) fn keys(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        self.handle.keys()
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KernelError> {
@@ -148,26 +165,43 @@ impl<K, V> Typed<K, V> {
 }
 
 impl<K: Wire, V> Typed<K, V> {
-    fn key(&self, key: &K) -> Vec<u8> {
-        [self.before, &key.encode()].concat()
+    /// A key as it is in the map.
+    fn key(&self, key: &K, to: &mut Vec<u8>) {
+        to.extend(self.before);
+        key.encode(to);
+    }
+
+    fn keys<'a>(&self, keys: impl Iterator<Item = &'a K>) -> Vec<u8>
+    where
+        K: 'a,
+    {
+        let mut all = Vec::new();
+        keys.for_each(|key| self.key(key, &mut all));
+        all
     }
 }
 
-impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
-    fn all(&self) -> Result<BTreeMap<K, V>, KernelError> {
-        // Sorted at once: to find each its place takes twice as long, and leaves half of the places empty.
-        let (mut all, mut is_readable) = (Vec::new(), true);
+impl<K: Wire + Ord + Sync, V: Wire + Sync> Entries<K, V> for Typed<K, V> {
+    fn for_each(&self, take: &mut dyn FnMut(K, V)) -> Result<(), KernelError> {
+        let mut is_readable = true;
         self.map.for_each(|key, value| {
             match key.strip_prefix(self.before).and_then(K::decode).zip(V::decode(value)) {
-                Some(entry) => all.push(entry),
+                Some((key, value)) => take(key, value),
                 None => is_readable = false,
             }
         })?;
-        if is_readable { Ok(all.into_iter().collect()) } else { Err(self.map.unreadable()) }
+        if is_readable { Ok(()) } else { Err(self.map.unreadable()) }
+    }
+
+    fn all(&self) -> Result<BTreeMap<K, V>, KernelError> {
+        // Sorted at once: to find each its place takes twice as long, and leaves half of the places empty.
+        let mut all = Vec::new();
+        self.for_each(&mut |key, value| all.push((key, value)))?;
+        Ok(all.into_iter().collect())
     }
 
     fn get(&self, key: &K) -> Result<Option<V>, KernelError> {
-        let value = self.map.get(&self.key(key))?;
+        let value = self.map.get(&self.keys(std::iter::once(key)))?;
         value.map(|value| V::decode(&value).ok_or_else(|| self.map.unreadable())).transpose()
     }
 
@@ -175,11 +209,14 @@ impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
         if entries.is_empty() {
             return Ok(());
         }
-        let written = entries.chunks(batches::BATCH as usize).try_for_each(|entries| {
-            let keys: Vec<u8> = entries.iter().flat_map(|(key, _)| self.key(key)).collect();
-            let values: Vec<u8> = entries.iter().flat_map(|(_, value)| value.encode()).collect();
-            self.map.put_many(&keys, &values)
-        });
+        let put = |entries: &[(K, V)]| {
+            entries.chunks(batches::BATCH as usize).try_for_each(|entries| {
+                let mut values = Vec::new();
+                entries.iter().for_each(|(_, value)| value.encode(&mut values));
+                self.map.put_many(&self.keys(entries.iter().map(|(key, _)| key)), &values)
+            })
+        };
+        let written = side_by_side(entries, put);
         self.changed().and(written)
     }
 
@@ -187,10 +224,8 @@ impl<K: Wire + Ord, V: Wire> Entries<K, V> for Typed<K, V> {
         if keys.is_empty() {
             return Ok(());
         }
-        let removed = keys.chunks(batches::BATCH as usize).try_for_each(|keys| {
-            let keys: Vec<u8> = keys.iter().flat_map(|key| self.key(key)).collect();
-            self.map.delete_many(&keys)
-        });
+        let mut chunks = keys.chunks(batches::BATCH as usize);
+        let removed = chunks.try_for_each(|keys| self.map.delete_many(&self.keys(keys.iter())));
         self.changed().and(removed)
     }
 }

@@ -36,20 +36,25 @@ pub trait Tables: Send + Sync {
 /// One table. Values are told apart by keys; a key that is there is overwritten, one that is not there is no error to
 /// remove.
 pub trait Entries<K, V>: Send + Sync {
-    /// Everything, read back from the kernel.
+    /// Gives everything, read back from the kernel, in no order. What is written meanwhile is given or not.
     ///
     /// # Errors
     /// The kernel's refusal; an entry that cannot be read.
+    fn for_each(&self, take: &mut dyn FnMut(K, V)) -> Result<(), KernelError>;
+    /// Everything, as [`Entries::for_each`] gives it.
+    ///
+    /// # Errors
+    /// The same.
     fn all(&self) -> Result<BTreeMap<K, V>, KernelError>;
     /// One value.
     ///
     /// # Errors
     /// The kernel's refusal; an entry that cannot be read.
     fn get(&self, key: &K) -> Result<Option<V>, KernelError>;
-    /// Writes entries in their order, each whole at once.
+    /// Writes entries, each whole at once, in no order.
     ///
     /// # Errors
-    /// [`KernelError::Full`] where one does not fit: those before it are written.
+    /// [`KernelError::Full`] where one does not fit: of the others some are written.
     fn set(&self, entries: &[(K, V)]) -> Result<(), KernelError>;
     /// Removes entries in their order.
     ///

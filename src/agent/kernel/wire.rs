@@ -14,8 +14,8 @@ use super::tables::{BlockKey, Endpoint, Head, HeadDirection, PeerKey, PortsKey};
 
 /// A key or value of a map.
 pub(super) trait Wire: Sized {
-    /// In the map.
-    fn encode(&self) -> Vec<u8>;
+    /// Adds it as it is in the map.
+    fn encode(&self, to: &mut Vec<u8>);
     /// From the map; none where no agent can have written it.
     fn decode(bytes: &[u8]) -> Option<Self>;
 }
@@ -43,8 +43,8 @@ fn mapped(address: IpAddr) -> [u8; 16] {
 // === impl Wire ===
 
 impl Wire for u32 {
-    fn encode(&self) -> Vec<u8> {
-        self.to_ne_bytes().to_vec()
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.extend(self.to_ne_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -53,8 +53,8 @@ impl Wire for u32 {
 }
 
 impl Wire for u64 {
-    fn encode(&self) -> Vec<u8> {
-        self.to_ne_bytes().to_vec()
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.extend(self.to_ne_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -64,8 +64,8 @@ impl Wire for u64 {
 
 /// The value of a map that is a set.
 impl Wire for () {
-    fn encode(&self) -> Vec<u8> {
-        vec![1]
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.push(1);
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -74,8 +74,8 @@ impl Wire for () {
 }
 
 impl Wire for IpAddr {
-    fn encode(&self) -> Vec<u8> {
-        mapped(*self).to_vec()
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.extend(mapped(*self));
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -84,7 +84,7 @@ impl Wire for IpAddr {
 }
 
 impl Wire for Endpoint {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, to: &mut Vec<u8>) {
         let raw = RawEndpoint {
             identity: self.identity,
             table: self.table,
@@ -94,7 +94,7 @@ impl Wire for Endpoint {
             v4: self.v4.map_or([0; 16], |v4| mapped(v4.into())),
             v6: self.v6.map_or([0; 16], |v6| v6.octets()),
         };
-        raw.as_bytes().to_vec()
+        to.extend(raw.as_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -112,7 +112,7 @@ impl Wire for Endpoint {
 }
 
 impl Wire for Head {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, to: &mut Vec<u8>) {
         let direction = |d: HeadDirection| {
             let flag = |given: bool, flag: u32| if given { flag } else { 0 };
             let flags = flag(d.judged, DIRECTION_JUDGED)
@@ -120,7 +120,7 @@ impl Wire for Head {
                 | flag(d.blocks, DIRECTION_BLOCKS);
             RawDirection { everyone: d.everyone, every_pod: d.every_pod, flags, unused: 0 }
         };
-        RawHead { directions: self.directions.map(direction), digest: self.digest }.as_bytes().to_vec()
+        to.extend(RawHead { directions: self.directions.map(direction), digest: self.digest }.as_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -137,10 +137,10 @@ impl Wire for Head {
 }
 
 impl Wire for PeerKey {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, to: &mut Vec<u8>) {
         let raw =
             RawPeerKey { table: self.table, identity: self.identity, direction: self.direction as u32, unused: 0 };
-        raw.as_bytes().to_vec()
+        to.extend(raw.as_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -150,14 +150,14 @@ impl Wire for PeerKey {
 }
 
 impl Wire for BlockKey {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, to: &mut Vec<u8>) {
         let raw = RawBlockKey {
             prefix: BLOCK_BITS + u32::from(self.block.length),
             table: self.table.to_ne_bytes(),
             direction: self.direction as u32,
             address: self.block.address,
         };
-        raw.as_bytes().to_vec()
+        to.extend(raw.as_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -172,7 +172,7 @@ impl Wire for BlockKey {
 }
 
 impl Wire for PortsKey {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, to: &mut Vec<u8>) {
         let raw = RawPortsKey {
             prefix: PORTS_BITS + u32::from(self.ports.bits),
             set: self.set.to_ne_bytes(),
@@ -180,7 +180,7 @@ impl Wire for PortsKey {
             port: self.ports.port.to_be_bytes(),
             unused: 0,
         };
-        raw.as_bytes().to_vec()
+        to.extend(raw.as_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -192,8 +192,8 @@ impl Wire for PortsKey {
 }
 
 impl Wire for Prefix {
-    fn encode(&self) -> Vec<u8> {
-        RawServiceKey { prefix: u32::from(self.length), address: self.address }.as_bytes().to_vec()
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.extend(RawServiceKey { prefix: u32::from(self.length), address: self.address }.as_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -203,8 +203,8 @@ impl Wire for Prefix {
 }
 
 impl Wire for Leaf {
-    fn encode(&self) -> Vec<u8> {
-        RawLeaf { admin: self.admin, network: self.network, baseline: self.baseline }.as_bytes().to_vec()
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.extend(RawLeaf { admin: self.admin, network: self.network, baseline: self.baseline }.as_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
