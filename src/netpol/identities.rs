@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::policy::{Namespaces, Pods};
-use crate::state::{Labels, State};
+use crate::state::{Labels, Pod, PodId, State};
 
 mod index;
 
@@ -23,10 +23,8 @@ pub(crate) struct IdentitySet(Vec<u64>);
 pub(crate) struct Identities {
     /// By Pod; none for Pods on the host's network and those that have ended.
     of_pod: Vec<Option<IdentityId>>,
-    /// Labels of each, by number.
-    labels: Vec<Labels>,
-    /// Namespace of each, by number.
-    namespaces: Vec<Arc<str>>,
+    /// One Pod of each, by number: its namespace and labels are those of all.
+    one_of: Vec<PodId>,
     /// Numbers by namespace, in order.
     in_namespace: HashMap<Arc<str>, Vec<IdentityId>>,
 }
@@ -87,23 +85,22 @@ impl FromIterator<IdentityId> for IdentitySet {
 
 impl Identities {
     pub(crate) fn new(state: &State) -> Self {
-        let mut all = Self::default();
-        let mut numbers: HashMap<(Arc<str>, Labels), IdentityId> = HashMap::new();
-        for pod in &state.pods {
+        let mut all = Self { of_pod: Vec::with_capacity(state.pods.len()), ..Self::default() };
+        let mut numbers: HashMap<(&str, &Labels), IdentityId> = HashMap::new();
+        for (at, pod) in state.pods() {
             if pod.host_network || pod.finished {
                 all.of_pod.push(None);
                 continue;
             }
-            let key = (pod.namespace.clone(), pod.labels.clone());
-            let id = *numbers.entry(key).or_insert_with(|| {
-                let id = IdentityId(all.labels.len() as u32);
-                all.labels.push(pod.labels.clone());
-                all.namespaces.push(pod.namespace.clone());
+            let id = *numbers.entry((&pod.namespace, &pod.labels)).or_insert_with(|| {
+                let id = IdentityId(all.one_of.len() as u32);
+                all.one_of.push(at);
                 all.in_namespace.entry(pod.namespace.clone()).or_default().push(id);
                 id
             });
             all.of_pod.push(Some(id));
         }
+        all.one_of.shrink_to_fit();
         all
     }
 
@@ -112,18 +109,28 @@ impl Identities {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.labels.len()
+        self.one_of.len()
+    }
+
+    /// All of them with one Pod of each.
+    fn all<'s>(&self, state: &'s State) -> impl Iterator<Item = (IdentityId, &'s Pod)> {
+        (0..).map(IdentityId).zip(self.one_of.iter().map(|pod| state.pod(*pod)))
+    }
+
+    /// One Pod of an identity.
+    fn one_of<'s>(&self, state: &'s State, id: IdentityId) -> &'s Pod {
+        state.pod(self.one_of[id.0 as usize])
     }
 
     /// Whom a selector means. Namespaces are matched first, so that labels are looked at only where they count; with an
     /// index only those are looked at that have one of the labels it asks for.
     pub(crate) fn matching(&self, state: &State, pods: &Pods, index: Option<&mut LabelIndex>) -> IdentitySet {
-        if let Some(with) = index.and_then(|index| index.candidates(self, pods)) {
+        if let Some(with) = index.and_then(|index| index.candidates(self, state, pods)) {
             return with.filter(|id| self.is_meant(state, pods, *id)).collect();
         }
         let mut set = IdentitySet::default();
         let mut add = |ids: &[IdentityId]| {
-            for id in ids.iter().filter(|id| self.labels[id.0 as usize].match_selector(&pods.pods)) {
+            for id in ids.iter().filter(|id| self.one_of(state, **id).labels.match_selector(&pods.pods)) {
                 set.insert(*id);
             }
         };
@@ -142,8 +149,8 @@ impl Identities {
 
     /// Whether a selector means one of them.
     pub(crate) fn is_meant(&self, state: &State, pods: &Pods, id: IdentityId) -> bool {
-        let at = id.0 as usize;
-        is_namespace_meant(state, &pods.namespaces, &self.namespaces[at]) && self.labels[at].match_selector(&pods.pods)
+        let pod = self.one_of(state, id);
+        is_namespace_meant(state, &pods.namespaces, &pod.namespace) && pod.labels.match_selector(&pods.pods)
     }
 }
 

@@ -125,11 +125,11 @@ impl Basis {
         let addresses = std::iter::repeat_with(addresses);
         let pods = self.identities.iter().zip(addresses).map(|(identity, addresses)| Pod {
             namespace: Arc::clone(&identity.namespace),
-            name: "".into(),
+            name: Arc::default(),
             owner: None,
             labels: identity.labels.clone(),
             addresses,
-            ports: identity.ports.clone(),
+            ports: identity.ports.to_vec(),
             host_network: false,
             node: None,
             finished: false,

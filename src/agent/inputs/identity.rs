@@ -1,6 +1,6 @@
 //! Who a Pod is, as far as policies can tell.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,15 +22,8 @@ pub struct Identity {
     /// Its labels.
     pub labels: Labels,
     /// Its ports that have a name.
-    pub ports: Vec<ContainerPort>,
+    pub ports: Box<[ContainerPort]>,
 }
-
-/// Words that labels are made of, each once in memory however many identities have it.
-#[derive(Debug, Default)]
-pub struct Words(HashSet<Arc<str>>);
-
-/// Most words that are remembered; then all are forgotten, and what is told from then on shares with itself alone.
-const MAX_WORDS: usize = 1 << 16;
 
 /// Who has which address, in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,17 +49,8 @@ struct Told {
 impl Identity {
     /// Of a namespace, labels and named ports. A port of a protocol that nobody knows is none.
     pub fn new(namespace: Arc<str>, labels: &BTreeMap<String, String>, ports: &[NamedPort]) -> Self {
-        Self::of_words(namespace, labels, ports, &mut Words::default())
-    }
-
-    fn of_words(
-        namespace: Arc<str>,
-        labels: &BTreeMap<String, String>,
-        ports: &[NamedPort],
-        words: &mut Words,
-    ) -> Self {
-        let labels = Labels::of_shared(labels.iter().map(|(key, value)| (words.share(key), words.share(value))));
-        let ports: Vec<ContainerPort> = ports.iter().filter_map(port).collect();
+        let labels = Labels::new(pairs(labels));
+        let ports: Box<[ContainerPort]> = ports.iter().filter_map(port).collect();
         Self { number: identity_number(&namespace, &labels, &ports), namespace, labels, ports }
     }
 }
@@ -80,39 +64,17 @@ fn port(port: &NamedPort) -> Option<ContainerPort> {
     Some(ContainerPort { name: port.name.as_str().into(), protocol, port: port.port })
 }
 
-// === impl Words ===
-
-impl Words {
-    fn share(&mut self, word: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(word) {
-            return Arc::clone(known);
-        }
-        if self.0.len() >= MAX_WORDS {
-            self.0.clear();
-        }
-        let word: Arc<str> = word.into();
-        self.0.insert(Arc::clone(&word));
-        word
-    }
-}
-
 // === impl SliceFacts ===
 
 impl SliceFacts {
     /// Of a version of a slice. What is no address is nobody's.
     pub fn new(version: i64, spec: &IdentitySliceSpec) -> Self {
-        Self::of_words(version, spec, &mut Words::default())
-    }
-
-    /// The same, with words that others have too.
-    pub fn of_words(version: i64, spec: &IdentitySliceSpec, words: &mut Words) -> Self {
         let namespace: Arc<str> = spec.namespace.as_str().into();
-        let mut read = |told: &identity_slice::Identity| {
+        let read = |told: &identity_slice::Identity| {
             let addresses = told.addresses.iter().filter_map(|address| address.parse().ok()).collect();
-            let identity = Identity::of_words(Arc::clone(&namespace), &told.labels, &told.ports, words);
-            (Arc::new(identity), addresses)
+            (Arc::new(Identity::new(Arc::clone(&namespace), &told.labels, &told.ports)), addresses)
         };
-        let identities = spec.identities.iter().map(&mut read).collect();
+        let identities = spec.identities.iter().map(read).collect();
         Self { version, identities, namespace }
     }
 

@@ -19,7 +19,6 @@ use stockade_watch::watch;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::identity::Words;
 use super::{Inputs, NamespaceFacts, NodeFacts, PodFacts, PolicyObject, SliceFacts};
 
 /// Events that wait to be taken. A watch waits when they are this many, and the API server with it.
@@ -98,10 +97,7 @@ impl Watched {
         }));
         watches.spawn(follow_cluster_network_policies(client.clone(), tell.clone()));
         let slices = Api::<IdentitySlice>::all(client.clone());
-        let mut words = Words::default();
-        watches.spawn(follow(slices, Config::default(), tell.clone(), move |event| {
-            map(event, |slice| read_slice(slice, &mut words)).map(Told::Slice)
-        }));
+        watches.spawn(follow(slices, Config::default(), tell.clone(), |event| map(event, read_slice).map(Told::Slice)));
         let services = Api::<ServiceCIDR>::all(client.clone());
         watches.spawn(follow(services, Config::default(), tell.clone(), |event| {
             map(event, read_services).map(Told::Services)
@@ -275,9 +271,9 @@ fn read_namespace(namespace: Namespace) -> Option<(String, NamespaceFacts)> {
     Some((meta.name?, NamespaceFacts::new(meta.labels.unwrap_or_default(), &annotations)))
 }
 
-fn read_slice(slice: IdentitySlice, words: &mut Words) -> Option<(String, SliceFacts)> {
+fn read_slice(slice: IdentitySlice) -> Option<(String, SliceFacts)> {
     let version = slice.metadata.resource_version.and_then(|version| version.parse().ok()).unwrap_or_default();
-    Some((slice.metadata.name?, SliceFacts::of_words(version, &slice.spec, words)))
+    Some((slice.metadata.name?, SliceFacts::new(version, &slice.spec)))
 }
 
 fn read_services(services: ServiceCIDR) -> Option<(String, Vec<String>)> {
