@@ -86,7 +86,7 @@ impl Numbers {
     /// As [`Numbers::new`].
     pub fn known(census: &Census, number: impl Fn(PodId, &Pod) -> u64) -> Result<Self, Collision> {
         let state = census.state();
-        let mut numbers = Self::default();
+        let mut numbers = Self { of_pod: Vec::with_capacity(state.pods.len()), ..Self::default() };
         let mut known: HashMap<u64, PodId> = HashMap::with_capacity(state.pods.len());
         for (id, pod) in state.pods() {
             let Some(identity) = census.identity(id) else {
@@ -105,6 +105,7 @@ impl Numbers {
             }
             numbers.of_pod.push(number);
         }
+        numbers.numbered.shrink_to_fit();
         numbers.numbered.sort_unstable_by_key(|one| (one.identity, one.number));
         numbers.starts = vec![0; census.identities() + 1];
         for one in &numbers.numbered {

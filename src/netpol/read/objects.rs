@@ -66,7 +66,7 @@ impl Existing {
                 let itself = Owner { kind: kind.into(), name: name.clone() };
                 let pod = Pod {
                     namespace: namespace_of(node, namespace),
-                    owner: Some(itself.clone()),
+                    owner: Some(Arc::new(itself.clone())),
                     addresses: Vec::new(),
                     node: None,
                     finished: false,
@@ -118,7 +118,7 @@ fn makers_with_pods(pods: &[Pod], workloads: &[Workload]) -> HashSet<Maker> {
         workloads.iter().map(|w| ((w.pod.namespace.clone(), w.itself.clone()), &w.controller)).collect();
     let mut found = HashSet::new();
     for pod in pods {
-        let mut next = pod.owner.clone().map(|owner| (pod.namespace.clone(), owner));
+        let mut next = pod.owner.as_deref().map(|owner| (pod.namespace.clone(), owner.clone()));
         // Ends even where owners own each other: nobody is followed twice.
         while let Some(maker) = next.take_if(|maker| !found.contains(maker)) {
             let above = controllers.get(&maker).and_then(|controller| controller.as_ref());
@@ -189,7 +189,7 @@ fn read_pod(reader: &mut Reader<'_>, root: &Field<'_>, name: Arc<str>, namespace
     }
     Pod {
         namespace: namespace_of(node, namespace),
-        owner: controller(node),
+        owner: controller(node).map(Arc::new),
         addresses,
         node: text(node, &["spec", "nodeName"]).map(Into::into),
         finished: matches!(text(node, &["status", "phase"]), Some("Succeeded" | "Failed")),
