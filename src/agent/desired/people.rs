@@ -73,6 +73,7 @@ impl People {
         for identity in before.expected.difference(&self.sources.expected) {
             have_changed |= is_told_no_more(&mut self.told, identity);
         }
+        self.claims.settle();
         if have_changed {
             self.identities = Arc::new(self.told.keys().map(Arc::clone).collect());
         }
