@@ -1,27 +1,21 @@
 //! What policies are about: namespaces, Pods, nodes.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::{fmt, iter};
 
 use stockade_policy::compiled::Origin;
-use stockade_policy::selector::LabelSelector;
 
 use crate::addresses::Family;
 use crate::ports::Protocol;
 
+mod labels;
+
+pub use labels::Labels;
+
 /// Label that the API server gives every namespace: its name.
 pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
-
-/// Labels, sorted by key. A clone shares them.
-///
-/// They are one text, keys and values as netstrings: `3:app,3:web,`. Of all that is kept of a large cluster, labels are
-/// most, and words apart from each other would take three times as much.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Labels(Arc<str>);
 
 /// What there is.
 #[derive(Debug, Clone, Default)]
@@ -96,74 +90,6 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
 }
 
-// === impl Labels ===
-
-impl Labels {
-    /// Of one key the last value counts.
-    pub fn new<'l>(labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> Self {
-        let sorted: BTreeMap<&str, &str> = labels.into_iter().collect();
-        let mut text = String::new();
-        for word in sorted.into_iter().flat_map(|(key, value)| [key, value]) {
-            push_netstring(&mut text, word);
-        }
-        Self(text.into())
-    }
-
-    /// Of a namespace: with its name.
-    pub fn of_namespace<'l>(name: &'l str, labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> Self {
-        Self::new(labels.into_iter().chain([(NAMESPACE_NAME_LABEL, name)]))
-    }
-
-    /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&str> {
-        self.iter().find(|(own, _)| *own == key).map(|(_, value)| value)
-    }
-
-    /// Whether a selector means them.
-    pub fn match_selector(&self, selector: &LabelSelector) -> bool {
-        selector.matches_by(|key| self.get(key))
-    }
-
-    /// In order of their keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut rest = &*self.0;
-        iter::from_fn(move || Some((take_netstring(&mut rest)?, take_netstring(&mut rest)?)))
-    }
-}
-
-impl PartialOrd for Labels {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Labels {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
-    }
-}
-
-impl fmt::Debug for Labels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
-    }
-}
-
-/// Appends a word after its length in bytes (D. J. Bernstein, "Netstrings", 1997): where it ends does not depend on what is
-/// in it.
-fn push_netstring(text: &mut String, word: &str) {
-    // Text in memory refuses nothing.
-    let _ = write!(text, "{}:{word},", word.len());
-}
-
-/// Takes the first word off a text.
-fn take_netstring<'t>(text: &mut &'t str) -> Option<&'t str> {
-    let (length, rest) = text.split_once(':')?;
-    let (word, rest) = rest.split_at_checked(length.parse().ok()?)?;
-    *text = rest.strip_prefix(',')?;
-    Some(word)
-}
-
 // === impl State ===
 
 impl State {
@@ -203,26 +129,5 @@ impl Pod {
 impl fmt::Display for Pod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_what_they_were_made_of_sorted_and_the_last_of_a_key_counts() {
-        let labels = Labels::new([("tier", "db"), ("app", "old"), ("", "5:,"), ("app", "w\u{e9}b"), ("empty", "")]);
-        let sorted = [("", "5:,"), ("app", "w\u{e9}b"), ("empty", ""), ("tier", "db")];
-        assert_eq!(labels.iter().collect::<Vec<_>>(), sorted);
-        assert_eq!(["app", "empty", "ap"].map(|key| labels.get(key)), [Some("w\u{e9}b"), Some(""), None]);
-        assert_eq!(Labels::new([]), Labels::default());
-    }
-
-    #[test]
-    fn labels_are_ordered_by_their_keys_and_values_whatever_the_length_of_these() {
-        let sorted =
-            [("a", "9"), ("a", "99999999999"), ("aaaaaaaaaaaa", ""), ("b", "")].map(|label| Labels::new([label]));
-        assert!(sorted.is_sorted());
     }
 }
