@@ -42,6 +42,25 @@ pub struct Decision {
     pub wanted: Vec<Wanted>,
 }
 
+impl Decision {
+    /// Nobody has anything to say against the request.
+    pub fn allowed() -> Self {
+        Self {
+            allowed: true,
+            status: None,
+            warnings: Vec::new(),
+            audit_annotations: std::collections::BTreeMap::new(),
+            patch: Vec::new(),
+            object: None,
+            findings: Vec::new(),
+            shadow: Vec::new(),
+            budgeted: Vec::new(),
+            compared: Vec::new(),
+            wanted: Vec::new(),
+        }
+    }
+}
+
 /// What a shadow made of a request beside the policy in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compared {

@@ -45,9 +45,11 @@ pub struct AdmissionService {
 pub(crate) fn admission(shared: &Arc<Shared>) -> AdmissionService {
     let validate = |State(s): State<Arc<Shared>>, r: Request<Body>| admit(s, Verb::Validate, r);
     let mutate = |State(s): State<Arc<Shared>>, r: Request<Body>| admit(s, Verb::Mutate, r);
+    let warn = |State(s): State<Arc<Shared>>, r: Request<Body>| admit(s, Verb::Warn, r);
     let router = Router::new()
         .route("/validate", post(validate).fallback(wrong_method))
         .route("/mutate", post(mutate).fallback(wrong_method))
+        .route("/warn", post(warn).fallback(wrong_method))
         .fallback(unknown_admission_path)
         .with_state(Arc::clone(shared));
     AdmissionService { router, shared: Arc::clone(shared) }
@@ -179,10 +181,17 @@ fn decide(
     shared.metrics.duration(verb, started.elapsed().as_secs_f64());
     let answer = match result {
         Ok(Ok(Reviewed { body, outcome })) => (Decision::Reviewed(outcome), json(body)),
-        Ok(Err(BadReview { message, uid: None })) => (Decision::Malformed, problem(StatusCode::BAD_REQUEST, &message)),
-        Ok(Err(BadReview { message, uid: Some(uid) })) => {
-            let status = Status { code: 400, reason: "BadRequest", message: &message };
-            (Decision::Malformed, json(AdmissionResponse::denied(&uid, status).encode()))
+        // What is asked for warnings alone is never refused: an HTTP error has the registration admit it.
+        Ok(Err(BadReview { message, uid })) => match uid.filter(|_| verb != Verb::Warn) {
+            None => (Decision::Malformed, problem(StatusCode::BAD_REQUEST, &message)),
+            Some(uid) => {
+                let status = Status { code: 400, reason: "BadRequest", message: &message };
+                (Decision::Malformed, json(AdmissionResponse::denied(&uid, status).encode()))
+            }
+        },
+        Err(_panic) if verb == Verb::Warn => {
+            let message = "what comes of this request could not be told";
+            (Decision::Panicked, problem(StatusCode::INTERNAL_SERVER_ERROR, message))
         }
         Err(_panic) => (Decision::Panicked, answer_after_panic(shared, body)),
     };
@@ -226,14 +235,14 @@ async fn wrong_method() -> Response<Body> {
 }
 
 async fn unknown_admission_path() -> Response<Body> {
-    let message = "no such path: this port answers POST /validate and POST /mutate; /livez, /readyz and /metrics \
+    let message = "no such path: this port answers POST /validate, /mutate and /warn; /livez, /readyz and /metrics \
                    are on the plain HTTP port";
     problem(StatusCode::NOT_FOUND, message)
 }
 
 async fn unknown_operations_path() -> Response<Body> {
-    let message = "no such path: this port answers GET /livez, /readyz and /metrics; /validate and /mutate are on \
-                   the TLS port";
+    let message = "no such path: this port answers GET /livez, /readyz and /metrics; /validate, /mutate and /warn \
+                   are on the TLS port";
     problem(StatusCode::NOT_FOUND, message)
 }
 
@@ -294,6 +303,7 @@ impl Service<Request<Body>> for AdmissionService {
             match request.uri().path() {
                 "/validate" => self.shared.metrics.request(Verb::Validate, decision),
                 "/mutate" => self.shared.metrics.request(Verb::Mutate, decision),
+                "/warn" => self.shared.metrics.request(Verb::Warn, decision),
                 _ => {}
             }
             return Either::Left(ready(Ok(response)));

@@ -39,7 +39,7 @@ pub struct Metrics {
     pub(crate) certificate_expiry: Gauge,
 }
 
-const VERBS: [Verb; 2] = [Verb::Validate, Verb::Mutate];
+const VERBS: [Verb; 3] = [Verb::Validate, Verb::Mutate, Verb::Warn];
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

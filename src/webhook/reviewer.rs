@@ -10,6 +10,8 @@ pub enum Verb {
     Validate,
     /// `/mutate`
     Mutate,
+    /// `/warn`: what comes of a request is told, and no policy judges it. Registered to fail open.
+    Warn,
 }
 
 /// Answers admission requests. Synchronous and CPU-bound: it runs on the request's own task and must keep to the
@@ -105,6 +107,7 @@ impl Verb {
         match self {
             Verb::Validate => "validate",
             Verb::Mutate => "mutate",
+            Verb::Warn => "warn",
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Judged {
 /// Decodes a body, has the engine decide it and encodes the answer; what a [`crate::Reviewer`] over an engine does
 /// for each request. `observe` sees the request, the decision and the time it took, for findings and metrics; it may
 /// add to the decision what is not the engine's to judge. It sees no decision for which images are wanted first. The
-/// current span gets the request's facts.
+/// current span gets the request's facts. Under [`Verb::Warn`] there is no decision but to allow, whatever the policies.
 ///
 /// # Errors
 /// As [`decode`].
@@ -37,17 +37,16 @@ pub fn judge(
     with_arena(|arena| {
         let request = decode(body, arena, engine.symbols())?;
         record(&request, &tracing::Span::current());
-        let verb = match verb {
-            Verb::Validate => stockade_engine::Verb::Validate,
-            Verb::Mutate => stockade_engine::Verb::Mutate,
-        };
         let started = Instant::now();
-        let mut decision = engine.decide(
-            &request,
-            facts,
-            arena,
-            &DecideOptions { verb, deadline: Some(deadline), ..DecideOptions::default() },
-        );
+        let decide = |verb| {
+            let options = DecideOptions { verb, deadline: Some(deadline), ..DecideOptions::default() };
+            engine.decide(&request, facts, arena, &options)
+        };
+        let mut decision = match verb {
+            Verb::Validate => decide(stockade_engine::Verb::Validate),
+            Verb::Mutate => decide(stockade_engine::Verb::Mutate),
+            Verb::Warn => Decision::allowed(),
+        };
         let wanted = std::mem::take(&mut decision.wanted);
         if wanted.is_empty() {
             observe(&request, &mut decision, started.elapsed());
@@ -108,17 +107,9 @@ mod tests {
 
     fn allowed() -> Decision {
         Decision {
-            allowed: true,
-            status: None,
             warnings: vec!["old API".to_owned()],
             audit_annotations: BTreeMap::from([("p/k".to_owned(), "v".to_owned())]),
-            patch: Vec::new(),
-            object: None,
-            findings: Vec::new(),
-            shadow: Vec::new(),
-            budgeted: Vec::new(),
-            compared: Vec::new(),
-            wanted: Vec::new(),
+            ..Decision::allowed()
         }
     }
 

@@ -100,6 +100,22 @@ async fn a_panic_is_a_refusal_and_is_counted() {
     );
 }
 
+/// An answer that refuses would be one that the registration's `failurePolicy: Ignore` does not turn.
+#[tokio::test]
+async fn what_is_asked_for_warnings_alone_is_not_refused_whatever_goes_wrong() {
+    let panicked = answer(post_review("/warn", "panic")).await;
+    assert_eq!(panicked, failure(500, "InternalError", "what comes of this request could not be told"));
+    let mut review = pod_review("web");
+    review["request"]["operation"] = json!("REPLACE");
+    let [warned, judged] =
+        [answer(post("/warn", review.to_string())).await, answer(post("/validate", review.to_string())).await];
+    assert_eq!((warned.0, judged.0), (StatusCode::BAD_REQUEST, StatusCode::OK));
+    assert_eq!(
+        (&warned.1["message"], &warned.1["kind"]),
+        (&judged.1["response"]["status"]["message"], &json!("Status"))
+    );
+}
+
 #[tokio::test]
 async fn after_a_panic_what_a_cluster_needs_to_run_is_admitted_with_a_warning() {
     let mut review = pod_review("panic");
@@ -136,7 +152,7 @@ async fn what_is_not_a_post_of_json_to_a_known_path_is_named() {
         failure(
             404,
             "NotFound",
-            "no such path: this port answers POST /validate and POST /mutate; /livez, /readyz and /metrics are on \
+            "no such path: this port answers POST /validate, /mutate and /warn; /livez, /readyz and /metrics are on \
              the plain HTTP port",
         )
     };
