@@ -1,11 +1,24 @@
 //! Recorded flows, judged by policies as they are proposed.
 
+use std::sync::Arc;
+
 use super::FlowProtocol;
 use super::observed::{Observed, Seen};
-use super::world::World;
-use crate::compile::{Compiled, TooMuch};
+use super::world::{self, World};
+use crate::compile::{Census, Compiled, TooMuch};
+use crate::policy::Policy;
 use crate::read::Manifests;
+use crate::state::State;
 use crate::verdict::Verdict;
+
+/// Recorded flows and who talked, looked through once: to be judged by one set of policies after the other.
+#[derive(Debug)]
+pub struct Recording {
+    observed: Observed,
+    census: Arc<Census>,
+    /// How many Pods of the state are not observed ones.
+    known: usize,
+}
 
 /// What policies would make of recorded flows.
 #[derive(Debug)]
@@ -44,7 +57,10 @@ pub struct Judged {
 /// # Errors
 /// More than can be judged at once.
 pub fn replay(manifests: Manifests, observed: &Observed) -> Result<Replay, TooMuch> {
-    let world = World::new(manifests, observed)?;
+    Ok(judged(World::new(manifests, observed)?, observed))
+}
+
+fn judged(world: World, observed: &Observed) -> Replay {
     let (mut cut, mut opened, mut unchanged) = (Vec::new(), Vec::new(), 0);
     for (key, talk) in &observed.talks {
         let verdict = world.judge(key);
@@ -72,7 +88,26 @@ pub fn replay(manifests: Manifests, observed: &Observed) -> Result<Replay, TooMu
         list.sort_by_key(|judged: &Judged| std::cmp::Reverse(judged.seen.count));
     }
     let unjudged = observed.own_node + observed.unjudged;
-    Ok(Replay { compiled: world.compiled, cut, opened, unchanged, unjudged })
+    Replay { compiled: world.compiled, cut, opened, unchanged, unjudged }
+}
+
+// === impl Recording ===
+
+impl Recording {
+    /// Looks through whom a state has and who talked.
+    pub fn new(state: State, observed: Observed) -> Self {
+        let known = state.pods.len();
+        let census = Arc::new(Census::new(world::with(state, &observed)));
+        Self { observed, census, known }
+    }
+
+    /// As [`replay`], by policies that others hold too.
+    ///
+    /// # Errors
+    /// More than can be judged at once.
+    pub fn replay(&self, policies: Vec<Arc<Policy>>) -> Result<Replay, TooMuch> {
+        Ok(judged(World::over(policies, Arc::clone(&self.census), self.known)?, &self.observed))
+    }
 }
 
 // === impl Judged ===

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::FlowProtocol;
 use super::observed::{Identity, Observed, TalkKey, Who};
 use crate::addresses::Family;
-use crate::compile::{Compiled, TooMuch};
+use crate::compile::{Census, Compiled, TooMuch};
+use crate::policy::Policy;
 use crate::ports::{PortSet, Protocol};
 use crate::read::Manifests;
 use crate::remedy;
@@ -22,18 +23,16 @@ pub(super) struct World {
 // === impl World ===
 
 impl World {
-    /// Each identity becomes two Pods, the sender and the receiver: one Pod always reaches itself, two of one kind do
-    /// not. It has the labels that it had then; what its containers call their ports, the manifests say.
     pub(super) fn new(manifests: Manifests, observed: &Observed) -> Result<Self, TooMuch> {
-        let Manifests { policies, mut state, .. } = manifests;
+        let Manifests { policies, state, .. } = manifests;
         let known = state.pods.len();
-        for identity in &observed.identities {
-            let pod = pod(identity, &state.pods[..known]);
-            let namespace = pod.namespace.clone();
-            state.namespaces.entry(namespace.clone()).or_insert_with(|| Labels::of_namespace(&namespace, []));
-            state.pods.extend([pod.clone(), pod]);
-        }
-        Ok(Self { compiled: Compiled::new(policies, state)?, known })
+        let census = Arc::new(Census::new(with(state, observed)));
+        Self::over(policies.into_iter().map(Arc::new).collect(), census, known)
+    }
+
+    /// The same over [`with`] that was looked through before. Of its Pods so many are not observed ones.
+    pub(super) fn over(policies: Vec<Arc<Policy>>, census: Arc<Census>, known: usize) -> Result<Self, TooMuch> {
+        Ok(Self { compiled: Compiled::over(policies, census)?, known })
     }
 
     pub(super) fn state(&self) -> &State {
@@ -88,6 +87,20 @@ impl World {
             Who::Pods(at) => self.state().pod(self.sender(at)).to_string(),
         }
     }
+}
+
+/// A state with who was observed. Each identity becomes two Pods, the sender and the receiver: one Pod always reaches
+/// itself, two of one kind do not. It has the labels that it had then; what its containers call their ports, the manifests
+/// say.
+pub(super) fn with(mut state: State, observed: &Observed) -> State {
+    let known = state.pods.len();
+    for identity in &observed.identities {
+        let pod = pod(identity, &state.pods[..known]);
+        let namespace = pod.namespace.clone();
+        state.namespaces.entry(namespace.clone()).or_insert_with(|| Labels::of_namespace(&namespace, []));
+        state.pods.extend([pod.clone(), pod]);
+    }
+    state
 }
 
 /// A Pod with the labels of an identity, and the name and ports of what most likely made it.
