@@ -99,7 +99,7 @@ pub(crate) struct ServeArgs {
     /// Folder of objects that exist (Namespaces, NetworkPolicies, params), standing in for a cluster; watched.
     #[arg(long, value_name = "DIR", conflicts_with = "cluster")]
     pub(crate) cluster_state: Option<PathBuf>,
-    /// Address of the HTTPS listener (/validate, /mutate).
+    /// Address of the HTTPS listener (/validate, /mutate, /warn).
     #[arg(long, value_name = "ADDR", default_value = "[::]:8443")]
     pub(crate) listen: SocketAddr,
     /// Address of the plain HTTP listener (/livez, /readyz, /metrics).

@@ -62,6 +62,16 @@ impl Flows {
         (Self(known), keep(access.clone(), resources.clone(), tell))
     }
 
+    /// What there is to know of objects, as the API server has them, and nothing after them: FlowSummaries, Namespaces and
+    /// policies of both kinds. What is of no such kind, or cannot be read, is left out.
+    pub fn of(objects: impl IntoIterator<Item = serde_json::Value>) -> Self {
+        let mut gathered = Gathered::default();
+        for told in objects.into_iter().filter_map(Told::of) {
+            gathered.take(told);
+        }
+        Self(watch::channel(Arc::new(gathered.known(Timestamp::now(), &Known::default()))).1)
+    }
+
     pub(crate) fn known(&self) -> Arc<Known> {
         Arc::clone(&self.0.borrow())
     }

@@ -9,6 +9,10 @@
 //! | `…-cluster`, `…-cluster-ignore` | cluster-scoped objects, the same two classes | refused, admitted |
 //! | `…-boot` | cluster-scoped objects that a node or a control plane writes to come up | admitted |
 //! | `own` | policies, exceptions and groups themselves, created or changed | refused |
+//! | `warn`, `warn-namespace` | edits of network policies, whoever judges them: what they would cut is told, nothing is refused | admitted |
+//!
+//! What the last two ask is asked at a path of its own, beside the others: no selector that policies have in common narrows
+//! it, and no policy judges it twice.
 //!
 //! Stockade's own namespace is in none but `own`: what would judge its Pods may be the Pods. Whoever may write there
 //! is as good as an administrator of the policies. Webhook configurations and the API server's own policy kinds are
@@ -36,7 +40,7 @@ use stockade_engine::Essentials;
 use stockade_policy::compiled::{FailurePolicy, PolicySet};
 
 use asked::{Asked, Verb};
-use entries::{Entry, entries, own_kinds};
+use entries::{Entry, edits_of_network_policies, entries, own_kinds};
 
 pub(crate) use stored::{Side, is_ours, webhooks};
 pub use uninstall::{UninstallError, remove_kinds, uninstall};
@@ -60,6 +64,8 @@ pub struct Settings {
     pub timeout_seconds: u8,
     /// `timeoutSeconds` of entries that fail open, 1 to 30: how long each request waits when replicas cannot be reached.
     pub ignored_timeout_seconds: u8,
+    /// Whether it is known what passes between Pods, so that whoever edits network policies is warned of what this cuts.
+    pub flows: bool,
 }
 
 /// Where the API server finds the webhook.
@@ -88,7 +94,7 @@ pub struct Configurations {
 // === impl Settings ===
 
 impl Settings {
-    /// What a cluster has by default: Fail, 5 and 2 seconds, the three namespaces of Kubernetes itself.
+    /// What a cluster has by default: Fail, 5 and 2 seconds, the three namespaces of Kubernetes itself, no node agents.
     pub fn new(address: Address, own_namespace: String) -> Self {
         Self {
             address,
@@ -96,6 +102,7 @@ impl Settings {
             failure_policy: FailurePolicy::Fail,
             timeout_seconds: 5,
             ignored_timeout_seconds: 2,
+            flows: false,
         }
     }
 }
@@ -103,17 +110,21 @@ impl Settings {
 // === impl Configurations ===
 
 impl Configurations {
-    /// What asks for all that the policies of a set judge, and for the own kinds.
+    /// What asks for all that the policies of a set judge, for the own kinds, and for edits that are warned of.
     ///
     /// `ca_bundle` is PEM. Every field that the API server would default is filled, so that what it stores is equal.
     pub fn of(set: &PolicySet, settings: &Settings, ca_bundle: &[u8]) -> Self {
         let mut both = Self::without_own_kinds(set, settings, ca_bundle);
-        let own = validating(own_kinds(), settings, ca_bundle);
-        both.validating.webhooks.get_or_insert_default().push(own);
+        let webhooks = both.validating.webhooks.get_or_insert_default();
+        webhooks.push(validating(own_kinds(), settings, ca_bundle));
+        if settings.flows {
+            let edits = edits_of_network_policies(settings);
+            webhooks.extend(edits.into_iter().map(|entry| webhook(entry, "/warn", settings, ca_bundle)));
+        }
         both
     }
 
-    /// The same for an API server that serves no own kinds.
+    /// The same for an API server that serves no own kinds, and of which nothing is watched.
     pub fn without_own_kinds(set: &PolicySet, settings: &Settings, ca_bundle: &[u8]) -> Self {
         let asked = |verb| Asked::of(set, verb, settings.failure_policy == FailurePolicy::Ignore);
         let mutations = asked(Verb::Mutate);

@@ -154,7 +154,7 @@ fn registered(args: &ClusterArgs, access: &Access) -> registration::Settings {
         Some(url) => Address::Url(url.to_string()),
         None => Address::Service { namespace: access.namespace.clone(), name: args.service.clone() },
     };
-    args.registration.settings(address, access.namespace.clone())
+    registration::Settings { flows: args.node_agents, ..args.registration.settings(address, access.namespace.clone()) }
 }
 
 /// Hands each generation to the reviewer, and tells the other replicas.

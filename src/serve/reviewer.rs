@@ -92,10 +92,13 @@ impl PolicyReviewer {
         let with_images = WithImages { facts: &*judge.facts, images: in_hand };
         let facts: &dyn ClusterFacts = if judge.engine.judges_images() { &with_images } else { &*judge.facts };
         review::judge(&judge.engine, facts, verb, body, deadline, |request, decision, took| {
+            if verb == Verb::Warn {
+                decision.warnings.extend(self.in_force.flows().map(|flows| flows.review(request)).unwrap_or_default());
+                return;
+            }
             self.in_force.metrics.execution.observe(took.as_secs_f64());
             if verb == Verb::Validate {
                 admission::review(request, judge.engine.set(), self.max_exception_seconds, decision);
-                self.in_force.flows().iter().for_each(|flows| flows.review(request, decision));
             }
             self.in_force.metrics.record(decision);
             judge.engine.shadows().record(decision);

@@ -70,7 +70,7 @@ pub(crate) struct Known {
     pub(super) talks: BTreeMap<Arc<str>, Arc<Vec<Flow>>>,
     /// By namespace: what policies would deny to its Pods.
     would_deny: BTreeMap<Arc<str>, Arc<Vec<WouldDeny>>>,
-    /// NetworkPolicies by namespace; of those that only are audited, `audit` is set.
+    /// NetworkPolicies by namespace. `audit` is their own; their namespace's is in `namespaces`.
     pub(super) network_policies: BTreeMap<Arc<str>, Arc<Vec<Arc<Policy>>>>,
     /// ClusterNetworkPolicies.
     pub(super) cluster_network_policies: Arc<Vec<Arc<Policy>>>,
@@ -80,6 +80,24 @@ pub(crate) struct Known {
     pub(super) nodes: usize,
     /// Those of them that did not tell of late, or for whose talks there is no room.
     pub(super) not_counted: usize,
+}
+
+// === impl Told ===
+
+impl Told {
+    /// As if the watch of its kind had told of it.
+    pub(super) fn of(object: Value) -> Option<Self> {
+        let kind = object.get("kind")?.as_str()?.to_owned();
+        Some(match kind.as_str() {
+            "FlowSummary" => Self::Summary(Event::Apply(summary(serde_json::from_value(object).ok()?)?)),
+            "Namespace" => Self::Namespace(Event::Apply(namespace(serde_json::from_value(object).ok()?)?)),
+            "NetworkPolicy" => Self::NetworkPolicy(Event::Apply(network_policy(serde_json::from_value(object).ok()?)?)),
+            "ClusterNetworkPolicy" => {
+                Self::ClusterNetworkPolicy(Event::Apply(cluster_network_policy(serde_json::from_value(object).ok()?)?))
+            }
+            _ => return None,
+        })
+    }
 }
 
 // === impl Gathered ===
@@ -117,9 +135,11 @@ impl Gathered {
         for (namespace, sums) in of_namespaces {
             let mut flows: Vec<Flow> = sums.flows().collect();
             let denials: Vec<WouldDeny> = {
-                let policies = network_policies.get(&namespace).map_or(&[][..], |policies| policies.as_slice());
+                let is_audited = self.namespaces.known().get(&*namespace).is_some_and(|facts| facts.audit);
+                let policies = network_policies.get(&namespace).into_iter().flat_map(|policies| policies.iter());
+                let policies: Vec<_> = policies.map(|policy| policy.in_namespace(is_audited)).collect();
                 let denied = flows.iter().filter(|flow| flow.verdict == Outcome::WouldDeny);
-                of_namespace(&namespace, denied, policies, &cluster_network_policies)
+                of_namespace(&namespace, denied, &policies, &cluster_network_policies)
             };
             if !denials.is_empty() {
                 would_deny.insert(Arc::clone(&namespace), shared(denials, before.would_deny.get(&namespace)));
@@ -141,13 +161,12 @@ impl Gathered {
         }
     }
 
-    /// By namespace, with the audit of their namespaces.
+    /// By namespace.
     fn network_policies(&self) -> BTreeMap<Arc<str>, Arc<Vec<Arc<Policy>>>> {
         let mut all: BTreeMap<Arc<str>, Vec<Arc<Policy>>> = BTreeMap::new();
         for policy in understood(&self.network_policies) {
             let Some(namespace) = &policy.namespace else { continue };
-            let is_audited = self.namespaces.known().get(&**namespace).is_some_and(|facts| facts.audit);
-            all.entry(Arc::clone(namespace)).or_default().push(policy.in_namespace(is_audited));
+            all.entry(Arc::clone(namespace)).or_default().push(Arc::clone(policy));
         }
         all.into_iter().map(|(namespace, policies)| (namespace, Arc::new(policies))).collect()
     }
@@ -159,6 +178,16 @@ impl Known {
     /// What policies would deny to Pods of a namespace.
     pub(crate) fn would_deny(&self, namespace: &str) -> &[WouldDeny] {
         self.would_deny.get(namespace).map_or(&[], |denials| denials.as_slice())
+    }
+
+    /// NetworkPolicies of a namespace.
+    pub(super) fn policies_of(&self, namespace: &str) -> &[Arc<Policy>] {
+        self.network_policies.get(namespace).map_or(&[], |policies| policies.as_slice())
+    }
+
+    /// Whether NetworkPolicies of a namespace are only told of.
+    pub(super) fn audits(&self, namespace: &str) -> bool {
+        self.namespaces.get(namespace).is_some_and(|facts| facts.audit)
     }
 
     /// Namespaces of which it is not the same as it was.

@@ -4,6 +4,7 @@ use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use stockade_engine::Essentials;
 use stockade_engine::essentials::{BOOT, OWN_GROUP, OWN_KINDS};
+use stockade_netpol::policy::{AUDIT, ENFORCEMENT};
 
 use super::Settings;
 use super::asked::{Asked, Scoped, Verb};
@@ -121,6 +122,34 @@ pub(crate) fn own_kinds() -> Entry {
         objects: LabelSelector::default(),
         conditions: Vec::new(),
     }
+}
+
+/// Edits of network policies, and Namespaces whose NetworkPolicies are enforced from then on. The latter takes a condition,
+/// for other changes of Namespaces cut nothing; of policies nearly every change may, and a condition costs more than to ask.
+pub(crate) fn edits_of_network_policies(settings: &Settings) -> [Entry; 2] {
+    let not_own =
+        || selector(named("NotIn", std::slice::from_ref(&settings.essentials.own_namespace)).into_iter().collect());
+    let entry = |role, targets: &[(Target, &[&str])], scope, conditions| {
+        let mut all = Targets::default();
+        for (target, operations) in targets {
+            let operations: Vec<String> = operations.iter().map(|name| (*name).to_owned()).collect();
+            all.insert(target.clone(), Operations::read(&operations));
+        }
+        let objects = LabelSelector::default();
+        Entry { role, targets: all, scope, fails: false, namespaces: not_own(), objects, conditions }
+    };
+    let edits = &["CREATE", "UPDATE", "DELETE"];
+    let policies = [
+        (Target::new("networking.k8s.io", "v1", "networkpolicies"), &edits[..]),
+        (Target::new("policy.networking.k8s.io", "v1alpha2", "clusternetworkpolicies"), edits),
+    ];
+    let namespaces = [(Target::new("", "v1", "namespaces"), &["UPDATE"][..])];
+    let audits = |object| format!("{object}.metadata.?annotations[?'{ENFORCEMENT}'].orValue('') == '{AUDIT}'");
+    let enforces = MatchCondition {
+        name: "enforces-from-now-on".to_owned(),
+        expression: format!("{} && !({})", audits("oldObject"), audits("object")),
+    };
+    [entry("warn", &policies, "*", Vec::new()), entry("warn-namespace", &namespaces, "Cluster", vec![enforces])]
 }
 
 /// Targets that fail closed and targets that do not, as far as they are in no other entry.

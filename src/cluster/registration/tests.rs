@@ -292,6 +292,44 @@ fn a_condition_names_what_it_keeps_away_and_no_more() {
     assert_eq!(conditions, want);
 }
 
+#[test]
+fn where_flows_are_known_edits_of_network_policies_are_asked_about_whatever_policies_judge_and_fail_open() {
+    let narrow = "{namespaceSelector: {matchLabels: {env: prod}}, resourceRules: [{apiGroups: [networking.k8s.io], \
+                  apiVersions: ['*'], operations: [CREATE], resources: [networkpolicies]}]}";
+    let mut sources = PolicySources::default();
+    sources.add("p.yaml", &policy("narrow", narrow, ""), true);
+    let options = Options { unbound: UnboundPolicy::BindEverywhereDeny, type_check: false, ..Options::default() };
+    let set = compile(&sources, options).unwrap().set;
+    let configurations = Configurations::of(&set, &Settings { flows: true, ..settings() }, b"pem");
+    let rule = "| CREATE of networking.k8s.io/* networkpolicies";
+    let edits = "| CREATE,UPDATE,DELETE of networking.k8s.io/v1 networkpolicies \
+                 | CREATE,UPDATE,DELETE of policy.networking.k8s.io/v1alpha2 clusternetworkpolicies";
+    let not_own = "[name NotIn stockade-system]";
+    assert_eq!(
+        shown(&configurations),
+        [
+            format!("validate Fail {USER} [env In prod] {rule}"),
+            format!("validate-system Ignore {SYSTEM} [env In prod] {rule}"),
+            OWN.to_owned(),
+            format!("warn Ignore {not_own} {edits}"),
+            format!("warn-namespace Ignore {not_own} | UPDATE of /v1 namespaces !enforces-from-now-on"),
+        ]
+    );
+    let warn = &json!(configurations.validating)["webhooks"][4];
+    let audits =
+        |object: &str| format!("{object}.metadata.?annotations[?'stockade.dev/enforcement'].orValue('') == 'Audit'");
+    let condition = format!("{} && !({})", audits("oldObject"), audits("object"));
+    assert_eq!(
+        (
+            &warn["clientConfig"]["service"]["path"],
+            &warn["rules"][0]["scope"],
+            &warn["matchConditions"][0]["expression"]
+        ),
+        (&json!("/warn"), &json!("Cluster"), &json!(condition))
+    );
+    assert_eq!(warn["timeoutSeconds"], 2);
+}
+
 /// The entries that ask about an object being created, as the API server finds them; conditions aside.
 fn asking(configurations: &Configurations, group: &str, resource: &str, namespace: Option<&str>) -> Vec<String> {
     let webhooks = json!(configurations.validating.webhooks);
