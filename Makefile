@@ -83,7 +83,7 @@ image: toolchain ## the container images, as stockade.tar and agent.tar in the c
 
 bench: toolchain ## speed and memory as ratios of one run, each beside its target
 	$(CARGO) build --release --locked -p stockade -p stockade-benches
-	$(CARGO) bench --locked -p stockade -p stockade-benches --bench decision --bench requests --bench memory --bench audit
+	$(CARGO) bench --locked -p stockade -p stockade-benches --bench decision --bench requests --bench flows --bench memory --bench audit
 
 bench-cluster: toolchain ## what admission costs a real API server: nothing, a no-op webhook, native policies, Stockade (root)
 	e2e/tools/build
