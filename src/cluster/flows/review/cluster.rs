@@ -64,9 +64,10 @@ impl<'k> Chosen<'k> {
             .collect();
         busiest.sort_by_key(|(name, talks)| (Reverse(talks.first().map_or(0, |flow| flow.count)), *name));
         let mut is_judged: BTreeMap<&str, bool> = busiest.iter().map(|(name, _)| (*name, false)).collect();
-        let (mut policies, mut room, mut left_out) = (Vec::new(), MAX_JUDGED_TALKS, 0);
-        for (place, (name, talks)) in busiest.iter().enumerate() {
-            let selected = if place < MAX_NAMESPACES { selected(known, subjects, talks) } else { usize::MAX };
+        let mut left_out = busiest.len().saturating_sub(MAX_NAMESPACES);
+        let (mut policies, mut room) = (Vec::new(), MAX_JUDGED_TALKS);
+        for (name, talks) in busiest.iter().take(MAX_NAMESPACES) {
+            let selected = talks.iter().filter(|flow| is_selected(known, subjects, flow)).count();
             let own = if known.audits(name) { Vec::new() } else { enforced(known.policies_of(name)) };
             let with = work.and(Work::of(own.iter()));
             if selected > room || (selected > 0 && !with.is_bounded()) {
@@ -86,7 +87,7 @@ impl<'k> Chosen<'k> {
             let ends = [&flow.from, &flow.to].into_iter().filter_map(|end| end.namespace());
             let mut verdicts = ends.map(|end| is_judged.get(end).copied());
             let is_whole = !verdicts.any(|judged| judged == Some(false));
-            // A talk of two such namespaces is told in both.
+            // What two such namespaces talk is known of both.
             let near = flow.near().namespace().unwrap_or_default();
             is_whole && (near == *name || !is_judged.contains_key(near)) && is_selected(known, subjects, flow)
         });
@@ -119,11 +120,7 @@ fn means(subject: &Pods, namespace: &Labels) -> bool {
     }
 }
 
-/// How many talks have an end that a subject selects.
-fn selected(known: &Known, subjects: &[&Pods], talks: &[Flow]) -> usize {
-    talks.iter().filter(|flow| is_selected(known, subjects, flow)).count()
-}
-
+/// Whether a subject selects Pods at one of its ends.
 fn is_selected(known: &Known, subjects: &[&Pods], flow: &Flow) -> bool {
     [&flow.from, &flow.to].into_iter().any(|end| match end {
         End::Pods { namespace, labels, .. } => in_namespace(known, namespace).is_some_and(|of_namespace| {
