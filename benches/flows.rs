@@ -19,9 +19,9 @@ const TARGET_MILLIS: f64 = 50.0;
 const TALKS: usize = 500;
 /// Of them, what one node tells.
 const TALKS_OF_NODE: usize = 100;
-/// Policies of the namespace, one less than are judged; with the edited one, and all peers of theirs, as many as are.
-const POLICIES: usize = 199;
-/// Peers of a policy: with their labels, and ports, 2,000 of all policies.
+/// Policies of the namespace. With the edited one, as it is and as it would be, as many as are judged at most.
+const POLICIES: usize = 198;
+/// Peers of a policy: with their labels and ports, nearly as many in all policies as are judged at most.
 const PEERS: usize = 4;
 /// Namespaces of an edit of all: of each a part of the talks, and of the policies.
 const NAMESPACES: usize = 50;
@@ -52,13 +52,10 @@ fn main() {
     let warn = |flows: &Flows, body: &[u8]| {
         let (arena, symbols) = (Bump::new(), Symbols::new());
         let lines = flows.review(&review::decode(body, &arena, &symbols).unwrap());
-        assert!(lines.len() == 5 || lines.len() == 1, "{lines:?}");
+        // How many, three of them, and how many more: nothing was too much to judge.
+        assert_eq!(lines.len(), 5, "{lines:?}");
         black_box(lines);
     };
-    for (flows, body) in [(&in_one, &policies), (&audited, &namespace), (&in_all, &cluster)] {
-        let (arena, symbols) = (Bump::new(), Symbols::new());
-        eprintln!("{:?}", flows.review(&review::decode(body, &arena, &symbols).unwrap()));
-    }
     let [of_policy, of_namespace, of_cluster] = interleaved(
         TURNS,
         1,
