@@ -27,8 +27,8 @@ const PEERS: usize = 4;
 const NAMESPACES: usize = 50;
 
 fn main() {
-    let one = whole(1, TALKS);
-    let edited = policy("team-0", "edited", json!([]));
+    let one = whole(1, TALKS, false);
+    let edited = policy("team-0", "edited", json!([{}]));
     let in_one = Flows::of(one.iter().cloned().chain([edited.clone()]));
     let audited = Flows::of(one.into_iter().map(|mut object| {
         if object["kind"] == "Namespace" {
@@ -36,16 +36,16 @@ fn main() {
         }
         object
     }));
-    let all = whole(NAMESPACES, 4 * TALKS / NAMESPACES);
+    let all = whole(NAMESPACES, 4 * TALKS / NAMESPACES, true);
     let in_all = Flows::of(all);
-    let opened = policy("team-0", "edited", json!([{"from": [{"podSelector": {"matchLabels": {"app": "nobody"}}}]}]));
+    let narrowed = policy("team-0", "edited", json!([{"from": [{"podSelector": {"matchLabels": {"app": "nobody"}}}]}]));
     let closed = json!({
         "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": {"name": "closed"},
         "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}},
             "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}]},
     });
     let [policies, namespace, cluster] = [
-        review_of(&opened, "networking.k8s.io", "v1", "networkpolicies"),
+        review_of(&narrowed, "networking.k8s.io", "v1", "networkpolicies"),
         review_of(&namespace("team-0"), "", "v1", "namespaces"),
         review_of(&closed, "policy.networking.k8s.io", "v1alpha2", "clusternetworkpolicies"),
     ];
@@ -71,8 +71,8 @@ fn main() {
 }
 
 /// Namespaces of which each has so many talks, each of other Pods, and its part of the policies: those select all Pods and
-/// accept none that talks, so that every rule of each is looked at.
-fn whole(namespaces: usize, talks: usize) -> Vec<Json> {
+/// accept none that talks, so that every rule of each is looked at; but for the first, where it is to accept all.
+fn whole(namespaces: usize, talks: usize, accepts: bool) -> Vec<Json> {
     let mut objects = Vec::new();
     for number in 0..namespaces {
         let name = format!("team-{number}");
@@ -104,7 +104,8 @@ fn whole(namespaces: usize, talks: usize) -> Vec<Json> {
                 json!({"podSelector": {"matchLabels": {"app": app}}})
             };
             let peers: Vec<Json> = (0..PEERS).map(peer).collect();
-            policy(&name, &format!("policy-{policy_number}"), json!([{"from": peers}]))
+            let rule = if accepts && policy_number == 0 { json!({}) } else { json!({"from": peers}) };
+            policy(&name, &format!("policy-{policy_number}"), json!([rule]))
         }));
     }
     objects

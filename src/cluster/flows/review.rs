@@ -134,8 +134,8 @@ impl<'k> Edit<'k> {
                 format!("more than {MAX_POLICIES} policies, or {MAX_PARTS} peers, labels and ports in them, decide");
             return vec![format!("what this change cuts is not judged: {bounds}")];
         }
-        let recording = recording(known, &self.talks);
-        let cut = |these: &[Arc<Policy>]| {
+        let mut recording = recording(known, &self.talks);
+        let mut cut = |these: &[Arc<Policy>]| {
             let policies = self.others.iter().chain(these).map(Arc::clone).collect();
             // So few are never too much to judge.
             recording.replay(policies).map(|replay| replay.cut).unwrap_or_default()

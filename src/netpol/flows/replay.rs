@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::FlowProtocol;
 use super::observed::{Observed, Seen};
 use super::world::{self, World};
-use crate::compile::{Census, Compiled, TooMuch};
+use crate::compile::{Census, Compiled, Matched, TooMuch};
 use crate::policy::Policy;
 use crate::read::Manifests;
 use crate::state::State;
@@ -18,6 +18,8 @@ pub struct Recording {
     census: Arc<Census>,
     /// How many Pods of the state are not observed ones.
     known: usize,
+    /// Whom the selectors of the policies mean that judged last.
+    matched: Matched,
 }
 
 /// What policies would make of recorded flows.
@@ -98,15 +100,16 @@ impl Recording {
     pub fn new(state: State, observed: Observed) -> Self {
         let known = state.pods.len();
         let census = Arc::new(Census::new(world::with(state, &observed)));
-        Self { observed, census, known }
+        Self { observed, census, known, matched: Matched::indexed() }
     }
 
     /// As [`replay`], by policies that others hold too.
     ///
     /// # Errors
     /// More than can be judged at once.
-    pub fn replay(&self, policies: Vec<Arc<Policy>>) -> Result<Replay, TooMuch> {
-        Ok(judged(World::over(policies, Arc::clone(&self.census), self.known)?, &self.observed))
+    pub fn replay(&mut self, policies: Vec<Arc<Policy>>) -> Result<Replay, TooMuch> {
+        let world = World::over(policies, Arc::clone(&self.census), self.known, &mut self.matched)?;
+        Ok(judged(world, &self.observed))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::FlowProtocol;
 use super::observed::{Identity, Observed, TalkKey, Who};
 use crate::addresses::Family;
-use crate::compile::{Census, Compiled, TooMuch};
+use crate::compile::{Census, Compiled, Matched, TooMuch};
 use crate::policy::Policy;
 use crate::ports::{PortSet, Protocol};
 use crate::read::Manifests;
@@ -27,12 +27,18 @@ impl World {
         let Manifests { policies, state, .. } = manifests;
         let known = state.pods.len();
         let census = Arc::new(Census::new(with(state, observed)));
-        Self::over(policies.into_iter().map(Arc::new).collect(), census, known)
+        Self::over(policies.into_iter().map(Arc::new).collect(), census, known, &mut Matched::default())
     }
 
-    /// The same over [`with`] that was looked through before. Of its Pods so many are not observed ones.
-    pub(super) fn over(policies: Vec<Arc<Policy>>, census: Arc<Census>, known: usize) -> Result<Self, TooMuch> {
-        Ok(Self { compiled: Compiled::over(policies, census)?, known })
+    /// The same over [`with`] that was looked through before, as were some selectors. Of its Pods so many are not observed
+    /// ones.
+    pub(super) fn over(
+        policies: Vec<Arc<Policy>>,
+        census: Arc<Census>,
+        known: usize,
+        matched: &mut Matched,
+    ) -> Result<Self, TooMuch> {
+        Ok(Self { compiled: Compiled::matched_by(policies, census, matched)?, known })
     }
 
     pub(super) fn state(&self) -> &State {
