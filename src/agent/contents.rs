@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use stockade_netpol::plan::{Plan, PortSetEntries, PortSets, Prefix, Table};
+use stockade_netpol::plan::{Plan, PortSets, Prefix, Table};
 use stockade_netpol::policy::Direction;
 
 use crate::kernel::{BlockKey, Endpoint, Head, HeadDirection, KernelError, PeerKey, PortsKey, Tables};

@@ -13,6 +13,7 @@ use crate::hold::PodRequest;
 use crate::inputs::Inputs;
 use crate::kernel::{KernelError, Tables};
 use crate::places::Places;
+use crate::quiescence::Quiescence;
 use crate::stale::{Due, GRACE, Item, LONG_GRACE, Stale};
 
 /// One node's kernel, and what it is to hold.
@@ -24,8 +25,7 @@ pub struct Keeper<K> {
     /// Shared with whoever looks on.
     desired: Arc<Desired>,
     stale: Stale,
-    /// No program is running that ran then.
-    waited: Option<Instant>,
+    quiescence: Quiescence,
     /// The kernel does not hold what was wanted last: endpoints may use tables that nothing asks for.
     is_behind: bool,
 }
@@ -43,21 +43,22 @@ pub enum KeepError {
 
 // === impl Keeper ===
 
-impl<K: Tables + Programs> Keeper<K> {
+impl<K: Tables + Programs + 'static> Keeper<K> {
     /// Reads what the kernel holds. Nothing is changed.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's, of a thread too.
     pub fn open(kernel: Arc<K>, limits: Limits) -> Result<Self, KernelError> {
         let held = Held::read(&*kernel)?;
         let stale = Stale::new(if kernel.wait_for_running() { GRACE } else { LONG_GRACE });
+        let quiescence = Quiescence::watch(Arc::clone(&kernel)).map_err(KernelError::Thread)?;
         Ok(Self {
             kernel,
             decider: Decider::new(limits),
             held,
             desired: Arc::default(),
             stale,
-            waited: None,
+            quiescence,
             is_behind: false,
         })
     }
@@ -83,6 +84,9 @@ impl<K: Tables + Programs> Keeper<K> {
         // Where it failed too: what an earlier attempt has left may be what there is no room for.
         if extent == Extent::All {
             self.stale.find(self.held.unwanted(&desired.contents), Instant::now());
+            if self.stale.next().is_some() {
+                self.quiescence.ask();
+            }
         }
         if written.is_ok() {
             self.desired = Arc::new(desired);
@@ -114,9 +118,9 @@ impl<K: Tables + Programs> Keeper<K> {
         if gone.is_empty() {
             return Ok(());
         }
-        // Where the kernel does not tell, the grace period is longer.
-        if found > self.waited && self.kernel.wait_for_running() {
-            self.waited = Some(now);
+        // It mostly is known by now. Where the kernel does not tell at all, the grace period is longer.
+        if found > self.quiescence.since() {
+            self.kernel.wait_for_running();
         }
         let removed = Writer::new(&*self.kernel, &mut self.held).remove(&gone);
         if removed.is_err() {

@@ -20,6 +20,7 @@ pub mod memory;
 pub mod metrics;
 pub mod packets;
 pub mod places;
+pub mod quiescence;
 pub mod readback;
 pub mod run;
 pub mod stale;

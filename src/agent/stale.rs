@@ -13,8 +13,8 @@ pub const GRACE: Duration = Duration::from_millis(500);
 /// How long it stays where the kernel does not tell: longer than any packet takes through a program.
 pub const LONG_GRACE: Duration = Duration::from_secs(2);
 
-/// Most entries that are removed at once, but for those of one item: some 10 ms.
-pub const MAX_AT_ONCE: usize = 16_384;
+/// Most entries that are removed at once, but for those of one item: some 5 ms.
+pub const MAX_AT_ONCE: usize = 8_192;
 
 /// What is removed as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

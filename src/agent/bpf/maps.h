@@ -130,7 +130,7 @@ struct {
 /* What is told, from the programs to the agent; bytes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, 1 << 18);
 } events SEC(".maps");
 
 /* 0 -> what the agent asks for. */

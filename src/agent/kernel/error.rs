@@ -14,6 +14,9 @@ pub enum KernelError {
         /// Why.
         source: io::Error,
     },
+    /// No thread can be started to wait for it.
+    #[error("no thread can be started: {0}")]
+    Thread(#[source] io::Error),
     /// The programs and this binary do not agree about a structure in memory.
     #[error("the programs know struct {structure} otherwise than the agent: {difference}")]
     Layout {

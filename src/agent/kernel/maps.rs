@@ -224,8 +224,10 @@ impl<K: Wire + Ord + Sync, V: Wire + Sync> Entries<K, V> for Typed<K, V> {
         if keys.is_empty() {
             return Ok(());
         }
-        let mut chunks = keys.chunks(batches::BATCH as usize);
-        let removed = chunks.try_for_each(|keys| self.map.delete_many(&self.keys(keys.iter())));
+        let removed = side_by_side(keys, |keys| {
+            let mut chunks = keys.chunks(batches::BATCH as usize);
+            chunks.try_for_each(|keys| self.map.delete_many(&self.keys(keys.iter())))
+        });
         self.changed().and(removed)
     }
 }

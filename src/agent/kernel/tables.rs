@@ -56,7 +56,7 @@ pub trait Entries<K, V>: Send + Sync {
     /// # Errors
     /// [`KernelError::Full`] where one does not fit: of the others some are written.
     fn set(&self, entries: &[(K, V)]) -> Result<(), KernelError>;
-    /// Removes entries in their order.
+    /// Removes entries, in no order.
     ///
     /// # Errors
     /// The kernel's refusal.

@@ -10,6 +10,9 @@ use crate::apply::tests::{Memory, one_pod};
 use crate::apply::{Extent, Held, Writer};
 use crate::kernel::{Head, PortsKey};
 
+/// What somebody does to the kernel's tables.
+type Change<'c> = &'c dyn Fn(&Memory);
+
 /// One Pod, whose table has a block too.
 fn wanted() -> Contents {
     let mut wanted = one_pod();
@@ -47,7 +50,7 @@ fn what_is_as_it_was_written_lacks_nothing_whatever_is_there_besides_and_of_whic
 #[test]
 fn each_table_that_somebody_has_changed_is_named_and_has_another_digest() {
     let port = PortsKey { set: 11, ports: PortKey { protocol: 6, port: 99, bits: 16 } };
-    let changes: [(&str, &dyn Fn(&Memory)); 9] = [
+    let changes: [(&str, Change<'_>); 9] = [
         ("ports", &|kernel| {
             let key = kernel.ports().all().unwrap().into_keys().next().unwrap();
             let leaf = Leaf { admin: 1, network: 1, baseline: 1 };
