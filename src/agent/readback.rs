@@ -44,12 +44,12 @@ pub fn read_back(kernel: &dyn Tables, wanted: Option<&Contents>) -> Result<ReadB
         let PeerKey { table, direction, identity } = key;
         let said = wanted.and_then(|wanted| wanted.tables.get(&table));
         let is_wanted = said.is_some_and(|table| table.peers[direction as usize].get(&identity) == Some(&set));
-        let bytes = [&table.to_be_bytes()[..], &[direction as u8], &identity.to_be_bytes(), &set.to_be_bytes()];
-        peers.add(&bytes.concat(), is_wanted);
+        peers.add([table, direction as u64, identity, set], is_wanted);
     })?;
     kernel.identities().for_each(&mut |address: IpAddr, identity| {
         let is_wanted = wanted.is_some_and(|wanted| wanted.identities.get(&address) == Some(&identity));
-        identities.add(&[&octets(address)[..], &identity.to_be_bytes()].concat(), is_wanted);
+        let [first, last] = halves(address);
+        identities.add([first, last, identity, 0], is_wanted);
     })?;
     Ok(ReadBack {
         digest: digest(&few, &peers, &identities),
@@ -113,20 +113,22 @@ fn digest(few: &Contents, peers: &Many, identities: &Many) -> String {
 }
 
 /// IPv4 as ::ffff:a.b.c.d.
-fn octets(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
-    }
+fn halves(address: IpAddr) -> [u64; 2] {
+    let bits = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    [(bits >> 64) as u64, bits as u64]
 }
 
 // === impl Many ===
 
 impl Many {
-    fn add(&mut self, bytes: &[u8], is_wanted: bool) {
+    /// An entry, as numbers.
+    fn add(&mut self, entry: [u64; 4], is_wanted: bool) {
         self.count += 1;
         self.as_wanted += usize::from(is_wanted);
-        let more = Sha256::digest(bytes);
+        let more = Sha256::digest(entry.map(u64::to_be_bytes).as_flattened());
         self.digest.iter_mut().zip(more).for_each(|(sum, more)| *sum ^= more);
     }
 }

@@ -232,19 +232,7 @@ mod tests {
             trace: None,
             exception: None,
         };
-        Decision {
-            allowed,
-            status: None,
-            warnings: Vec::new(),
-            audit_annotations: std::collections::BTreeMap::new(),
-            patch: Vec::new(),
-            object: None,
-            findings: findings.iter().map(finding).collect(),
-            shadow: Vec::new(),
-            compared: Vec::new(),
-            budgeted: Vec::new(),
-            wanted: Vec::new(),
-        }
+        Decision { allowed, findings: findings.iter().map(finding).collect(), ..Decision::allowed() }
     }
 
     #[test]

@@ -83,8 +83,6 @@ fn in_a_line(diagnostic: &Diagnostic) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use bumpalo::Bump;
     use serde_json::json;
     use stockade_cel::{Symbols, document};
@@ -116,19 +114,7 @@ mod tests {
         });
         let (body, arena, symbols) = (review.to_string(), Bump::new(), Symbols::new());
         let review = document::decode(body.as_bytes(), &arena, &symbols).unwrap();
-        let mut decision = Decision {
-            allowed: true,
-            status: None,
-            warnings: Vec::new(),
-            audit_annotations: BTreeMap::new(),
-            patch: Vec::new(),
-            object: None,
-            findings: Vec::new(),
-            shadow: Vec::new(),
-            budgeted: Vec::new(),
-            compared: Vec::new(),
-            wanted: Vec::new(),
-        };
+        let mut decision = Decision::allowed();
         super::review(&Request::from_review(review).unwrap(), &PolicySet::default(), None, &mut decision);
         assert_eq!(decision.allowed, decision.status.is_none());
         (decision.status, decision.warnings)
