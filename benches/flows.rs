@@ -28,8 +28,8 @@ const NAMESPACES: usize = 50;
 
 fn main() {
     let one = whole(1, TALKS, false);
-    let edited = policy("team-0", "edited", json!([{}]));
-    let in_one = Flows::of(one.iter().cloned().chain([edited.clone()]));
+    let edited = policy("team-0", "edited", &json!([{}]));
+    let in_one = Flows::of(one.iter().cloned().chain([edited]));
     let audited = Flows::of(one.into_iter().map(|mut object| {
         if object["kind"] == "Namespace" {
             object["metadata"]["annotations"] = json!({"stockade.dev/enforcement": "Audit"});
@@ -38,7 +38,8 @@ fn main() {
     }));
     let all = whole(NAMESPACES, 4 * TALKS / NAMESPACES, true);
     let in_all = Flows::of(all);
-    let narrowed = policy("team-0", "edited", json!([{"from": [{"podSelector": {"matchLabels": {"app": "nobody"}}}]}]));
+    let narrowed =
+        policy("team-0", "edited", &json!([{"from": [{"podSelector": {"matchLabels": {"app": "nobody"}}}]}]));
     let closed = json!({
         "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": {"name": "closed"},
         "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}},
@@ -105,7 +106,7 @@ fn whole(namespaces: usize, talks: usize, accepts: bool) -> Vec<Json> {
             };
             let peers: Vec<Json> = (0..PEERS).map(peer).collect();
             let rule = if accepts && policy_number == 0 { json!({}) } else { json!({"from": peers}) };
-            policy(&name, &format!("policy-{policy_number}"), json!([rule]))
+            policy(&name, &format!("policy-{policy_number}"), &json!([rule]))
         }));
     }
     objects
@@ -115,7 +116,7 @@ fn namespace(name: &str) -> Json {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"team": name}}})
 }
 
-fn policy(namespace: &str, name: &str, ingress: Json) -> Json {
+fn policy(namespace: &str, name: &str, ingress: &Json) -> Json {
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"namespace": namespace, "name": name},
         "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": ingress},

@@ -28,11 +28,12 @@ const WITHIN: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(2);
 
 fn main() {
-    let mut world = World::new();
+    let without_policies = memory_of_few_policies();
+    let mut world = World::new(POLICIES);
     println!("{PODS} Pods here, {IDENTITIES} identities, {POLICIES} policies");
     println!("{:44} {:>10} {:>10} {:>10} {:>12}", "milliseconds", "p50", "p99", "longest", "target");
 
-    let held: Vec<(bool, Duration)> = (0..PODS).map(|at| (World::is_isolated(at), world.start_pod(at))).collect();
+    let held = start_pods(&world);
     let of = |isolated| held.iter().filter(|(is, _)| *is == isolated).map(|(_, took)| *took).collect();
     print("start of a Pod without a policy, held", of(false), Some(20.0));
     print("start of a Pod with both directions, held", of(true), Some(20.0));
@@ -51,9 +52,23 @@ fn main() {
     let row = |name: &str, figure: f64, unit: &str, target: f64| {
         println!("{name:44} {figure:>10.2} {unit:>10} {:>10} {:>12}", "", target_text(figure, target));
     };
+    row("memory with two policies alone", without_policies, "MB", 40.0);
     row("memory", process.memory("VmRSS"), "MB", 40.0);
     println!("{:44} {:>10.2} {:>10}", "memory, most", process.memory("VmHWM"), "MB");
     row("CPU while nothing happens", idle, "%", 0.3);
+}
+
+/// How long the gate holds each Pod, and whether policies are about it.
+fn start_pods(world: &World) -> Vec<(bool, Duration)> {
+    (0..PODS).map(|at| (World::is_isolated(at), world.start_pod(at))).collect()
+}
+
+/// Of another agent in a cluster like it, where all that isolates Pods of the node are the two policies that are edited.
+fn memory_of_few_policies() -> f64 {
+    let world = World::new(0);
+    start_pods(&world);
+    sleep(CALM);
+    Process::of(world.agent()).memory("VmRSS")
 }
 
 /// From the answer to an edit of a policy to the last endpoint that it is about.

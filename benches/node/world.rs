@@ -43,8 +43,9 @@ pub(crate) struct World {
 // === impl World ===
 
 impl World {
-    /// With an agent that has been told everything, and Pods that have no network yet.
-    pub(crate) fn new() -> Self {
+    /// With so many policies besides those that are edited, an agent that has been told everything, and Pods that have no
+    /// network yet.
+    pub(crate) fn new(policies: usize) -> Self {
         let cluster = Cluster::with_default_apis();
         for definition in agent_binary::DEFINITIONS {
             cluster.apply(definition);
@@ -53,7 +54,7 @@ impl World {
             let path = format!("/apis/stockade.dev/v1alpha1/{kind}");
             eventually(|| cluster.client.get(&path).ok(), |served| *served);
         }
-        fill(&cluster);
+        fill(&cluster, policies);
         let mut node = Node::new(Topology::Routed);
         agent_binary::lead_to_this_machine(&node, &cluster.url);
         for at in 0..PODS {
@@ -136,7 +137,7 @@ fn name(pod: usize) -> String {
 }
 
 /// Namespaces, slices and policies.
-fn fill(cluster: &Cluster) {
+fn fill(cluster: &Cluster, policies: usize) {
     let names: Vec<String> = (0..NAMESPACES).map(elsewhere).chain([ISOLATING, FREE].map(str::to_owned)).collect();
     cluster.client.make_all(names.len(), |at| {
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": names[at] } });
@@ -145,7 +146,7 @@ fn fill(cluster: &Cluster) {
     cluster.client.make_all(IDENTITIES / OF_SLICE, slice_object);
     let collection = |namespace: &str| format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies");
     // A tenth of them are about Pods of the node.
-    cluster.client.make_all(POLICIES, |at| {
+    cluster.client.make_all(policies, |at| {
         let here = at % 10 == 0;
         let namespace = if here { ISOLATING.to_owned() } else { elsewhere(at % NAMESPACES) };
         let labels = if here { json!({ "pod": (at / 10).to_string() }) } else { json!({ "app": format!("app-{at}") }) };

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
@@ -37,7 +38,7 @@ pub(crate) const PEER: u64 = 4711;
 /// A kernel with one Pod.
 #[derive(Debug)]
 pub(crate) struct Host {
-    pub(crate) kernel: Kernel,
+    pub(crate) kernel: Arc<Kernel>,
     pins: Bpffs,
 }
 
@@ -82,7 +83,7 @@ impl Host {
 
     pub(crate) fn with(options: &Options) -> Self {
         let pins = Bpffs::new();
-        let kernel = Kernel::open(&pins.path(), options).unwrap();
+        let kernel = Arc::new(Kernel::open(&pins.path(), options).unwrap());
         let host = Self { kernel, pins };
         for addresses in FAMILIES {
             host.kernel.identities().set(&[(addresses.peer, PEER), (addresses.node, 1)]).unwrap();

@@ -1,8 +1,12 @@
 //! Telling: what is alike is told together, within a budget, and counted exactly.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use stockade_agent::kernel::{Hook, Options, Outcome, Trial};
+use stockade_agent::packets::Packets;
 use stockade_e2e_agent::frames::{Packet, SYN};
 
 use crate::host::{FAMILIES, Host, INTERFACE, Ingress, TABLE, endpoint, sizes};
@@ -30,6 +34,11 @@ fn a_storm_of_denied_packets_is_one_event_and_every_packet_is_counted() {
     let host = isolated(&Options { sizes: sizes(), ..Options::default() });
     let told = storm(&host);
     assert_eq!(host.counted(), [(Ingress, Outcome::Denied, u64::from(STORM))]);
+    let (mut registry, mut metrics) = (Registry::default(), String::new());
+    registry.register_collector(Box::new(Packets(Arc::clone(&host.kernel))));
+    encode(&mut metrics, &registry).unwrap();
+    let counted: Vec<&str> = metrics.lines().filter(|line| !line.starts_with('#') && !line.ends_with(" 0")).collect();
+    assert_eq!(counted, [r#"stockade_agent_packets_total{direction="ingress",outcome="denied"} 1000000"#]);
     let counts: Vec<_> = host.told().into_iter().map(|e| e.count).collect();
     assert!(counts.len() <= 2 && counts[0] == 1, "told at once, and again after ten seconds at most: {counts:?}");
     println!("a denied packet takes {} ns", told.as_nanos());
