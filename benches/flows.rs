@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use stockade_benches::measure::{at_most, interleaved};
 use stockade_cel::Symbols;
 use stockade_cluster::flows::Flows;
+use stockade_engine::request::{Operation, RequestBuilder};
 use stockade_webhook::review;
 
 /// Rounds in which the rows take turns.
@@ -45,11 +46,7 @@ fn main() {
         "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}},
             "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}]},
     });
-    let [policies, namespace, cluster] = [
-        review_of(&narrowed, "networking.k8s.io", "v1", "networkpolicies"),
-        review_of(&namespace("team-0"), "", "v1", "namespaces"),
-        review_of(&closed, "policy.networking.k8s.io", "v1alpha2", "clusternetworkpolicies"),
-    ];
+    let [policies, namespace, cluster] = [narrowed, namespace("team-0"), closed].map(review_of);
     let warn = |flows: &Flows, body: &[u8]| {
         let (arena, symbols) = (Bump::new(), Symbols::new());
         let lines = flows.review(&review::decode(body, &arena, &symbols).unwrap());
@@ -123,16 +120,7 @@ fn policy(namespace: &str, name: &str, ingress: &Json) -> Json {
     })
 }
 
-/// Its update.
-fn review_of(object: &Json, group: &str, version: &str, resource: &str) -> Vec<u8> {
-    let meta = &object["metadata"];
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {
-            "uid": "u", "kind": {"group": group, "version": version, "kind": object["kind"]},
-            "resource": {"group": group, "version": version, "resource": resource}, "name": meta["name"],
-            "namespace": meta.get("namespace"), "operation": "UPDATE", "userInfo": {}, "object": object, "oldObject": object,
-        },
-    });
-    review.to_string().into_bytes()
+/// The AdmissionReview of its update, as bytes.
+fn review_of(object: Json) -> Vec<u8> {
+    RequestBuilder::new().operation(Operation::Update).object(object).review().unwrap().to_string().into_bytes()
 }

@@ -114,8 +114,10 @@ impl Contents {
     /// # Errors
     /// The kernel's.
     pub fn read(kernel: &dyn Tables) -> Result<Self, KernelError> {
-        let few = Self::read_few(kernel)?;
-        Ok(Self { tables: read_tables(kernel)?, identities: Arc::new(kernel.identities().all()?), ..few })
+        let mut contents = Self::read_few(kernel)?;
+        add_peers(kernel, &mut contents.tables)?;
+        contents.identities = Arc::new(kernel.identities().all()?);
+        Ok(contents)
     }
 
     /// The same without the many: what tables say of peers, and identities.
@@ -187,11 +189,16 @@ pub fn read_ports(kernel: &dyn Tables) -> Result<PortSets, KernelError> {
 /// The kernel's.
 pub fn read_tables(kernel: &dyn Tables) -> Result<BTreeMap<u64, TableContents>, KernelError> {
     let mut tables = read_heads_and_blocks(kernel)?;
+    add_peers(kernel, &mut tables)?;
+    Ok(tables)
+}
+
+fn add_peers(kernel: &dyn Tables, tables: &mut BTreeMap<u64, TableContents>) -> Result<(), KernelError> {
     for (PeerKey { table, identity, direction }, set) in kernel.peers().all()? {
         let peers = &mut tables.entry(table).or_default().peers[direction as usize];
         Arc::make_mut(peers).insert(identity, set);
     }
-    Ok(tables)
+    Ok(())
 }
 
 fn read_heads_and_blocks(kernel: &dyn Tables) -> Result<BTreeMap<u64, TableContents>, KernelError> {

@@ -114,10 +114,7 @@ fn digest(few: &Contents, peers: &Many, identities: &Many) -> String {
 
 /// IPv4 as ::ffff:a.b.c.d.
 fn halves(address: IpAddr) -> [u64; 2] {
-    let bits = match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
+    let bits = u128::from_be_bytes(Prefix::of(address, 128).address);
     [(bits >> 64) as u64, bits as u64]
 }
 

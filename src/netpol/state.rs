@@ -39,8 +39,8 @@ pub struct Pod {
     pub namespace: Arc<str>,
     /// Its name, or the workload's.
     pub name: Arc<str>,
-    /// What controls it; for a workload itself, its own kind and name. Behind a pointer: in a
-    /// node agent's census, where Pods are most, none has one.
+    /// What controls it; for a workload itself, its own kind and name. Behind a pointer: in a node agent's census, where
+    /// Pods are most, none has one.
     pub owner: Option<Arc<Owner>>,
     /// Its labels.
     pub labels: Labels,

@@ -36,8 +36,10 @@ const WORTH_A_THREAD: usize = 4_096;
 /// Most threads that write at once: the kernel locks parts of a map, and a node's CPUs are its Pods'.
 const MAX_THREADS: usize = 4;
 
-/// Does the work in as many parts as there are CPUs, where it is much: Pods wait for it. Gives the first part's error.
-fn side_by_side<T: Sync>(all: &[T], work: impl Fn(&[T]) -> Result<(), KernelError> + Sync) -> Result<(), KernelError> {
+/// Does the work by batches; in as many parts as there are CPUs, where it is much: Pods wait for it. Gives the first part's
+/// error.
+fn in_batches<T: Sync>(all: &[T], work: impl Fn(&[T]) -> Result<(), KernelError> + Sync) -> Result<(), KernelError> {
+    let work = |part: &[T]| part.chunks(batches::BATCH as usize).try_for_each(&work);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let parts = cpus.min(all.len() / WORTH_A_THREAD);
     if parts < 2 {
@@ -165,18 +167,16 @@ impl<K, V> Typed<K, V> {
 }
 
 impl<K: Wire, V> Typed<K, V> {
-    /// A key as it is in the map.
-    fn key(&self, key: &K, to: &mut Vec<u8>) {
-        to.extend(self.before);
-        key.encode(to);
-    }
-
+    /// Keys side by side, as they are in the map.
     fn keys<'a>(&self, keys: impl Iterator<Item = &'a K>) -> Vec<u8>
     where
         K: 'a,
     {
         let mut all = Vec::new();
-        keys.for_each(|key| self.key(key, &mut all));
+        for key in keys {
+            all.extend(self.before);
+            key.encode(&mut all);
+        }
         all
     }
 }
@@ -209,14 +209,11 @@ impl<K: Wire + Ord + Sync, V: Wire + Sync> Entries<K, V> for Typed<K, V> {
         if entries.is_empty() {
             return Ok(());
         }
-        let put = |entries: &[(K, V)]| {
-            entries.chunks(batches::BATCH as usize).try_for_each(|entries| {
-                let mut values = Vec::new();
-                entries.iter().for_each(|(_, value)| value.encode(&mut values));
-                self.map.put_many(&self.keys(entries.iter().map(|(key, _)| key)), &values)
-            })
-        };
-        let written = side_by_side(entries, put);
+        let written = in_batches(entries, |entries| {
+            let mut values = Vec::new();
+            entries.iter().for_each(|(_, value)| value.encode(&mut values));
+            self.map.put_many(&self.keys(entries.iter().map(|(key, _)| key)), &values)
+        });
         self.changed().and(written)
     }
 
@@ -224,10 +221,7 @@ impl<K: Wire + Ord + Sync, V: Wire + Sync> Entries<K, V> for Typed<K, V> {
         if keys.is_empty() {
             return Ok(());
         }
-        let removed = side_by_side(keys, |keys| {
-            let mut chunks = keys.chunks(batches::BATCH as usize);
-            chunks.try_for_each(|keys| self.map.delete_many(&self.keys(keys.iter())))
-        });
+        let removed = in_batches(keys, |keys| self.map.delete_many(&self.keys(keys.iter())));
         self.changed().and(removed)
     }
 }

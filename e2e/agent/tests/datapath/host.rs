@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use stockade_agent::kernel::{
-    BlockKey, Counters, Endpoint, Event, Head, HeadDirection, Hook, Kernel, KernelError, Options, Outcome, PeerKey,
-    PortsKey, Sizes, Tables, Trial, Tried,
+    BlockKey, Endpoint, Event, Head, HeadDirection, Hook, Kernel, KernelError, Options, Outcome, PeerKey, PortsKey,
+    Sizes, Tables, Trial, Tried,
 };
 use stockade_e2e_agent::bpffs::Bpffs;
 use stockade_e2e_agent::frames::Packet;
@@ -157,7 +157,12 @@ impl Host {
     /// What was counted of the Pod, without what was not.
     pub(crate) fn counted(&self) -> Vec<(Direction, Outcome, u64)> {
         let counters = self.kernel.counters().unwrap();
-        counted(&counters)
+        let mut all = Vec::new();
+        for direction in [Ingress, Egress] {
+            all.extend(Outcome::ALL.map(|outcome| (direction, outcome, counters.of(direction, outcome))));
+        }
+        all.retain(|(.., packets)| *packets != 0);
+        all
     }
 
     /// A map of the kernel, by its pin.
@@ -221,15 +226,6 @@ pub(crate) fn told(kernel: &Kernel) -> Vec<Event> {
     events.poll(Duration::ZERO).unwrap();
     drop(events);
     told.into_inner()
-}
-
-pub(crate) fn counted(counters: &Counters) -> Vec<(Direction, Outcome, u64)> {
-    let mut all = Vec::new();
-    for direction in [Ingress, Egress] {
-        all.extend(Outcome::ALL.map(|outcome| (direction, outcome, counters.of(direction, outcome))));
-    }
-    all.retain(|(.., packets)| *packets != 0);
-    all
 }
 
 /// The Pod of these tests, without policies.
